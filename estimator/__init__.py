@@ -1,0 +1,1 @@
+"""Joulegate's estimator: usage in, FLOPs, joules, grams, liters and dollars out."""

@@ -1,0 +1,1 @@
+"""Joulegate: the gate, its ledger and its console."""

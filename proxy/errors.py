@@ -1,0 +1,25 @@
+"""Errors that a person reads; the message says what to do."""
+
+from __future__ import annotations
+
+
+class JoulegateError(Exception):
+    """Base of every error this package raises on purpose."""
+
+
+class ConfigError(JoulegateError):
+    """The configuration cannot be used; the message names the key and the file."""
+
+
+class LedgerError(JoulegateError):
+    """The ledger cannot be opened or is not at the expected revision."""
+
+
+class Refusal(JoulegateError):
+    """A request the gate answers itself: HTTP status, a stable code and a message for the client."""
+
+    def __init__(self, status: int, code: str, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+        self.message = message
