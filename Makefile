@@ -1,0 +1,64 @@
+# Everything starts here: `make demo` shows the product, `make test` checks it. Needs Python >= 3.11, pip and make.
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+CONFIG ?= $(wildcard joulegate.toml)
+UV_VERSION := 0.13.9
+
+# pip compiles nothing and asks nobody which pip is new: set-up is the time a newcomer waits.
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+export PIP_NO_COMPILE := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help demo serve test test-all lint types bench docs lock clean
+
+help:  ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+
+$(BIN)/python:
+	@command -v $(PYTHON) >/dev/null || { echo "No '$(PYTHON)' here. Install Python 3.11 or newer, or name one: make PYTHON=/path/to/python3 …" >&2; exit 2; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "'$(PYTHON)' is $$($(PYTHON) --version 2>&1); Joulegate needs Python 3.11 or newer. Name one: make PYTHON=python3.12 …" >&2; exit 2; }
+	@$(PYTHON) -m venv $(VENV) || { echo "No virtual environment could be made; on Debian and Ubuntu: apt-get install python3-venv" >&2; rm -rf $(VENV); exit 2; }
+
+# One stamp for each set of locked packages: run (serve), demo (run + the official SDK), dev (all of it).
+$(VENV)/.ready-%: requirements/%.txt requirements/build.txt pyproject.toml | $(BIN)/python
+	@echo "Setting up $(VENV) from requirements/$*.txt …"
+	@$(PIP) install --require-hashes -r requirements/build.txt -r requirements/$*.txt
+	@$(PIP) install --no-deps --no-build-isolation --editable .
+	@touch $@
+
+demo: $(VENV)/.ready-demo  ## gate + console on SQLite with a simulated provider and live traffic, until Ctrl-C
+	@$(BIN)/joulegate serve --demo
+
+serve: $(VENV)/.ready-run  ## the gate and the console for real (joulegate.toml is read where there is one)
+	@$(BIN)/joulegate serve $(if $(CONFIG),--config $(CONFIG))
+
+test: $(VENV)/.ready-dev  ## the tests that need nothing but Python (minutes)
+	@$(BIN)/python -m pytest -m "not heavy"
+
+test-all: $(VENV)/.ready-dev  ## also the tests that need nginx, Prometheus or a browser
+	@$(BIN)/python -m pytest
+
+lint: $(VENV)/.ready-dev  ## style, formatting and import contracts
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/lint-imports --no-cache
+
+types: $(VENV)/.ready-dev  ## mypy, strict
+	@$(BIN)/mypy
+
+bench: $(VENV)/.ready-run  ## side by side with nginx and LiteLLM (needs nginx and wrk; see bench/README.md)
+	@$(BIN)/python -m bench $(BENCH)
+
+docs: $(VENV)/.ready-dev  ## check that every page, link and command in the documentation exists
+	@$(BIN)/python -m pytest tests/test_docs.py tests/test_repository.py
+
+lock:  ## rewrite requirements/*.txt from pyproject.toml
+	@$(PYTHON) -m venv $(VENV)-lock && $(VENV)-lock/bin/python -m pip --quiet install uv==$(UV_VERSION)
+	@UV=$(VENV)-lock/bin/uv sh requirements/lock.sh
+
+clean:  ## remove the virtual environments, caches and what the demo wrote
+	rm -rf $(VENV) $(VENV)-lock joulegate-demo build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

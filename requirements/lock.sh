@@ -1,0 +1,21 @@
+#!/bin/sh
+# Writes the locks: every package with its version and hashes, for Python 3.11 to 3.14 on any system, no index named.
+# dev.txt holds everything and is resolved first; the smaller sets are held to its versions.
+set -eu
+cd "$(dirname "$0")/.."
+export UV_CUSTOM_COMPILE_COMMAND="make lock"
+compile() {
+    "${UV:-uv}" pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+        --no-emit-find-links --upgrade "$@"
+}
+same="--constraints requirements/dev.txt"
+compile pyproject.toml --extra count --extra demo --extra postgres --group build --group lint --group test \
+    --group facts --group dashboards --output-file requirements/dev.txt
+# shellcheck disable=SC2086  # two words are meant
+{
+    compile pyproject.toml --extra postgres $same --output-file requirements/run.txt
+    compile pyproject.toml --extra demo $same --output-file requirements/demo.txt
+    compile --group build $same --output-file requirements/build.txt
+}
+# LiteLLM is a target of `make bench` only and lives in an environment of its own.
+compile bench/litellm.in --overrides bench/litellm-overrides.in --output-file bench/litellm.txt
