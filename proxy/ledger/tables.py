@@ -1,0 +1,171 @@
+"""The ledger's tables, and a row of ``calls`` as Python sees it. The columns are a public contract.
+
+NULL is not 0: an unknown figure is NULL, with the reason beside it.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from decimal import Decimal
+
+import msgspec
+import sqlalchemy as sa
+
+from proxy.call import Outcome, UsageSource
+from proxy.ledger.sqltypes import Json, Usd, UtcDateTime
+
+metadata = sa.MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+# One row per upstream attempt or refusal, as the gate and the estimator left it.
+calls = sa.Table(
+    "calls",
+    metadata,
+    # who and when
+    sa.Column("id", sa.Text, primary_key=True),  # UUIDv7
+    sa.Column("operation_id", sa.Text, nullable=False),  # shared by the attempts of one request
+    sa.Column("attempt", sa.SmallInteger, nullable=False),
+    sa.Column("started_at", UtcDateTime, nullable=False),
+    sa.Column("team", sa.Text),
+    sa.Column("project", sa.Text),
+    sa.Column("user", sa.Text),
+    sa.Column("key_id", sa.Text),
+    sa.Column("tags", Json),
+    # what
+    sa.Column("provider", sa.Text),  # NULL: turned away before one was chosen
+    sa.Column("surface", sa.Text, nullable=False),
+    sa.Column("model_requested", sa.Text),
+    sa.Column("model", sa.Text),  # as served
+    sa.Column("stream", sa.Boolean, nullable=False),
+    sa.Column("status", sa.SmallInteger),
+    sa.Column("outcome", sa.Text, nullable=False),
+    sa.Column("reason", sa.Text),  # why it is not ok, or why usage is absent
+    sa.Column("provider_request_id", sa.Text),
+    # how much
+    sa.Column("input_tokens", sa.BigInteger),  # includes the next four
+    sa.Column("cached_input_tokens", sa.BigInteger),
+    sa.Column("cache_write_tokens", sa.BigInteger),
+    sa.Column("audio_input_tokens", sa.BigInteger),
+    sa.Column("image_input_tokens", sa.BigInteger),
+    sa.Column("output_tokens", sa.BigInteger),  # includes the next three
+    sa.Column("reasoning_tokens", sa.BigInteger),
+    sa.Column("audio_output_tokens", sa.BigInteger),
+    sa.Column("image_output_tokens", sa.BigInteger),
+    sa.Column("units", Json),  # billed things that are not tokens
+    sa.Column("usage_source", sa.Text, nullable=False),
+    sa.Column("flags", Json),  # oddities seen, a list
+    # how fast
+    sa.Column("latency_ms", sa.BigInteger),
+    sa.Column("time_to_first_token_ms", sa.BigInteger),
+    sa.Column("overhead_us", sa.BigInteger),
+    sa.Column("request_bytes", sa.BigInteger),
+    sa.Column("response_bytes", sa.BigInteger),
+    sa.Column("service_tier", sa.Text),
+    # the estimate
+    sa.Column("facts_version", sa.Text),
+    sa.Column("method", sa.Text),
+    sa.Column("tier", sa.Text, nullable=False),
+    sa.Column("estimate_reason", sa.Text),  # why estimates are NULL
+    sa.Column("zone", sa.Text),
+    sa.Column("flops", sa.Double),
+    sa.Column("joules_low", sa.Double),  # at the facility's meter, PUE included
+    sa.Column("joules", sa.Double),
+    sa.Column("joules_high", sa.Double),
+    sa.Column("it_joules", sa.Double),
+    sa.Column("grams_co2e_low", sa.Double),  # operational, location-based
+    sa.Column("grams_co2e", sa.Double),
+    sa.Column("grams_co2e_high", sa.Double),
+    sa.Column("embodied_grams_co2e", sa.Double),
+    sa.Column("market_grams_co2e", sa.Double),
+    sa.Column("liters", sa.Double),  # on site and in generating the electricity
+    sa.Column("cost_usd", Usd),  # NULL: unpriced
+    sa.Column("price_id", sa.Text),
+    # Reports cut by time, and by time within one team.
+    sa.Index("ix_calls_started_at", "started_at"),
+    sa.Index("ix_calls_team_started_at", "team", "started_at"),
+)
+
+# Which numbers an estimate was made with; calls.facts_version names one of them.
+facts_versions = sa.Table(
+    "facts_versions",
+    metadata,
+    sa.Column("facts_version", sa.Text, primary_key=True),
+    sa.Column("first_used_at", UtcDateTime, nullable=False),
+    sa.Column("release", sa.Text, nullable=False),  # of this package
+)
+
+# How far the recorder has come, written in the transaction that writes the rows: what makes a call
+# count exactly once. A journal is one directory; several machines may share a ledger.
+journal_positions = sa.Table(
+    "journal_positions",
+    metadata,
+    sa.Column("journal", sa.Text, primary_key=True),
+    sa.Column("segment", sa.Text, primary_key=True),
+    sa.Column("resolved_to", sa.BigInteger, nullable=False),  # byte offset; no call opened before it is still open
+    sa.Column("read_to", sa.BigInteger, nullable=False),  # byte offset; everything before it is in the ledger
+)
+
+
+class CallRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One row of ``calls``: same names, same order; what is not known is None."""
+
+    id: str
+    operation_id: str
+    attempt: int
+    started_at: datetime
+    team: str | None
+    project: str | None
+    user: str | None
+    key_id: str | None
+    tags: dict[str, str] | None
+    provider: str | None
+    surface: str
+    model_requested: str | None
+    model: str | None
+    stream: bool
+    status: int | None
+    outcome: Outcome
+    reason: str | None
+    provider_request_id: str | None
+    input_tokens: int | None
+    cached_input_tokens: int | None
+    cache_write_tokens: int | None
+    audio_input_tokens: int | None
+    image_input_tokens: int | None
+    output_tokens: int | None
+    reasoning_tokens: int | None
+    audio_output_tokens: int | None
+    image_output_tokens: int | None
+    units: dict[str, float] | None
+    usage_source: UsageSource
+    flags: tuple[str, ...] | None
+    latency_ms: int | None
+    time_to_first_token_ms: int | None
+    overhead_us: int | None
+    request_bytes: int | None
+    response_bytes: int | None
+    service_tier: str | None
+    facts_version: str | None
+    method: str | None
+    tier: str
+    estimate_reason: str | None
+    zone: str | None
+    flops: float | None
+    joules_low: float | None
+    joules: float | None
+    joules_high: float | None
+    it_joules: float | None
+    grams_co2e_low: float | None
+    grams_co2e: float | None
+    grams_co2e_high: float | None
+    embodied_grams_co2e: float | None
+    market_grams_co2e: float | None
+    liters: float | None
+    cost_usd: Decimal | None
+    price_id: str | None
