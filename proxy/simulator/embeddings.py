@@ -1,0 +1,49 @@
+"""Embeddings, as OpenAI writes them: the vectors first, the usage behind them."""
+
+from __future__ import annotations
+
+import base64
+import math
+from array import array
+
+from proxy.simulator.answer import served_name
+from proxy.simulator.asking import EmbeddingsRequest, JsonObject, inputs
+from proxy.simulator.wishes import Wishes
+from proxy.simulator.words import Dice
+
+DIMENSIONS = {"text-embedding-3-large": 3072, "mistral-embed": 1024}
+USUAL_DIMENSIONS = 1536
+BYTES_PER_NUMBER = 8  # at least, of a number written as text; 16/3 in base64
+
+
+def embeddings_body(request: EmbeddingsRequest, wishes: Wishes, dice: Dice) -> JsonObject:
+    """Give one unit vector for each input."""
+    _, tokens = inputs(request.input)
+    dimensions = request.dimensions or DIMENSIONS.get(request.model, USUAL_DIMENSIONS)
+    encoded = request.encoding_format == "base64"
+    if wishes.body_bytes is not None:
+        size = 16 / 3 if encoded else BYTES_PER_NUMBER
+        dimensions = max(dimensions, math.ceil(wishes.body_bytes / size / max(1, len(tokens))))
+    reply: JsonObject = {
+        "object": "list",
+        "data": [
+            {"object": "embedding", "index": index, "embedding": _written(_vector(dice, dimensions), encoded)}
+            for index in range(len(tokens))
+        ],
+        "model": served_name(request.model),
+    }
+    if wishes.usage != "absent":
+        reply["usage"] = {"prompt_tokens": sum(tokens), "total_tokens": sum(tokens)}
+    return reply
+
+
+def _vector(dice: Dice, dimensions: int) -> array[float]:
+    # A short block is repeated: the numbers mean nothing, only their amount does.
+    block = [dice.uniform(-1, 1) for _ in range(min(dimensions, 512))]
+    numbers = (block * (dimensions // len(block) + 1))[:dimensions]
+    length = math.sqrt(sum(number * number for number in numbers))
+    return array("f", (number / length for number in numbers))
+
+
+def _written(vector: array[float], encoded: bool) -> str | list[float]:
+    return base64.b64encode(vector.tobytes()).decode() if encoded else [round(number, 9) for number in vector]

@@ -1,0 +1,91 @@
+"""Runs the simulator on a loopback port: by itself, inside a running loop, or in a thread of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import threading
+from collections.abc import AsyncIterator, Generator, Iterator
+
+import uvicorn
+from starlette.types import ASGIApp
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from proxy.simulator.app import build_simulator
+from proxy.simulator.wire import TRANSPORT
+
+
+class _Connection(HttpToolsProtocol):
+    """Lets the application reach the connection, so that it can reset it on request."""
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self.scope["extensions"] = {TRANSPORT: self.transport}  # type: ignore[dict-item]
+
+
+class _Quiet(uvicorn.Server):
+    """Leaves the signals to whoever runs the loop."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        yield
+
+
+def _config(app: ASGIApp) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        http=_Connection,
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_keep_alive=75,
+        timeout_graceful_shutdown=1,
+    )
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Open the listening socket; port 0 takes any free one. Raises OSError if it is taken."""
+    return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET, backlog=1024)
+
+
+def origin_of(listening: socket.socket) -> str:
+    """Give ``http://host:port``."""
+    host, port = listening.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def serve(listening: socket.socket, *, fast: bool = False, seed: int = 0) -> None:
+    """Serve on an open socket until SIGINT or SIGTERM."""
+    uvicorn.Server(_config(build_simulator(fast=fast, seed=seed))).run(sockets=[listening])
+
+
+@contextlib.asynccontextmanager
+async def serving(*, host: str = "127.0.0.1", port: int = 0, fast: bool = False, seed: int = 0) -> AsyncIterator[str]:
+    """Serve inside the running loop; gives the origin."""
+    listening = listen(host, port)
+    server = _Quiet(_config(build_simulator(fast=fast, seed=seed)))
+    running = asyncio.ensure_future(server.serve(sockets=[listening]))
+    try:
+        yield origin_of(listening)  # connections wait in the backlog until the server is up
+    finally:
+        server.should_exit = True
+        await running
+        listening.close()
+
+
+@contextlib.contextmanager
+def in_thread(*, fast: bool = True, seed: int = 0) -> Iterator[str]:
+    """Serve on a free port in a thread of its own, for tests and benchmarks; gives the origin."""
+    listening = listen("127.0.0.1", 0)
+    server = _Quiet(_config(build_simulator(fast=fast, seed=seed)))
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
+    thread.start()
+    try:
+        yield origin_of(listening)
+    finally:
+        server.should_exit = True
+        thread.join()
+        listening.close()
