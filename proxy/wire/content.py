@@ -1,0 +1,256 @@
+"""Content codings, decoded and encoded piece by piece, bounded in memory and never raising.
+
+Decoding is for a copy: the client gets the bytes as they came. Encoding is only for a stream whose
+bytes had to be changed; it flushes at every piece, so that no event waits inside a compressor.
+
+Sources: RFC 9110 section 8.4 (codings, their order), RFC 1952 (gzip members), RFC 9659 (zstd window).
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Iterable, Iterator
+from typing import Protocol
+
+import brotli  # type: ignore[import-untyped]
+import zstandard
+
+PIECE = 64 * 1024  # bytes a decoder gives back at once, about
+OUTPUT_LIMIT = 64 * 1024 * 1024  # bytes one feed may swell to before the stream is taken for a bomb
+CODINGS_LIMIT = 4  # stacked codings
+_ZSTD_WINDOW = 8 * 1024 * 1024  # RFC 9659: what a zstd content coding may ask a decoder to hold
+_ZSTD_SLICE = 256  # bytes in; a block of 4 bytes can stand for 128 KiB
+
+
+class Decoder(Protocol):
+    """Turns the bytes of a coded body into the body, in pieces."""
+
+    broken: bool  # the coding was violated; nothing more comes
+
+    def feed(self, data: bytes) -> Iterable[bytes]:
+        """Give back the pieces that ``data`` completed; never raises."""
+
+
+class Encoder(Protocol):
+    """Turns a body into its coded bytes, flushed at every piece."""
+
+    def feed(self, data: bytes) -> bytes:
+        """Give back coded bytes from which all of ``data`` can be decoded."""
+
+    def close(self) -> bytes:
+        """Give back the end of the coded stream."""
+
+
+class _Coding(Protocol):
+    def pieces(self, data: bytes) -> Iterator[bytes]: ...
+
+
+class Identity:
+    """No coding at all."""
+
+    __slots__ = ()
+    broken = False
+
+    def feed(self, data: bytes) -> tuple[bytes]:
+        """Give ``data`` back."""
+        return (data,)
+
+
+class _Zlib:
+    """gzip with any number of members, or deflate, which in the wild is zlib or raw."""
+
+    __slots__ = ("_gzip", "_head", "_members", "_stream")
+
+    def __init__(self, *, gzip: bool) -> None:
+        self._gzip = gzip
+        self._head = b""
+        self._members = 0
+        self._stream: zlib._Decompress | None = None
+
+    def pieces(self, data: bytes) -> Iterator[bytes]:
+        while data:
+            if self._stream is None:
+                data = self._head + data
+                if self._gzip and self._members:
+                    data = data.lstrip(b"\0")  # padding between members
+                if len(data) < 2:
+                    self._head = data
+                    return
+                self._head = b""
+                if self._members and not (self._gzip and data.startswith(b"\x1f\x8b")):
+                    return  # rubbish after the last member, which every client ignores
+                self._stream = zlib.decompressobj(31 if self._gzip else _deflate_window(data))
+            piece = self._stream.decompress(data, PIECE)
+            while piece:
+                yield piece
+                piece = self._stream.decompress(self._stream.unconsumed_tail, PIECE)
+            if not self._stream.eof:
+                return
+            data = self._stream.unused_data
+            self._stream = None
+            self._members += 1
+
+
+def _deflate_window(head: bytes) -> int:
+    is_zlib = head[0] & 0x0F == 8 and (head[0] << 8 | head[1]) % 31 == 0
+    return 15 if is_zlib else -15
+
+
+class _Brotli:
+    __slots__ = ("_stream",)
+
+    def __init__(self) -> None:
+        self._stream = brotli.Decompressor()
+
+    def pieces(self, data: bytes) -> Iterator[bytes]:
+        if self._stream.is_finished():
+            return
+        piece = self._stream.process(data, output_buffer_limit=PIECE)
+        while piece or not self._stream.can_accept_more_data():
+            if piece:
+                yield piece
+            piece = self._stream.process(b"", output_buffer_limit=PIECE)
+
+
+class _Zstd:
+    __slots__ = ("_decompressor", "_stream")
+
+    def __init__(self) -> None:
+        self._decompressor = zstandard.ZstdDecompressor(max_window_size=_ZSTD_WINDOW)
+        self._stream = self._decompressor.decompressobj(read_across_frames=True)
+
+    def pieces(self, data: bytes) -> Iterator[bytes]:
+        for start in range(0, len(data), _ZSTD_SLICE):
+            piece = self._stream.decompress(data[start : start + _ZSTD_SLICE])
+            if piece:
+                yield piece
+
+
+class _Decoding:
+    """Codings undone one after the other, the last applied first."""
+
+    __slots__ = ("_codings", "broken")
+
+    def __init__(self, codings: list[_Coding]) -> None:
+        self._codings = codings
+        self.broken = False
+
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        if self.broken or not data:
+            return
+        pieces: Iterable[bytes] = (data,)
+        for coding in self._codings:
+            pieces = _through(coding, pieces)
+        try:
+            yield from pieces
+        except (zlib.error, brotli.error, zstandard.ZstdError, _BombError):
+            self.broken = True
+
+
+class _BombError(Exception):
+    pass
+
+
+def _through(coding: _Coding, pieces: Iterable[bytes]) -> Iterator[bytes]:
+    swollen = 0
+    for piece in pieces:
+        for decoded in coding.pieces(piece):
+            swollen += len(decoded)
+            if swollen > OUTPUT_LIMIT:
+                raise _BombError
+            yield decoded
+
+
+class _ZlibEncoder:
+    __slots__ = ("_stream",)
+
+    def __init__(self, window: int) -> None:
+        self._stream = zlib.compressobj(level=4, wbits=window)
+
+    def feed(self, data: bytes) -> bytes:
+        return self._stream.compress(data) + self._stream.flush(zlib.Z_SYNC_FLUSH) if data else b""
+
+    def close(self) -> bytes:
+        return self._stream.flush()
+
+
+class _BrotliEncoder:
+    __slots__ = ("_stream",)
+
+    def __init__(self) -> None:
+        self._stream = brotli.Compressor(quality=4)
+
+    def feed(self, data: bytes) -> bytes:
+        return bytes(self._stream.process(data) + self._stream.flush()) if data else b""
+
+    def close(self) -> bytes:
+        return bytes(self._stream.finish())
+
+
+class _ZstdEncoder:
+    __slots__ = ("_stream",)
+
+    def __init__(self) -> None:
+        self._stream = zstandard.ZstdCompressor(level=3).compressobj()
+
+    def feed(self, data: bytes) -> bytes:
+        return self._stream.compress(data) + self._stream.flush(zstandard.COMPRESSOBJ_FLUSH_BLOCK) if data else b""
+
+    def close(self) -> bytes:
+        return self._stream.flush(zstandard.COMPRESSOBJ_FLUSH_FINISH)
+
+
+class _Encoding:
+    """Codings applied one after the other; none at all for identity."""
+
+    __slots__ = ("_codings",)
+
+    def __init__(self, codings: list[Encoder]) -> None:
+        self._codings = codings
+
+    def feed(self, data: bytes) -> bytes:
+        for coding in self._codings:
+            data = coding.feed(data)
+        return data
+
+    def close(self) -> bytes:
+        tail = b""
+        for coding in self._codings:
+            tail = coding.feed(tail) + coding.close()
+        return tail
+
+
+_DECODERS: dict[bytes, Callable[[], _Coding]] = {
+    b"gzip": lambda: _Zlib(gzip=True),
+    b"x-gzip": lambda: _Zlib(gzip=True),
+    b"deflate": lambda: _Zlib(gzip=False),
+    b"br": _Brotli,
+    b"zstd": _Zstd,
+}
+_ENCODERS: dict[bytes, Callable[[], Encoder]] = {
+    b"gzip": lambda: _ZlibEncoder(31),
+    b"x-gzip": lambda: _ZlibEncoder(31),
+    b"deflate": lambda: _ZlibEncoder(15),
+    b"br": _BrotliEncoder,
+    b"zstd": _ZstdEncoder,
+}
+
+
+def decoder(content_encoding: bytes | None) -> Decoder | None:
+    """Make the decoder for a Content-Encoding header; None: an encoding that cannot be decoded here."""
+    names = _names(content_encoding)
+    if names is None:
+        return None
+    return _Decoding([_DECODERS[name]() for name in reversed(names)]) if names else Identity()
+
+
+def encoder(content_encoding: bytes | None) -> Encoder | None:
+    """Make the encoder for a Content-Encoding header; None: an encoding that cannot be made here."""
+    names = _names(content_encoding)
+    return None if names is None else _Encoding([_ENCODERS[name]() for name in names])
+
+
+def _names(content_encoding: bytes | None) -> list[bytes] | None:
+    names = [name.strip().lower() for name in (content_encoding or b"").split(b",")]
+    names = [name for name in names if name not in (b"", b"identity")]
+    return names if len(names) <= CODINGS_LIMIT and all(name in _DECODERS for name in names) else None

@@ -1,0 +1,57 @@
+"""JSON as it is found in the wild, decoded into typed structs as far as it goes."""
+
+from __future__ import annotations
+
+import json
+from typing import Generic, TypeVar
+
+import msgspec
+
+T = TypeVar("T")
+
+REFUSED = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)  # what msgspec raises on bad bytes
+
+
+class Lenient(Generic[T]):
+    """Decodes into ``whole``; where a member has an unforeseen type, into ``sparse``, which leaves it out.
+
+    ``sparse`` is a parent type whose members take any value, so a surprise in one place never loses
+    the others. NaN, lone surrogates and invalid UTF-8 are let through.
+    """
+
+    __slots__ = ("_sparse", "_sparse_type", "_whole", "_whole_type")
+
+    def __init__(self, whole: type[T], sparse: type[T]) -> None:
+        self._whole_type, self._sparse_type = whole, sparse
+        self._whole = msgspec.json.Decoder(whole)
+        self._sparse = msgspec.json.Decoder(sparse)
+
+    @property
+    def quick(self) -> msgspec.json.Decoder[T]:
+        """The strict decoder, for the hot path; what it refuses is a case for :meth:`decode`."""
+        return self._whole
+
+    def decode(self, data: bytes) -> T | None:
+        """Decode; None where ``data`` is no JSON object. Never raises."""
+        for decoder in (self._whole, self._sparse):
+            try:
+                return decoder.decode(data)
+            except REFUSED:
+                continue
+        tree = loads(data)
+        if not isinstance(tree, dict):
+            return None
+        for kind in (self._whole_type, self._sparse_type):
+            try:
+                return msgspec.convert(tree, kind)
+            except REFUSED:
+                continue
+        return None
+
+
+def loads(data: bytes) -> object:
+    """Decode any JSON, with NaN, lone surrogates and invalid UTF-8 let through; None where it is none."""
+    try:
+        return json.loads(data.decode("utf-8-sig", "replace"))
+    except (ValueError, RecursionError):
+        return None

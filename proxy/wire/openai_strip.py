@@ -1,0 +1,115 @@
+"""Takes out of a chat stream exactly what ``stream_options.include_usage`` added to it.
+
+Added are: one chunk with no choices that carries the usage, and a ``usage`` member on every other
+chunk. The chunk goes with its blank line, the member with its comma; every other byte stays.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import msgspec
+
+from proxy.wire.lenient import Lenient
+from proxy.wire.members import spans
+from proxy.wire.reply import could_become_events, is_events
+from proxy.wire.sse import Fragment, Framer, data_spans
+
+_NULL_MEMBER = re.compile(rb',[ \t]*"usage"[ \t]*:[ \t]*null(?=[ \t]*[,}])')
+_COMMENT_OR_BLANK = re.compile(rb"(?:\xef\xbb\xbf)?(?:(?::[^\r\n]*)?(?:\r\n|\n|\r))*")
+
+
+class _Chunk(msgspec.Struct):
+    choices: Any = None
+    usage: Any = msgspec.UNSET
+    error: Any = None
+
+
+_CHUNK = Lenient(_Chunk, _Chunk)
+
+
+class UsageStripper:
+    """Fed with decoded bytes at any split; complete events come out at once."""
+
+    __slots__ = ("_framer", "_head", "_untouched")
+
+    def __init__(self) -> None:
+        self._framer = Framer()
+        self._head: bytes | None = b""  # bytes before it is known whether these are events
+        self._untouched = False
+
+    def feed(self, data: bytes) -> bytes:
+        """Take bytes, give back what the client may see now."""
+        if self._untouched:
+            return data
+        if self._head is not None:
+            data = self._head + data
+            seen = data.lstrip(b" \t\r\n").removeprefix(b"\xef\xbb\xbf").lstrip(b" \t\r\n")
+            if not is_events(seen):
+                if could_become_events(seen):
+                    self._head = data
+                    return b""
+                self._untouched = True
+                self._head = None
+                return data
+            self._head = None
+        blocks = self._framer.feed(data)
+        if len(blocks) == 1:
+            return _stripped(blocks[0])
+        return b"".join([_stripped(block) for block in blocks])
+
+    def close(self) -> bytes:
+        """Give back what was held at the end of the stream."""
+        if self._head is not None:
+            return self._head
+        return b"".join([_stripped(block) for block in self._framer.close()])
+
+
+def _stripped(block: bytes) -> bytes:
+    if b'usage"' not in block or block.__class__ is Fragment:
+        return block
+    lines = data_spans(block)
+    data = b"\n".join([block[start:end] for start, end in lines])
+    chunk = _CHUNK.decode(data)
+    if chunk is None or chunk.usage is msgspec.UNSET:
+        return block
+    if isinstance(chunk.usage, dict) and not chunk.choices and not chunk.error:
+        # Comments and blank lines before the event are a keep-alive of their own.
+        match = _COMMENT_OR_BLANK.match(block)
+        return match[0] if match else b""
+    span = _member(data)
+    if span is None:
+        return block
+    return block[: _raw(lines, span[0])] + block[_raw(lines, span[1]) :]
+
+
+def _member(data: bytes) -> tuple[int, int] | None:
+    """Give where the top-level usage member lies, with the comma that goes with it."""
+    if data.count(b'"usage"') == 1:
+        match = _NULL_MEMBER.search(data)
+        if match is not None:
+            return match.span()
+    found = spans(data)
+    if found is None or b"usage" not in found:
+        return None
+    start, end = found[b"usage"]
+    name = data.rindex(b'"', 0, data.rindex(b":", 0, start))
+    name = data.rindex(b'"', 0, name)
+    before = data[:name].rstrip(b" \t\r\n")
+    if before.endswith(b","):
+        return len(before) - 1, end
+    after = data[end:].lstrip(b" \t\r\n")
+    if after.startswith(b","):
+        rest = after[1:].lstrip(b" \t\r\n")
+        return name, len(data) - len(rest)
+    return name, end
+
+
+def _raw(lines: list[tuple[int, int]], offset: int) -> int:
+    """Give where in the block the payload's byte ``offset`` lies, the payload being the lines joined."""
+    for start, end in lines:
+        if offset <= end - start:
+            return start + offset
+        offset -= end - start + 1
+    return lines[-1][1]

@@ -1,0 +1,213 @@
+"""A reply being read: what it is, is told by its first bytes, not by the request or the content type.
+
+A reply is a stream of events, a JSON document, or something without usage. Readers of a format
+inherit :class:`Reply` and say what an event and a document mean. Nothing raises; what cannot be
+read becomes a flag.
+"""
+
+from __future__ import annotations
+
+import re
+
+from proxy.wire.canon import Places, Statement, at, label, normal
+from proxy.wire.members import Members
+from proxy.wire.sse import Fragment, Framer, payload
+from proxy.wire.surface import Reading
+
+DOCUMENT_LIMIT = 1024 * 1024  # bytes of a document that are held; a larger one is only scanned
+TEXT_LIMIT = 256 * 1024  # characters of generated text that are kept
+_EARLY_TRIES = 4  # times a held document is tried before the reply is closed
+
+_BOM = b"\xef\xbb\xbf"
+_EVENTS = re.compile(rb"(?:data|event|id|retry)[ ]?(?::|\r|\n)|:")
+_EVENTS_BEGUN = (b"data:", b"event:", b"id:", b"retry:")
+
+
+class Text:
+    """Generated text, kept up to a bound and counted beyond it."""
+
+    __slots__ = ("_pieces", "characters", "kept")
+
+    def __init__(self) -> None:
+        self.characters = 0
+        self.kept = 0
+        self._pieces: list[str] = []
+
+    def add(self, piece: str) -> None:
+        """Take the next piece."""
+        self.characters += len(piece)
+        if self.kept < TEXT_LIMIT:
+            piece = piece[: TEXT_LIMIT - self.kept]
+            self.kept += len(piece)
+            self._pieces.append(piece)
+
+    def joined(self) -> str:
+        """Give what was kept."""
+        return "".join(self._pieces).encode("utf-8", "replace").decode()
+
+
+class Reply:
+    """What all readers share: telling events from a document, bounds, and the closing."""
+
+    places: Places
+    members: frozenset[bytes] = frozenset()  # what to look for in a document too large to hold
+
+    def __init__(self) -> None:
+        self.started = False
+        self.finished = False
+        self.model: str | None = None
+        self.response_id: str | None = None
+        self.service_tier: str | None = None
+        self.error: str | None = None
+        self.statement = Statement()
+        self.text = Text()
+        self.flags: dict[str, None] = {}
+        self._framer: Framer | None = None  # set: the reply is a stream of events
+        self._head = b""  # bytes before it is known what the reply is
+        self._opaque = False  # neither events nor a document
+        self._document: list[bytes] | None = None
+        self._size = 0
+        self._tries = _EARLY_TRIES
+        self._members: Members | None = None  # set: the document is too large to hold
+
+    # What a format says; each is given complete bytes and must not trust them.
+
+    def event(self, data: bytes) -> None:
+        """Read the payload of one event."""
+
+    def document(self, body: bytes) -> bool:
+        """Read a whole JSON document; False: it is not one, or not yet."""
+        return False
+
+    def parts(self, found: dict[bytes, bytes]) -> None:
+        """Read the raw top-level members found in a document that could not be read whole."""
+
+    def units(self) -> dict[str, float]:
+        """Give billed units stated outside the usage."""
+        return {}
+
+    def ended(self) -> None:
+        """Conclude what only the whole reply tells."""
+
+    # The reader's side.
+
+    def feed(self, data: bytes) -> None:
+        """Take the next decoded bytes of the body."""
+        try:
+            if self._framer is not None:
+                self._read(self._framer.feed(data))
+            elif not self._opaque:
+                self._begin(data)
+        except Exception:  # metering never fails a call
+            self._opaque = True
+            self._framer = None
+            self.flags["reader.failed"] = None
+
+    def close(self) -> Reading:
+        """Say what was read."""
+        try:
+            self._end()
+        except Exception:
+            self.flags["reader.failed"] = None
+        usage, flags = normal(self.statement.stated, self.places, model=self.model)
+        if usage is not None:
+            usage.units.update(self.units())
+        if usage is not None and self.service_tier is None:
+            self.service_tier = label(at(self.statement.stated, ("service_tier",)))  # Mistral
+        return Reading(
+            usage=usage,
+            model=self.model,
+            response_id=self.response_id,
+            service_tier=self.service_tier,
+            error=self.error,
+            finished=self.finished,
+            flags=(*self.flags, *flags),
+            text=self.text.joined(),
+            text_characters=self.text.characters,
+        )
+
+    def _begin(self, data: bytes) -> None:
+        if self._members is not None:
+            self._scan(data)
+        elif self._document is not None:
+            self._hold(data)
+        else:
+            head = (self._head + data).lstrip(b" \t\r\n")
+            if head.startswith(_BOM):
+                head = head[3:].lstrip(b" \t\r\n")
+            if head[:1] in (b"{", b"["):
+                self._head = b""
+                self._document = []
+                self._hold(head)
+            elif is_events(head):
+                self._head = b""
+                self._framer = Framer()
+                self._read(self._framer.feed(head))
+            elif could_become_events(head):
+                self._head = head
+            else:
+                self._opaque = True
+
+    def _read(self, blocks: list[bytes]) -> None:
+        for block in blocks:
+            if block.__class__ is Fragment:
+                self.flags["event.oversized"] = None
+                continue
+            data = payload(block)
+            if data:
+                self.event(data)
+
+    def _hold(self, data: bytes) -> None:
+        document = self._document
+        if document is None or not data:
+            return
+        document.append(data)
+        self._size += len(data)
+        if self._size > DOCUMENT_LIMIT:
+            self._members = Members(self.members)
+            self._document = None
+            self.flags["reply.large"] = None
+            self._scan(b"".join(document))
+        elif self._tries and data.rstrip(b" \t\r\n")[-1:] in (b"}", b"]"):
+            self._tries -= 1
+            self._whole(document)
+
+    def _whole(self, document: list[bytes]) -> bool:
+        body = b"".join(document)
+        self._document = [body]
+        if not self.document(body):
+            return False
+        self.finished = True
+        self._document = None
+        self._opaque = True  # whatever follows the closing brace
+        return True
+
+    def _scan(self, data: bytes) -> None:
+        members = self._members
+        if members is not None and not self.finished:
+            members.feed(data)
+            self.finished = members.finished
+
+    def _end(self) -> None:
+        if self._framer is not None:
+            self._read(self._framer.close())
+        elif self._document is not None and not self._whole(self._document):
+            self._members = Members(self.members)
+            self._scan(b"".join(self._document))
+            if not self.finished:
+                self.flags["reply.truncated"] = None
+        if self._members is not None:
+            self.parts(self._members.found)
+            if self._members.broken:
+                self.flags["reply.malformed"] = None
+        self.ended()
+
+
+def is_events(head: bytes) -> bool:
+    """Tell whether bytes begin a stream of server-sent events."""
+    return _EVENTS.match(head) is not None
+
+
+def could_become_events(head: bytes) -> bool:
+    """Tell whether bytes are too few to say that they are not a stream of events."""
+    return any(begun.startswith(head) for begun in (*_EVENTS_BEGUN, _BOM))
