@@ -1,0 +1,123 @@
+"""``joulegate report``: what the ledger's calls cost, in dollars, joules, grams and liters."""
+
+from __future__ import annotations
+
+import sys
+from datetime import UTC, datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+
+from proxy import config
+from proxy.errors import JoulegateError, LedgerError
+
+if TYPE_CHECKING:
+    from sqlalchemy import URL
+
+BAD_USAGE = 2
+
+
+class Name(StrEnum):
+    """The reports there are."""
+
+    COST = "cost"
+    ENERGY = "energy"
+    CARBON = "carbon"
+    WATER = "water"
+
+
+class Form(StrEnum):
+    """How a report is written."""
+
+    TABLE = "table"
+    CSV = "csv"
+    JSON = "json"
+
+
+def report(
+    name: Annotated[Name, typer.Argument(help="What to report.", show_default=False)],
+    by: Annotated[str, typer.Option(help="Dimensions to split by, separated by commas; empty: only the sum.")] = (
+        "team,model"
+    ),
+    start: Annotated[str | None, typer.Option("--from", metavar="DATE", help="First day (or moment).")] = None,
+    end: Annotated[str | None, typer.Option("--to", metavar="DATE", help="Last day, included (or moment).")] = None,
+    month: Annotated[str | None, typer.Option(metavar="YYYY-MM", help="One month; the current one by default.")] = None,
+    tz: Annotated[str, typer.Option(metavar="ZONE", help="Time zone that decides what a day is.")] = "UTC",
+    form: Annotated[Form, typer.Option("--format", help="Table for people, csv or json for programs.")] = Form.TABLE,
+    as_json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
+    database: Annotated[str | None, typer.Option(metavar="URL", help="Ledger to read, if not the configured.")] = None,
+    config_path: Annotated[Path | None, typer.Option("--config", metavar="FILE", help="Configuration file.")] = None,
+) -> None:
+    """Report cost, energy, carbon or water of the metered calls.
+
+    Dollars are exact sums; joules, grams and liters are estimates. What the figures leave out (calls
+    without a price, models without facts) stands under the table.
+
+    For example:
+
+    \b
+    joulegate report cost --by team,model
+    joulegate report energy --by day --month 2026-11 --tz Europe/Berlin
+    joulegate report carbon --by provider --from 2026-11-01 --to 2026-11-15 --format csv
+    """  # noqa: D301 - typer keeps the lines of a paragraph that begins with this character
+    try:
+        flags = {} if database is None else {"ledger.url": database}
+        url = config.load(config_path, flags=flags).config.ledger.url
+        _write(name, by=by, month=month, start=start, end=end, tz=tz, url=url, form=Form.JSON if as_json else form)
+    except JoulegateError as error:
+        Console(stderr=True, soft_wrap=True).print(f"joulegate report: {error}", markup=False, highlight=False)
+        raise typer.Exit(BAD_USAGE) from None
+
+
+def _write(
+    name: Name, *, by: str, month: str | None, start: str | None, end: str | None, tz: str, url: str, form: Form
+) -> None:
+    # SQLAlchemy takes half a second to import, so only here.
+    from sqlalchemy.exc import SQLAlchemyError
+
+    from proxy.ledger.engine import open_engine
+    from proxy.ledger.revision import require_head
+    from proxy.reports import period, split, table
+    from proxy.reports.carbon import carbon
+    from proxy.reports.cost import cost
+    from proxy.reports.energy import energy
+    from proxy.reports.water import water
+
+    reports = {Name.COST: cost, Name.ENERGY: energy, Name.CARBON: carbon, Name.WATER: water}
+    dimensions = split.dimensions(by)
+    asked = period.parse(month=month, start=start, end=end, tz=tz, now=datetime.now(UTC))
+    engine = open_engine(url)
+    _require_file(engine.url)
+    try:
+        require_head(engine)
+        with engine.connect() as connection:
+            made = reports[name](split.split(connection, dimensions, asked))
+    except SQLAlchemyError as error:
+        raise LedgerError(f"the ledger cannot be read: {getattr(error, 'orig', None) or error}") from error
+    finally:
+        engine.dispose()
+    match form:
+        case Form.CSV:
+            sys.stdout.write(table.as_csv(made))
+        case Form.JSON:
+            sys.stdout.write(table.as_json(made).decode() + "\n")
+        case Form.TABLE:
+            console = Console()
+            # Piped, a table is as wide as it needs to be; on a terminal rich folds it.
+            if not console.is_terminal:
+                console.width = 10_000
+            console.print(table.as_table(made))
+            for note in made.notes:
+                console.print(f"* {note}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _require_file(url: URL) -> None:
+    """Refuse to make a new, empty ledger just because somebody asked for a report."""
+    if url.get_backend_name() == "sqlite" and url.database and not Path(url.database).exists():
+        raise LedgerError(
+            f"there is no ledger at {url.database}: start `joulegate serve` in this directory first, "
+            "or name another with --database sqlite:///path/joulegate.db"
+        )

@@ -1,0 +1,73 @@
+"""How figures are written for people: SI prefixes, and no more digits than the figure carries."""
+
+from __future__ import annotations
+
+import math
+from decimal import Decimal
+
+UNKNOWN = "unknown"
+_PREFIXES = ((1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, ""), (1e-3, "m"), (1e-6, "µ"))
+
+
+def scale(peak: float, unit: str) -> tuple[float, str]:
+    """Choose the SI prefix for figures up to ``peak``: (what to divide by, the prefixed unit)."""
+    for size, prefix in _PREFIXES:
+        if abs(peak) >= size:
+            return size, prefix + unit
+    return (1.0, unit) if peak == 0 else (_PREFIXES[-1][0], _PREFIXES[-1][1] + unit)
+
+
+def digits(value: float, significant: int = 3) -> str:
+    """Round to significant digits and write without an exponent: 1234.5 becomes 1,230."""
+    if value == 0 or not math.isfinite(value):
+        return f"{value:g}"
+    decimals = significant - 1 - math.floor(math.log10(abs(value)))
+    rounded = round(value, decimals)
+    # 9.996 rounds up to 10.0: one place fewer is then enough.
+    decimals = significant - 1 - math.floor(math.log10(abs(rounded)))
+    return f"{rounded:,.{max(decimals, 0)}f}"
+
+
+def quantity(value: float | None, unit: str) -> str:
+    """Write a figure with its unit, 1.23 kJ."""
+    if value is None:
+        return UNKNOWN
+    size, prefixed = scale(value, unit)
+    return f"{digits(value / size)} {prefixed}"
+
+
+def band(low: float | None, high: float | None, unit: str) -> str:
+    """Write the two ends of a band in one unit, 0.6-3.1 kJ; two digits, an estimate's ends carry no more."""
+    if low is None or high is None:
+        return UNKNOWN
+    size, prefixed = scale(high, unit)
+    return f"{digits(low / size, 2)}–{digits(high / size, 2)} {prefixed}"
+
+
+def dollars(value: Decimal | None, peak: Decimal | None = None) -> str:
+    """Write dollars, with more decimals the smaller ``peak`` (the largest figure beside it) is."""
+    if value is None:
+        return UNKNOWN
+    largest = abs(value if peak is None else peak)
+    places = 2 if largest >= 100 else 4 if largest >= 1 else 6
+    smallest = Decimal(1).scaleb(-places)
+    if 0 < value < smallest and peak is None:
+        return f"<${smallest}"
+    return f"${value:,.{places}f}"
+
+
+def count(value: int | None) -> str:
+    """Write a count in full, 12,345."""
+    return UNKNOWN if value is None else f"{value:,}"
+
+
+def share(part: int, whole: int) -> str:
+    """Write a part of a whole in per cent; a part that is there never rounds to none, nor a gap to all."""
+    if whole == 0:
+        return "–"
+    percent = 100 * part / whole
+    if 0 < percent < 1:
+        return "<1 %"
+    if 99 < percent < 100:
+        return ">99 %"
+    return f"{percent:.0f} %"
