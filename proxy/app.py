@@ -1,0 +1,119 @@
+"""The data plane as an ASGI application: LLM traffic, ``/healthz`` and ``/readyz``, nothing else."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from pathlib import Path
+
+from proxy.call import Closed
+from proxy.config import Config
+from proxy.counting import Counter, by_characters, find_counter
+from proxy.journal import Journal
+from proxy.pipeline import Gate, Receive, Scope, Send, carry, record_unreadable
+from proxy.routing import Routes
+from proxy.teams import Headers, Teams
+from proxy.upstream import Upstream
+
+TICK_S = 1.0  # journal.fsync = "interval": what a power loss may cost at most
+
+
+def build_gate(config: Config, *, journal: Journal | None = None, worker: str = "1") -> GateApplication:
+    """Build the gate for a configuration; the journal is opened where the configuration says unless given.
+
+    Raises :class:`ConfigError` where the configuration cannot be used, ``OSError`` where the journal cannot be opened.
+    """
+    if journal is None:
+        directory = Path(config.journal.directory)
+        journal = Journal.open(directory, worker=f"{worker}-{os.getpid()}", fsync=config.journal.fsync)
+    gate = Gate(
+        settings=config.gate,
+        teams=Teams(config.team, keys_required=config.gate.keys == "required"),
+        routes=Routes(config),
+        upstream=Upstream(connect_timeout_s=config.gate.connect_timeout_s),
+        journal=journal,
+        count=by_characters,
+        estimate_headers=estimate_headers if config.gate.estimate_headers else None,
+    )
+    return GateApplication(gate, journal)
+
+
+class GateApplication:
+    """Dispatches what an ASGI server hands over."""
+
+    def __init__(self, gate: Gate, journal: Journal) -> None:
+        self.gate = gate
+        self._journal = journal
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one ASGI scope."""
+        if scope["type"] == "http":
+            path = scope["raw_path"]
+            if path == b"/healthz":
+                await _say(send, 200, b"ok\n")
+            elif path == b"/readyz":
+                await self._ready(send)
+            else:
+                await carry(self.gate, scope, receive, send)
+        elif scope["type"] == "lifespan":
+            await self._live(receive, send)
+        else:
+            await send({"type": "websocket.close", "code": 1011})
+
+    async def _ready(self, send: Send) -> None:
+        if self._journal.problem is None:
+            await _say(send, 200, b"ready\n")
+        else:
+            await _say(send, 503, b"the journal cannot be written: calls go on, but are not recorded\n")
+
+    def refused(self, status: int, code: str) -> None:
+        """Record a request that was turned away before it was one: too large a head, not HTTP."""
+        record_unreadable(self.gate, status, code)
+
+    async def _live(self, receive: Receive, send: Send) -> None:
+        await receive()
+        loop = asyncio.get_running_loop()
+        self._tasks = {loop.create_task(self._tick()), loop.create_task(self._prepare_counter())}
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        for task in self._tasks:
+            task.cancel()
+        await self.gate.upstream.close()
+        self._journal.close()
+        await send({"type": "lifespan.shutdown.complete"})
+
+    async def _tick(self) -> None:
+        while True:
+            await asyncio.sleep(TICK_S)
+            self._journal.tick()
+
+    async def _prepare_counter(self) -> None:
+        counter: Counter = await asyncio.to_thread(find_counter)
+        self.gate.count = counter
+
+
+def estimate_headers(closed: Closed) -> Headers:
+    """Give the headers that tell a client what its call cost; what is unknown is left out."""
+    from estimator import centre  # the library is not needed until the first reply that is not streamed
+
+    if closed.usage is None:
+        return []
+    model = closed.model or closed.opened.model_requested
+    if model is None:
+        return []
+    values = centre(closed.usage, model, provider=closed.opened.provider, zone=closed.opened.zone)
+    headers: Headers = []
+    if values.cost_usd is not None:
+        headers.append((b"x-joulegate-cost-usd", f"{values.cost_usd:f}".encode()))
+    if values.joules is not None:
+        headers.append((b"x-joulegate-energy-joules", f"{values.joules:.6g}".encode()))
+    if values.grams_co2e is not None:
+        headers.append((b"x-joulegate-co2e-grams", f"{values.grams_co2e:.6g}".encode()))
+    return headers
+
+
+async def _say(send: Send, status: int, text: bytes) -> None:
+    headers = [(b"content-type", b"text/plain; charset=utf-8"), (b"content-length", str(len(text)).encode())]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": text, "more_body": False})

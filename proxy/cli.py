@@ -1,0 +1,43 @@
+"""The ``joulegate`` command: each subcommand lives in a file of its own under ``proxy.commands``."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from proxy.commands.doctor import doctor
+from proxy.commands.estimate import estimate
+from proxy.commands.facts import facts
+from proxy.commands.keys import keys
+from proxy.commands.migrate import migrate
+from proxy.commands.report import report
+from proxy.commands.serve import serve
+from proxy.commands.simulate import simulate
+from proxy.errors import JoulegateError
+
+app = typer.Typer(
+    name="joulegate",
+    help="Meter LLM traffic in FLOPs, joules, CO2e, water and dollars.",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+for command in (serve, simulate, estimate, report, doctor):
+    app.command()(command)
+for group in (facts, keys, migrate):
+    app.add_typer(group)
+
+
+def main() -> None:
+    """Run the command line; an error made for people is printed as its message, with exit status 2."""
+    try:
+        app()
+    except JoulegateError as error:
+        sys.stderr.write(f"joulegate: {error}\n")
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

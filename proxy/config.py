@@ -1,0 +1,276 @@
+"""Configuration: one TOML file, decoded strictly, under environment variables, under flags.
+
+Every value knows where it came from (``default``, the file's name, ``environment`` or ``flag``), so
+``joulegate doctor`` can say it. Secrets are references (``env:NAME``, ``file:PATH``) until the
+moment they are needed and never show in a ``repr``.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+
+import msgspec
+
+from proxy.errors import ConfigError
+
+Name = Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9_.-]{0,63}$")]
+TeamName = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
+Digest = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}$")]
+Count = Annotated[int, msgspec.Meta(ge=0)]
+Positive = Annotated[int, msgspec.Meta(ge=1)]
+Seconds = Annotated[float, msgspec.Meta(gt=0)]
+
+
+class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A table of the file; an unknown key is an error that names it."""
+
+
+class GateSection(Section, frozen=True):
+    """The data plane."""
+
+    listen: str = "127.0.0.1:8700"
+    workers: Positive = 1
+    keys: Literal["open", "required"] = "open"  # required: a call without a key of ours is refused
+    estimate_headers: bool = True  # x-joulegate-cost-usd and its kin on replies that are not streamed
+    connect_timeout_s: Seconds = 10.0
+    drain_s: Seconds = 60.0  # how long a reply is read to its end after its client has gone
+    drain_calls: Count = 256  # how many replies are drained at once; beyond it they are cancelled
+    shutdown_s: Seconds = 30.0  # how long streams may go on after SIGTERM
+    hold_body_bytes: Positive = 64 * 1024 * 1024  # a request body is held in memory up to here to read its model
+    header_bytes: Positive = 64 * 1024  # a request's head may have at most this many
+
+
+class ConsoleSection(Section, frozen=True):
+    """The web UI, ``/metrics`` and the JSON API."""
+
+    listen: str = "127.0.0.1:8701"
+
+
+class LedgerSection(Section, frozen=True):
+    """Where calls are kept."""
+
+    url: str = "sqlite:///joulegate.db"
+
+
+class JournalSection(Section, frozen=True):
+    """Where calls are written down before the ledger has them."""
+
+    directory: str = "joulegate-journal"
+    fsync: Literal["never", "interval", "always"] = "interval"
+
+
+class ProviderSection(Section, frozen=True):
+    """One provider; laid over the shipped one of the same name, key by key."""
+
+    name: Name
+    origin: str | None = None
+    dialect: Literal["openai", "anthropic", "gemini", "bedrock", "cohere", "ollama"] = "openai"
+    surface: Literal["openai", "anthropic", "gemini", "bedrock", "cohere", "ollama"] | None = None  # a name for dialect
+    base: str = "/v1"
+    credential: str | None = None
+    credential_in: Literal["authorization", "x-api-key", "api-key", "x-goog-api-key"] = "authorization"
+    stream_usage: Literal["on_request", "always"] = "on_request"
+    inject_usage: Literal["auto", "never"] = "auto"
+    on_abort: Literal["drain", "cancel"] = "drain"
+    models: tuple[str, ...] = ()
+    zone: Annotated[str, msgspec.Meta(pattern=r"^[A-Z]{3}$")] | None = None
+    region: str | None = None  # "aws:eu-north-1": the grid zone follows from it
+
+
+class RouteSection(Section, frozen=True):
+    """Model names (shell patterns) that go to a provider."""
+
+    match: str
+    provider: Name
+
+
+class KeySection(Section, frozen=True):
+    """A key of ours: only its hash is kept."""
+
+    id: str
+    sha256: Digest
+    project: str | None = None
+    user: str | None = None
+
+
+class TeamSection(Section, frozen=True):
+    """A team and its keys."""
+
+    name: TeamName
+    key: tuple[KeySection, ...] = ()
+
+
+class Config(Section, frozen=True):
+    """The whole file."""
+
+    gate: GateSection = GateSection()
+    console: ConsoleSection = ConsoleSection()
+    ledger: LedgerSection = LedgerSection()
+    journal: JournalSection = JournalSection()
+    provider: tuple[ProviderSection, ...] = ()
+    route: tuple[RouteSection, ...] = ()
+    team: tuple[TeamSection, ...] = ()
+
+
+class Loaded(msgspec.Struct, frozen=True, kw_only=True):
+    """A configuration and where each of its settings came from (``gate.listen`` → ``environment``)."""
+
+    config: Config
+    origins: dict[str, str]
+    ignored: tuple[str, ...] = ()  # JOULEGATE_… variables that are no setting (Kubernetes makes such names)
+
+
+SETTINGS: dict[str, type[Section]] = {
+    "gate": GateSection,
+    "console": ConsoleSection,
+    "ledger": LedgerSection,
+    "journal": JournalSection,
+}
+
+
+def load(
+    path: Path | None = None,
+    *,
+    environment: Mapping[str, str] | None = None,
+    flags: Mapping[str, object] | None = None,
+) -> Loaded:
+    """Read the configuration; raises :class:`ConfigError` naming the key, the file and the remedy.
+
+    ``flags`` are dotted settings (``{"gate.listen": …}``); they override the environment
+    (``JOULEGATE_<SECTION>_<KEY>``), which overrides the file, which overrides the defaults.
+    """
+    tree, source = _read(path)
+    origins = {f"{section}.{key}": source for section in SETTINGS for key in _table(tree, section, source)}
+    ignored: list[str] = []
+    for name, text in (os.environ if environment is None else environment).items():
+        if name.startswith("JOULEGATE_"):
+            section, _, key = name.removeprefix("JOULEGATE_").lower().partition("_")
+            if section not in SETTINGS or key not in SETTINGS[section].__struct_fields__:
+                ignored.append(name)
+                continue
+            tree.setdefault(section, {})[key] = _from_text(section, key, text, name)
+            origins[f"{section}.{key}"] = "environment"
+    for dotted, value in (flags or {}).items():
+        section, _, key = dotted.partition(".")
+        tree.setdefault(section, {})[key] = value
+        origins[dotted] = "flag"
+    tree["provider"] = _merge_providers(tree.get("provider", []), source)
+    try:
+        config = msgspec.convert(tree, Config)
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"{source}: {error}") from None
+    _check(config, source)
+    return Loaded(config=config, origins=origins, ignored=tuple(ignored))
+
+
+def split_listen(listen: str) -> tuple[str, int]:
+    """``"127.0.0.1:8700"`` → ``("127.0.0.1", 8700)``; ``"[::1]:8700"`` too. Raises :class:`ConfigError`."""
+    host, colon, port = listen.rpartition(":")
+    if not colon or not port.isascii() or not port.isdigit() or int(port) > 65535:
+        raise ConfigError(f'listen = "{listen}" is not HOST:PORT, for example "127.0.0.1:8700"')
+    return host.removeprefix("[").removesuffix("]") or "127.0.0.1", int(port)
+
+
+def resolve_secret(reference: str, *, owner: str, environment: Mapping[str, str] | None = None) -> bytes:
+    """Fetch what ``env:NAME`` or ``file:PATH`` refers to; raises :class:`ConfigError` without the secret in it."""
+    kind, _, where = reference.partition(":")
+    if kind == "env":
+        value = (os.environ if environment is None else environment).get(where, "")
+        if not value:
+            raise ConfigError(f"{owner}: credential = env:{where}, but {where} is not set; set it or remove the line")
+    elif kind == "file":
+        try:
+            value = Path(where).read_text(encoding="utf-8").strip()
+        except OSError as error:
+            raise ConfigError(f"{owner}: credential = file:{where} cannot be read: {error.strerror}") from None
+    else:
+        raise ConfigError(f"{owner}: a credential is a reference, env:NAME or file:PATH, never the key itself")
+    if not value.isascii() or not value.isprintable():
+        raise ConfigError(f"{owner}: the credential has characters that cannot stand in an HTTP header")
+    return value.encode("ascii")
+
+
+def _read(path: Path | None) -> tuple[dict[str, Any], str]:
+    if path is None:
+        return {}, "default"
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8")), path.name
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path.name}: not valid TOML: {error}") from None
+
+
+def _table(tree: Mapping[str, Any], section: str, source: str) -> Mapping[str, Any]:
+    table = tree.get(section, {})
+    if not isinstance(table, dict):
+        raise ConfigError(f"{source}: `{section}` is a table: write [{section}]")
+    return table
+
+
+def _from_text(section: str, key: str, text: str, variable: str) -> object:
+    try:
+        # Environment values are text: strict=False reads numbers and booleans from it.
+        return getattr(msgspec.convert({key: text}, SETTINGS[section], strict=False), key)
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"environment: {variable}={text!r}: {error}") from None
+
+
+def _merge_providers(own: object, source: str) -> list[dict[str, Any]]:
+    shipped_text = resources.files("proxy.data").joinpath("providers.toml").read_text(encoding="utf-8")
+    merged: dict[str, dict[str, Any]] = {row["name"]: row for row in tomllib.loads(shipped_text)["provider"]}
+    if not isinstance(own, list):
+        raise ConfigError(f"{source}: `provider` is a list of tables: write [[provider]]")
+    for row in own:
+        if not isinstance(row, dict) or not isinstance(row.get("name"), str):
+            raise ConfigError(f'{source}: every [[provider]] needs a name, for example name = "openai"')
+        merged[row["name"]] = merged.get(row["name"], {}) | row
+    for row in merged.values():
+        if "surface" in row:
+            row["dialect"] = row["surface"]
+        try:
+            msgspec.convert(row, ProviderSection)
+        except msgspec.ValidationError as error:
+            raise ConfigError(f"{source}: provider `{row['name']}`: {error}") from None
+    return list(merged.values())
+
+
+def _check(config: Config, source: str) -> None:
+    split_listen(config.gate.listen)
+    split_listen(config.console.listen)
+    names = {provider.name for provider in config.provider}
+    for provider in config.provider:
+        if provider.origin is not None:
+            _check_origin(provider.name, provider.origin, source)
+    for route in config.route:
+        if route.provider not in names:
+            known = ", ".join(sorted(names))
+            raise ConfigError(f"{source}: route `{route.match}` names provider `{route.provider}`; known are {known}")
+    _check_unique("team", [team.name for team in config.team], source)
+    _check_unique("key id", [key.id for team in config.team for key in team.key], source)
+    _check_unique("key", [key.sha256 for team in config.team for key in team.key], source)
+
+
+def _check_origin(name: str, origin: str, source: str) -> None:
+    parts = urlsplit(origin)
+    try:
+        usable = parts.scheme in ("http", "https") and parts.hostname and (parts.port is None or parts.port > 0)
+    except ValueError:
+        usable = False
+    if not usable or parts.path not in ("", "/") or parts.query or parts.fragment or parts.username:
+        raise ConfigError(
+            f'{source}: provider `{name}`: origin = "{origin}" must be scheme, host and port only, '
+            'for example "https://api.openai.com"'
+        )
+
+
+def _check_unique(what: str, values: list[str], source: str) -> None:
+    for value in values:
+        if values.count(value) > 1:
+            raise ConfigError(f"{source}: {what} `{value}` is there twice")

@@ -1,0 +1,39 @@
+"""One gate worker: an event loop that does nothing but carry calls."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import socket
+
+from proxy.app import build_gate
+from proxy.config import Config
+from proxy.listener import gate_server
+from proxy.supervisor import Lifeline
+
+
+def run_gate(config: Config, listening: socket.socket, worker: str, lifeline: Lifeline) -> None:
+    """Serve until told to stop; streams that run are given ``gate.shutdown_s`` to end."""
+    app = build_gate(config, worker=worker)
+    server = gate_server(app, header_bytes=config.gate.header_bytes, shutdown_s=config.gate.shutdown_s)
+
+    async def serve() -> None:
+        lifeline.watch(asyncio.get_running_loop(), stop)
+        await server.serve(sockets=[listening])
+
+    def stop() -> None:
+        server.should_exit = True
+
+    # What start-up made stays: keep the collector from walking it again and again.
+    gc.collect()
+    gc.freeze()
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        runner.run(serve())
+
+
+def _loop_factory() -> type[asyncio.AbstractEventLoop]:
+    try:
+        import uvloop
+    except ImportError:  # no uvloop for this platform: slower, not different
+        return asyncio.SelectorEventLoop
+    return uvloop.Loop

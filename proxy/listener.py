@@ -1,0 +1,144 @@
+"""The gate's side of HTTP: uvicorn's httptools protocol, with a bounded request head and errors as JSON."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Iterator, MutableMapping
+from contextlib import contextmanager
+from functools import partial
+from typing import Any
+
+import uvicorn
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
+
+from proxy.app import GateApplication
+
+KEEP_ALIVE_S = 75  # longer than the 60 s after which common load balancers close an idle connection themselves
+
+
+class GateServer(uvicorn.Server):
+    """uvicorn's server, whose signals are its owner's business."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Capture none."""
+        yield
+
+
+def gate_server(app: GateApplication, *, header_bytes: int, shutdown_s: float) -> GateServer:
+    """Make the server: nothing of its own in the replies, no log line per request."""
+
+    def protocol(*args: Any, **kwargs: Any) -> asyncio.Protocol:
+        return _GateProtocol(app, header_bytes, *args, **kwargs)
+
+    return GateServer(
+        uvicorn.Config(
+            app,
+            http=protocol,  # type: ignore[arg-type] # uvicorn calls it as it would the class
+            ws="none",
+            loop="none",
+            lifespan="on",
+            interface="asgi3",
+            proxy_headers=False,
+            server_header=False,
+            date_header=False,
+            access_log=False,
+            log_config=None,
+            log_level="critical",
+            timeout_keep_alive=KEEP_ALIVE_S,
+            timeout_graceful_shutdown=max(1, round(shutdown_s)),
+        )
+    )
+
+
+class _GateProtocol(HttpToolsProtocol):
+    """One client connection."""
+
+    def __init__(self, gate: GateApplication, header_bytes: int, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._gate = gate
+        self._header_bytes = header_bytes
+        self._head_left = header_bytes  # of the head that is arriving
+        self._in_head = True
+
+    def data_received(self, data: bytes) -> None:
+        # A bomb without a line end reaches no callback: bound what is fed while a head is open, too.
+        if self._in_head:
+            self._head_left -= len(data)
+            # The first piece of a request may hold its body as well: only callbacks can tell, so allow for one read.
+            if self._head_left < -256 * 1024:
+                self._refuse_head()
+                return
+        if not self.transport.is_closing():
+            super().data_received(data)
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._size = 0
+
+    def on_url(self, url: bytes) -> None:
+        super().on_url(url)
+        self._count(len(url))
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        super().on_header(name, value)
+        self._count(len(name) + len(value) + 4)
+
+    def on_headers_complete(self) -> None:
+        if self.transport.is_closing():
+            return
+        self._in_head = False
+        super().on_headers_complete()
+        if self.scope["http_version"] == "1.0" and self.cycle is not None:
+            # RFC 9112 §6.1: no chunked coding towards HTTP/1.0; a reply without a length ends with its connection.
+            self.cycle.send = partial(_send_to_http10, self.cycle)  # type: ignore[method-assign]
+
+    def on_message_complete(self) -> None:
+        super().on_message_complete()
+        self._in_head = True
+        self._head_left = self._header_bytes
+
+    def send_400_response(self, msg: str) -> None:
+        """Answer what is not HTTP."""
+        self._refuse(400, "invalid_http", "This is not a valid HTTP/1.1 request.")
+
+    def _count(self, size: int) -> None:
+        self._size += size
+        if self._size > self._header_bytes and not self.transport.is_closing():
+            self._refuse_head()
+
+    def _refuse_head(self) -> None:
+        message = f"The request's head is larger than {self._header_bytes} bytes."
+        self._refuse(431, "request_header_fields_too_large", message)
+
+    def _refuse(self, status: int, code: str, message: str) -> None:
+        if self.transport.is_closing():
+            return
+        self._gate.refused(status, code)
+        error = {"message": message, "type": "invalid_request_error", "param": None, "code": code}
+        body = json.dumps({"error": error}).encode()
+        head = b"content-type: application/json\r\nconnection: close\r\ncontent-length: %d\r\n\r\n" % len(body)
+        self.transport.write(STATUS_LINE[status] + head + body)
+        self.transport.close()
+
+
+async def _send_to_http10(cycle: RequestResponseCycle, message: MutableMapping[str, Any]) -> None:
+    if cycle.flow.write_paused and not cycle.disconnected:
+        await cycle.flow.drain()
+    if cycle.disconnected:
+        return
+    if message["type"] == "http.response.start":
+        cycle.response_started = True
+        lines = [STATUS_LINE[message["status"]]]
+        for name, value in message["headers"]:
+            lines += (name, b": ", value, b"\r\n")
+        cycle.transport.write(b"".join((*lines, b"connection: close\r\n\r\n")))
+        return
+    if cycle.scope["method"] != "HEAD":
+        cycle.transport.write(message.get("body", b""))
+    if not message.get("more_body", False):
+        cycle.response_complete = True
+        cycle.message_event.set()
+        cycle.transport.close()
+        cycle.on_response()

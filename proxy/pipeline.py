@@ -1,0 +1,449 @@
+"""The path a call takes: receive, authenticate, route, forward, pass through, write down.
+
+The order is the one promise of this file: bytes go on untouched; what a call consumed is in the
+journal before its client sees the end of the reply; every request becomes exactly one record.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
+from dataclasses import dataclass, field
+from random import SystemRandom
+from typing import Any
+
+from proxy.call import Closed, Opened, Outcome
+from proxy.config import GateSection
+from proxy.counting import Counter
+from proxy.errors import Refusal
+from proxy.identity import uuid7
+from proxy.routing import Provider, Routes, Target
+from proxy.teams import Admitted, Attribution, Headers, Teams
+from proxy.tee import Meter, Sink
+from proxy.upstream import ClientGone, Exchange, Upstream, UpstreamError
+from proxy.wire.content import decoder
+from proxy.wire.registry import surface_for
+from proxy.wire.surface import Asked, Surface
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+EstimateHeaders = Callable[[Closed], Headers]
+
+HELD_REPLY_BYTES = 256 * 1024  # a plain reply's head waits for its usage: at most for this many bytes…
+HELD_REPLY_S = 0.05  # …and this long, so that nothing is delayed that would have come earlier
+REQUEST_ENDED_BY_SHUTDOWN = "gate_shut_down"
+_BODILESS = frozenset(("GET", "HEAD", "OPTIONS", "DELETE"))
+_random = SystemRandom()
+
+
+@dataclass(slots=True, kw_only=True)
+class Gate:
+    """What a call needs on its way; one per worker process."""
+
+    settings: GateSection
+    teams: Teams
+    routes: Routes
+    upstream: Upstream
+    journal: Sink
+    count: Counter
+    estimate_headers: EstimateHeaders | None = None
+    draining: int = 0
+
+
+@dataclass(slots=True, kw_only=True)
+class Received:
+    """A request as it came, and the facts that became known on its way: what its record will say."""
+
+    id: str
+    method: str
+    path: bytes
+    started_ns: int
+    started_at_us: int
+    surface: Surface
+    attribution: Attribution = field(default_factory=Attribution)
+    asked: Asked = field(default_factory=Asked)
+    provider: Provider | None = None
+    model_sent: str | None = None  # where it differs from the one asked for
+    body: bytes = b""  # held, content-encoding taken off
+    body_bytes: int | None = None
+    answering: bool = False  # the client has the head of a reply
+    client_left: bool = False
+    waited_ns: int = 0  # for the rest of the request and for a connection: not time of ours
+
+
+async def carry(gate: Gate, scope: Scope, receive: Receive, send: Send) -> None:
+    """Take one request to its provider and the reply back."""
+    path = scope["raw_path"]
+    call = _begin(scope["method"], path)
+    try:
+        target = gate.routes.by_path(path)
+        if target is not None:
+            call.provider = target.provider
+        admitted = gate.teams.admit(call.method, scope["headers"], scope["query_string"])
+        call.attribution = admitted.attribution
+        before_ns = time.perf_counter_ns()
+        rest = await _receive_body(gate, call, admitted, receive)
+        call.waited_ns += time.perf_counter_ns() - before_ns
+        target = target or _choose(gate, call, admitted)
+        body = _prepare(call, target, admitted) if rest is None else rest
+        await _forward(gate, call, target, admitted, body, receive, send)
+    except Refusal as refusal:
+        _record_unsent(gate, call, "rejected", refusal.code, status=refusal.status)
+        await _answer(call, refusal.status, refusal.code, refusal.message, send)
+    except ClientGone:
+        _record_unsent(gate, call, "aborted", "client_gone_before_sending")
+
+
+def record_unreadable(gate: Gate, status: int, code: str) -> None:
+    """Write down a request that could not be read as HTTP and was turned away with ``status``."""
+    _record_unsent(gate, _begin("", b""), "rejected", code, status=status)
+
+
+def _begin(method: str, path: bytes) -> Received:
+    now_ns = time.time_ns()
+    return Received(
+        id=uuid7(now_ns // 1_000_000, _random.getrandbits(74)),
+        method=method,
+        path=path,
+        started_ns=time.perf_counter_ns(),
+        started_at_us=now_ns // 1000,
+        surface=surface_for(method, path.decode("latin-1")),
+    )
+
+
+async def _receive_body(
+    gate: Gate, call: Received, admitted: Admitted, receive: Receive
+) -> AsyncIterator[bytes] | None:
+    """Hold the body where it must be read first; else, or beyond the limit, give it as a stream."""
+    length: int | None = None
+    encoding = b""
+    json = has_body = False
+    for name, value in admitted.headers:
+        if name == b"content-length":
+            length = int(value) if value.isdigit() else None
+            has_body = length != 0
+        elif name == b"content-encoding":
+            encoding = value
+        elif name == b"content-type":
+            json = b"json" in value
+    has_body = has_body or admitted.chunked
+    call.body_bytes = length if has_body else 0
+    if not has_body:
+        return None
+    if not (call.surface.metered or (json and call.provider is None)):
+        return _stream(call, b"", receive)
+    limit = gate.settings.hold_body_bytes
+    pieces: list[bytes] = []
+    size = 0
+    more = True
+    while more and size <= limit:
+        piece, more = await _next(call, receive)
+        pieces.append(piece)
+        size += len(piece)
+    body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+    if more:
+        if call.provider is None:
+            message = (
+                f"The body is larger than {limit} bytes, too large to read its model from; "
+                "send it to /{provider}/v1/…, where it is passed on as it comes."
+            )
+            raise Refusal(413, "request_too_large", message)
+        return _stream(call, body, receive)
+    call.body, call.body_bytes = body, size
+    if encoding:
+        _decode_request(call, admitted, encoding)
+    call.asked = call.surface.asked(call.body)
+    return None
+
+
+async def _next(call: Received, receive: Receive) -> tuple[bytes, bool]:
+    message = await receive()
+    if message["type"] == "http.disconnect":
+        call.client_left = True
+        raise ClientGone("The client left while its request was still coming.")
+    return message.get("body", b""), message.get("more_body", False)
+
+
+async def _stream(call: Received, head: bytes, receive: Receive) -> AsyncIterator[bytes]:
+    size = len(head)
+    more = True
+    yield head
+    while more:
+        piece, more = await _next(call, receive)
+        size += len(piece)
+        yield piece
+    call.body_bytes = size
+
+
+def _decode_request(call: Received, admitted: Admitted, encoding: bytes) -> None:
+    """Take the content-encoding off a compressed request, so that it can be read and sent readable."""
+    plain = decoder(encoding)
+    decoded = plain.feed(call.body) if plain is not None else b""
+    if plain is not None and not plain.broken:
+        call.body = decoded
+        admitted.headers = [pair for pair in admitted.headers if pair[0] != b"content-encoding"]
+
+
+def _choose(gate: Gate, call: Received, admitted: Admitted) -> Target:
+    """Choose the provider where the path did not."""
+    if call.body and call.asked.problem is not None:
+        raise Refusal(400, "invalid_request", f"The request's body cannot be read: {call.asked.problem}.")
+    if call.surface.metered and call.asked.model is None:
+        raise Refusal(400, "missing_model", "The request names no model: set `model` in its body.")
+    target = gate.routes.by_model(call.path, call.asked.model, admitted.headers)
+    call.provider, call.model_sent = target.provider, target.model
+    return target
+
+
+def _prepare(call: Received, target: Target, admitted: Admitted) -> bytes | None:
+    """Put the provider's credential in and make the body to send: its own bytes, but for what must change."""
+    _put_credential(target.provider, admitted)
+    if call.body_bytes == 0:
+        return None
+    if call.asked.problem is not None:
+        return call.body
+    return call.surface.prepare(call.body, model=target.model, ask_for_usage=_asks_for_usage(call, target.provider))
+
+
+def _asks_for_usage(call: Received, provider: Provider) -> bool:
+    return call.asked.stream and not call.asked.wants_usage and provider.asks_for_usage
+
+
+def _put_credential(provider: Provider, admitted: Admitted) -> None:
+    if provider.credential is not None:
+        if admitted.own_credential and not admitted.our_key_used:
+            return
+        value = provider.credential.reveal()
+        if provider.credential_in == b"authorization":
+            value = b"Bearer " + value
+        admitted.headers.append((provider.credential_in, value))
+    elif admitted.our_key_used and not admitted.own_credential:
+        message = (
+            f"This gate has no credential for provider {provider.name}: the operator sets "
+            f'credential = "env:…" in [[provider]] name = "{provider.name}".'
+        )
+        raise Refusal(403, "provider_without_credential", message)
+
+
+async def _forward(
+    gate: Gate,
+    call: Received,
+    target: Target,
+    admitted: Admitted,
+    body: bytes | AsyncIterator[bytes] | None,
+    receive: Receive,
+    send: Send,
+) -> None:
+    provider = target.provider
+    meter = Meter(
+        _opened(call),
+        surface=call.surface,
+        asked=call.asked,
+        body=call.body,
+        started_ns=call.started_ns,
+        asked_for_usage=_asks_for_usage(call, provider),
+        sink=gate.journal,
+        count=gate.count,
+    )
+    call.body = b""
+    path = target.path + b"?" + admitted.query if admitted.query else target.path
+    before_ns = time.perf_counter_ns()
+    try:
+        exchange = await gate.upstream.open(provider.require_origin())
+    except UpstreamError as error:
+        meter.finish("error", error.code, status=error.status)
+        await _answer(call, error.status, error.code, str(error), send)
+        return
+    except asyncio.CancelledError:
+        meter.finish("interrupted", REQUEST_ENDED_BY_SHUTDOWN)
+        raise
+    call.waited_ns += time.perf_counter_ns() - before_ns
+    meter.sent()
+    exchange.send(call.method.encode("ascii"), path, admitted.headers, body)
+    meter.overhead_ns = time.perf_counter_ns() - call.started_ns - call.waited_ns
+    watch = _Watch(gate, call, provider, exchange, meter)
+    watch.start(receive)
+    try:
+        await _pass_through(gate, call, exchange, meter, send)
+    except UpstreamError as error:
+        await _broken(call, meter, error, send)
+    except asyncio.CancelledError:
+        meter.finish("interrupted", REQUEST_ENDED_BY_SHUTDOWN)
+        exchange.abort()
+        raise
+    finally:
+        watch.stop()
+
+
+async def _pass_through(gate: Gate, call: Received, exchange: Exchange, meter: Meter, send: Send) -> None:
+    await exchange.head()
+    meter.replied(exchange.status, exchange.headers)
+    headers = exchange.headers
+    if meter.strips:
+        headers = [pair for pair in headers if pair[0] != b"content-length"]
+    headers = [*headers, (b"x-joulegate-call-id", call.id.encode())]
+    first = b""
+    if gate.estimate_headers is not None and call.surface.metered and not call.asked.stream:
+        first = await _hold(exchange, meter)
+        if meter.closed is not None:
+            headers += gate.estimate_headers(meter.closed)
+    call.answering = True
+    await send({"type": "http.response.start", "status": exchange.status, "headers": headers})
+    if first:
+        await send({"type": "http.response.body", "body": first, "more_body": True})
+    while piece := await exchange.read():
+        shown = meter.feed(piece)
+        if meter.closed is None and (meter.complete or exchange.ended):
+            meter.finish(_outcome(exchange.status))
+        if shown:
+            await send({"type": "http.response.body", "body": shown, "more_body": True})
+    meter.finish(_outcome(exchange.status))
+    await send({"type": "http.response.body", "body": meter.last(), "more_body": False})
+
+
+async def _hold(exchange: Exchange, meter: Meter) -> bytes:
+    """Hold a plain reply until its usage is known, within the bounds; gives what was read."""
+    pieces: list[bytes] = []
+    size = 0
+    deadline = time.perf_counter_ns() + int(HELD_REPLY_S * 1e9)
+    while size < HELD_REPLY_BYTES:
+        left_s = (deadline - time.perf_counter_ns()) / 1e9
+        if not await exchange.readable(left_s):
+            break
+        piece = await exchange.read()
+        if not piece:
+            meter.finish(_outcome(exchange.status))
+            break
+        pieces.append(meter.feed(piece))
+        size += len(piece)
+        if meter.complete or exchange.ended:
+            meter.finish(_outcome(exchange.status))
+            break
+    return b"".join(pieces)
+
+
+async def _broken(call: Received, meter: Meter, error: UpstreamError, send: Send) -> None:
+    """End a call whose provider did not: an error of ours if nothing was sent yet, else a reply cut short."""
+    if call.client_left:
+        meter.finish("aborted", "client_gone")
+    elif call.answering:
+        # Returning without the end of the body makes the server cut the connection, as the provider did.
+        meter.finish("error", error.code)
+    else:
+        meter.finish("error", error.code, status=error.status)
+        await _answer(call, error.status, error.code, str(error), send)
+
+
+class _Watch:
+    """Notices that the client has gone, also while the provider is silent, and lets the reply run on or stops it."""
+
+    __slots__ = ("_call", "_draining", "_exchange", "_gate", "_meter", "_provider", "_receive", "_task", "_timer")
+
+    def __init__(self, gate: Gate, call: Received, provider: Provider, exchange: Exchange, meter: Meter) -> None:
+        self._gate = gate
+        self._call = call
+        self._provider = provider
+        self._exchange = exchange
+        self._meter = meter
+        self._receive: Receive | None = None
+        self._task: asyncio.Future[MutableMapping[str, Any]] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._draining = False
+
+    def start(self, receive: Receive) -> None:
+        """Wait for the client's disconnection, once its request has been received to the end."""
+        self._receive = receive
+        self._exchange.when_sent(self._listen)
+
+    def stop(self) -> None:
+        self._receive = None
+        if self._task is not None:
+            self._task.remove_done_callback(self._heard)
+            self._task.cancel()
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._draining:
+            self._gate.draining -= 1
+
+    def _listen(self) -> None:
+        if self._receive is not None:
+            self._task = asyncio.ensure_future(self._receive())
+            self._task.add_done_callback(self._heard)
+
+    def _heard(self, task: asyncio.Future[MutableMapping[str, Any]]) -> None:
+        if task.cancelled() or task.exception() is not None:
+            return
+        if task.result()["type"] != "http.disconnect":
+            self._listen()  # the empty body of a request that has none
+            return
+        self._call.client_left = self._meter.client_gone = True
+        if self._provider.drains and self._gate.draining < self._gate.settings.drain_calls:
+            self._gate.draining += 1
+            self._draining = True
+            loop = asyncio.get_running_loop()
+            self._timer = loop.call_later(self._gate.settings.drain_s, self._exchange.abort)
+        else:
+            self._exchange.abort()
+
+
+async def _answer(call: Received, status: int, code: str, message: str, send: Send) -> None:
+    """Answer ourselves, in the shape the client's SDK understands."""
+    body = call.surface.error(status, code, message)
+    headers = [
+        (b"content-type", b"application/json"),
+        (b"content-length", str(len(body)).encode()),
+        (b"x-joulegate-call-id", call.id.encode()),
+    ]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body, "more_body": False})
+
+
+def _outcome(status: int) -> Outcome:
+    return "ok" if status < 400 else "error"
+
+
+def _opened(call: Received) -> Opened:
+    who = call.attribution
+    return Opened(
+        id=call.id,
+        operation_id=call.id,
+        attempt=1,
+        started_at_us=call.started_at_us,
+        team=who.team,
+        project=who.project,
+        user=who.user or call.asked.user,
+        key_id=who.key_id,
+        tags=who.tags,
+        provider=call.provider.name if call.provider is not None else None,
+        surface=call.surface.name,
+        model_requested=call.model_sent or call.asked.model,
+        stream=call.asked.stream,
+        request_bytes=call.body_bytes,
+        zone=call.provider.zone if call.provider is not None else None,
+    )
+
+
+def _record_unsent(gate: Gate, call: Received, outcome: Outcome, reason: str, *, status: int | None = None) -> None:
+    """Write down a request of which nothing went upstream."""
+    latency_us = (time.perf_counter_ns() - call.started_ns) // 1000
+    gate.journal.append(
+        Closed(
+            opened=_opened(call),
+            ended_at_us=call.started_at_us + latency_us,
+            outcome=outcome,
+            status=status,
+            model=None,
+            provider_request_id=None,
+            usage=None,
+            usage_source="absent",
+            flags=(),
+            reason=reason,
+            latency_us=latency_us,
+            time_to_first_token_us=None,
+            overhead_us=None,
+            response_bytes=0,
+            service_tier=None,
+        )
+    )

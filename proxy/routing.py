@@ -1,0 +1,163 @@
+"""Which provider a call goes to, and at which path: by the path, by the configuration, by the model's name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from urllib.parse import urlsplit
+
+from proxy.config import Config, ProviderSection, resolve_secret
+from proxy.errors import Refusal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Origin:
+    """Where a provider listens."""
+
+    tls: bool
+    host: str
+    port: int
+    authority: bytes  # the Host header's value
+
+    @classmethod
+    def parse(cls, url: str) -> Origin:
+        """Read ``https://host[:port]``; the URL was checked when the configuration was read."""
+        parts = urlsplit(url)
+        tls = parts.scheme == "https"
+        authority = parts.netloc.rpartition("@")[2].encode("idna" if not parts.netloc.isascii() else "ascii")
+        return cls(tls=tls, host=parts.hostname or "", port=parts.port or (443 if tls else 80), authority=authority)
+
+
+class Secret:
+    """Bytes that do not show when printed."""
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: bytes) -> None:
+        self._value = value
+
+    def reveal(self) -> bytes:
+        """Give the bytes, for the one place that sends them."""
+        return self._value
+
+    def __repr__(self) -> str:
+        return "Secret(…)"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Provider:
+    """A provider, ready to be called."""
+
+    name: str
+    origin: Origin | None
+    base: bytes
+    credential: Secret | None
+    credential_in: bytes
+    asks_for_usage: bool  # its streams carry usage only if asked, and asking is allowed
+    drains: bool
+    zone: str | None
+
+    def require_origin(self) -> Origin:
+        """Give the origin; raises :class:`Refusal` where the operator still has to say it."""
+        if self.origin is None:
+            message = f'Provider {self.name} has no origin of its own: set origin in [[provider]] name = "{self.name}".'
+            raise Refusal(404, "provider_not_configured", message)
+        return self.origin
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """A provider and the path there; ``model`` where the name sent upstream differs from the one asked for."""
+
+    provider: Provider
+    path: bytes
+    model: str | None = None
+
+
+class Routes:
+    """The configured and shipped ways from a request to a provider."""
+
+    def __init__(self, config: Config) -> None:
+        self._providers = {row.name: _provider(row) for row in config.provider}
+        self._by_segment = {name.encode(): provider for name, provider in self._providers.items()}
+        self._own = [(route.match, self._providers[route.provider]) for route in config.route]
+        self._by_model = [(pattern, self._providers[row.name]) for row in config.provider for pattern in row.models]
+        self._chosen: dict[str, tuple[Provider, str | None] | None] = {}
+
+    def by_path(self, raw_path: bytes) -> Target | None:
+        """``/{provider}/{rest}`` → that provider and ``/{rest}``, byte for byte; None for the common ``/v1`` door.
+
+        Raises :class:`Refusal` 404 for a path that is neither.
+        """
+        head, slash, rest = raw_path[1:].partition(b"/")
+        provider = self._by_segment.get(head)
+        if provider is not None:
+            return Target(provider=provider, path=slash + rest if slash else b"/")
+        if head in (b"v1", b"v1beta"):
+            return None
+        known = ", ".join(sorted(self._providers))
+        named = head.decode("latin-1")[:40]
+        raise Refusal(404, "unknown_provider", f"No provider `{named}` here; use /v1/… or one of: {known}.")
+
+    def by_model(self, raw_path: bytes, model: str | None, headers: Iterable[tuple[bytes, bytes]]) -> Target:
+        """Choose for ``/v1/…`` by the model's name; raises :class:`Refusal` 404 where no route fits."""
+        if model is None:
+            return _target(self._without_model(raw_path, headers), raw_path, None)
+        if model in self._chosen:
+            chosen = self._chosen[model]
+        else:
+            chosen = self._choose(model)
+            if len(self._chosen) < 4096:  # clients choose the names: a bound keeps them from filling memory
+                self._chosen[model] = chosen
+        if chosen is None:
+            message = (
+                f"No route for model `{model[:80]}`. Ask for `provider/{model[:80]}`, use the path /provider/v1/…, "
+                'or add [[route]] match = "…" to the configuration.'
+            )
+            raise Refusal(404, "model_not_found", message)
+        provider, rename = chosen
+        return _target(provider, raw_path, rename)
+
+    def _choose(self, model: str) -> tuple[Provider, str | None] | None:
+        for pattern, provider in self._own:
+            if fnmatchcase(model, pattern):
+                return provider, None
+        first, slash, rest = model.partition("/")
+        if slash and rest and first in self._providers:
+            return self._providers[first], rest
+        for pattern, provider in self._by_model:
+            if fnmatchcase(model, pattern):
+                return provider, None
+        return None
+
+    def _without_model(self, raw_path: bytes, headers: Iterable[tuple[bytes, bytes]]) -> Provider:
+        """Choose by wire format where a request names no model (``GET /v1/models``, files, batches)."""
+        for pattern, provider in self._own:
+            if pattern == "*":
+                return provider
+        if raw_path.startswith(b"/v1beta"):
+            return self._providers["gemini"]
+        if raw_path.startswith((b"/v1/messages", b"/v1/complete")) and not raw_path.startswith(b"/v1/completions"):
+            return self._providers["anthropic"]
+        if any(name == b"anthropic-version" for name, _ in headers):
+            return self._providers["anthropic"]
+        return self._providers["openai"]
+
+
+def _target(provider: Provider, raw_path: bytes, model: str | None) -> Target:
+    path = provider.base + raw_path[3:] if raw_path.startswith(b"/v1/") else raw_path
+    return Target(provider=provider, path=path, model=model)
+
+
+def _provider(row: ProviderSection) -> Provider:
+    return Provider(
+        name=row.name,
+        origin=Origin.parse(row.origin) if row.origin else None,
+        base=row.base.rstrip("/").encode("ascii"),
+        credential=Secret(resolve_secret(row.credential, owner=f"provider {row.name}")) if row.credential else None,
+        credential_in=row.credential_in.encode("ascii"),
+        asks_for_usage=row.inject_usage == "auto" and row.stream_usage == "on_request",
+        drains=row.on_abort == "drain",
+        zone=row.zone,
+    )

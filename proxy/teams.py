@@ -1,0 +1,189 @@
+"""Who calls: a key of ours decides; without one, the client's own headers say.
+
+One pass over the request's headers does all there is to do with them: takes out ours and the
+hop-by-hop ones, finds a key of ours wherever an SDK may put it, and puts the provider's configured
+credential in its place. Keys of ours are looked up by their SHA-256, so neither the table nor the
+time a look-up takes says anything about a key.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from urllib.parse import unquote_to_bytes
+
+from proxy.config import TeamSection
+from proxy.errors import Refusal
+
+Headers = list[tuple[bytes, bytes]]
+
+KEY_PREFIX = b"jg-"
+KEY_SLOTS = (b"authorization", b"x-api-key", b"api-key", b"x-goog-api-key")
+TAGS_AT_MOST = 16
+NAME_CHARACTERS_AT_MOST = 64
+
+# RFC 9110 §7.6.1: these speak of one connection only. `expect` is answered here, `host` is the provider's own.
+HOP_BY_HOP = frozenset(
+    (b"connection", b"keep-alive", b"proxy-connection", b"te", b"trailer", b"transfer-encoding", b"upgrade")
+)
+_NOT_FORWARDED = HOP_BY_HOP | {b"proxy-authorization", b"proxy-authenticate", b"expect", b"host"}
+_OURS = b"x-joulegate-"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attribution:
+    """Whose call it is; ``None`` where nobody said."""
+
+    team: str | None = None
+    project: str | None = None
+    user: str | None = None
+    key_id: str | None = None
+    tags: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(slots=True, kw_only=True)
+class Admitted:
+    """A request that may go on: whose it is and the headers that go upstream, credential still open."""
+
+    attribution: Attribution
+    headers: Headers
+    query: bytes
+    our_key_used: bool  # the provider's slot held a key of ours: a configured credential must take its place
+    own_credential: bool  # the client brought the provider's key
+    chunked: bool  # a body comes whose length the head does not say
+
+
+class Teams:
+    """The configured teams and their keys."""
+
+    def __init__(self, teams: Iterable[TeamSection], *, keys_required: bool) -> None:
+        self._keys_required = keys_required
+        self._by_digest: dict[str, Attribution] = {
+            key.sha256: Attribution(team=team.name, project=key.project, user=key.user, key_id=key.id)
+            for team in teams
+            for key in team.key
+        }
+
+    def admit(self, method: str, headers: Iterable[tuple[bytes, bytes]], query: bytes) -> Admitted:
+        """Attribute a request and clean its headers; raises :class:`Refusal` 401 for a missing or wrong key."""
+        kept: Headers = []
+        said: dict[bytes, bytes] = {}
+        named_by_connection: frozenset[bytes] = frozenset()
+        our_key: bytes | None = None
+        our_key_used = own_credential = chunked = False
+        for name, value in headers:
+            if name in _NOT_FORWARDED:
+                chunked |= name == b"transfer-encoding"
+                if name == b"connection":
+                    named_by_connection |= {token.strip().lower() for token in value.split(b",")}
+                continue
+            if name.startswith(_OURS):
+                said[name[len(_OURS) :]] = value
+                continue
+            if name in KEY_SLOTS:
+                key = _bearer(value) if name == b"authorization" else value
+                if key.startswith(KEY_PREFIX):
+                    our_key, our_key_used = key, True
+                    continue
+                own_credential = True
+            kept.append((name, value))
+        if named_by_connection:
+            kept = [pair for pair in kept if pair[0] not in named_by_connection]
+        if b"key=" in query:
+            query, key_in_query, other_key = _take_key_from_query(query)
+            if key_in_query is not None:
+                our_key, our_key_used = key_in_query, True
+            own_credential |= other_key
+        our_key = said.pop(b"key", our_key)
+        if our_key is not None:
+            attribution = self._by_key(our_key, said)
+        elif self._keys_required and method != "OPTIONS":  # a browser's preflight cannot carry a key
+            raise Refusal(401, "missing_api_key", "This gate needs a Joulegate key (jg-…) as the API key.")
+        else:
+            attribution = _as_said(said)
+        return Admitted(
+            attribution=attribution,
+            headers=kept,
+            query=query,
+            our_key_used=our_key_used,
+            own_credential=own_credential,
+            chunked=chunked,
+        )
+
+    def _by_key(self, key: bytes, said: dict[bytes, bytes]) -> Attribution:
+        owner = self._by_digest.get(digest(key))
+        if owner is None:
+            raise Refusal(401, "invalid_api_key", "This Joulegate key is not known here; ask for a new one.")
+        if not said:
+            return owner
+        # The key decides over the headers: they may fill in what it leaves open, and never the team.
+        return Attribution(
+            team=owner.team,
+            project=owner.project or _text(said.get(b"project")),
+            user=owner.user or _text(said.get(b"user")),
+            key_id=owner.key_id,
+            tags=_tags(said.get(b"tags")),
+        )
+
+
+def digest(key: bytes) -> str:
+    """SHA-256 of a key, hexadecimal: what is kept of it."""
+    return hashlib.sha256(key).hexdigest()
+
+
+def issue_key() -> str:
+    """Make a new key: ``jg-`` and 256 random bits, so no guessing and no slow hash is needed."""
+    return KEY_PREFIX.decode() + secrets.token_urlsafe(32)
+
+
+_NOBODY = Attribution()
+
+
+def _as_said(said: dict[bytes, bytes]) -> Attribution:
+    if not said:
+        return _NOBODY
+    return Attribution(
+        team=_text(said.get(b"team")),
+        project=_text(said.get(b"project")),
+        user=_text(said.get(b"user")),
+        tags=_tags(said.get(b"tags")),
+    )
+
+
+def _bearer(value: bytes) -> bytes:
+    scheme, _, token = value.partition(b" ")
+    return token.strip() if scheme.lower() == b"bearer" else value
+
+
+def _text(value: bytes | None) -> str | None:
+    """Give a header's value as a printable name of bounded length; None where nothing usable was said."""
+    if not value:
+        return None
+    name = "".join(c for c in value.decode("utf-8", "replace").strip() if c.isprintable())
+    return name[:NAME_CHARACTERS_AT_MOST] or None
+
+
+def _tags(value: bytes | None) -> dict[str, str]:
+    tags: dict[str, str] = {}
+    for pair in (value or b"").split(b",")[:TAGS_AT_MOST]:
+        name, _, what = pair.partition(b"=")
+        tag = _text(name)
+        if tag is not None:
+            tags[tag] = _text(what) or ""
+    return tags
+
+
+def _take_key_from_query(query: bytes) -> tuple[bytes, bytes | None, bool]:
+    """Take ``key=jg-…`` out of a query, every other byte kept; also say whether another key is there."""
+    kept, ours, other = [], None, False
+    for part in query.split(b"&"):
+        if part.startswith(b"key="):
+            key = unquote_to_bytes(part[4:])
+            if key.startswith(KEY_PREFIX):
+                ours = key
+                continue
+            other = True
+        kept.append(part)
+    return b"&".join(kept), ours, other

@@ -1,0 +1,202 @@
+"""The meter of one call: takes a copy of the bytes, reads usage from it, writes the facts down once.
+
+Nothing here may break, delay or alter the traffic: reading failures become flags, ``finish`` is
+synchronous (a task that is being cancelled may not await again), runs once and never raises.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+from estimator.usage import Usage
+from proxy.call import Closed, Opened, Outcome, Record, UsageSource
+from proxy.counting import Counter
+from proxy.teams import Headers
+from proxy.wire.content import Decoder, decoder, encoder
+from proxy.wire.surface import Asked, Reading, Stripper, Surface, UsageReader
+
+_REQUEST_ID_HEADERS = frozenset((b"x-request-id", b"request-id", b"apim-request-id", b"x-amzn-requestid"))
+COUNTED_PROMPT_BYTES_AT_MOST = 64 * 1024  # a larger request is not kept for counting; its size is used
+
+
+class Sink(Protocol):
+    """Where records go: the journal."""
+
+    def append(self, record: Record) -> bool:
+        """Write a record down; says whether it worked, never raises."""
+
+
+class Meter:
+    """Follows one call from the moment it goes upstream to its end."""
+
+    __slots__ = (
+        "_asked", "_body", "_count", "_decoder", "_encoder", "_flags", "_opened", "_reader",
+        "_request_id", "_response_bytes", "_sink", "_started_ns", "_status", "_stripper", "_surface", "_token_ns",
+        "client_gone", "closed", "overhead_ns", "strips",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        opened: Opened,
+        *,
+        surface: Surface,
+        asked: Asked,
+        body: bytes,
+        started_ns: int,
+        asked_for_usage: bool,
+        sink: Sink,
+        count: Counter,
+    ) -> None:
+        self._opened = opened
+        self._surface = surface
+        self._asked = asked
+        self._body = body if len(body) <= COUNTED_PROMPT_BYTES_AT_MOST else b""
+        self._started_ns = started_ns
+        self._sink = sink
+        self._count = count
+        self.overhead_ns = 0
+        self._status: int | None = None
+        self._request_id: str | None = None
+        self._reader: UsageReader | None = None
+        self._decoder: Decoder | None = None
+        self._encoder: Callable[[bytes], bytes] | None = None
+        self._stripper: Stripper | None = None
+        self._response_bytes = 0
+        self._token_ns: int | None = None
+        self._flags: list[str] = []
+        self.strips = asked_for_usage  # until the reply says that there is nothing to take out
+        self.client_gone = False
+        self.closed: Closed | None = None
+
+    def sent(self) -> None:
+        """Write down that bytes go upstream."""
+        self._sink.append(self._opened)
+
+    def replied(self, status: int, headers: Headers) -> None:
+        """Take the reply's head."""
+        self._status = status
+        encoding = content_type = b""
+        for name, value in headers:
+            if name == b"content-type":
+                content_type = value
+            elif name == b"content-encoding":
+                encoding = encoding + b", " + value if encoding else value
+            elif name in _REQUEST_ID_HEADERS and self._request_id is None:
+                self._request_id = value.decode("latin-1")[:200]
+        self._reader = self._surface.reader(content_type, status)
+        if encoding:
+            self._decoder = decoder(encoding)
+            if self._decoder is None:
+                self._flags.append("content_encoding.unknown")
+                self._reader = None
+        if self.strips:
+            self._stripper = self._surface.stripper() if status == 200 and b"json" not in content_type else None
+            if self._stripper is not None and encoding:
+                made = encoder(encoding)
+                self._encoder = made.feed if made is not None else None
+                if made is None or self._decoder is None:
+                    self._stripper = None
+                    self._flags.append("include_usage.not_removed")
+            self.strips = self._stripper is not None
+
+    def feed(self, piece: bytes) -> bytes:
+        """Read a piece of the body; gives what the client is to see of it, almost always the piece itself."""
+        self._response_bytes += len(piece)
+        plain = piece
+        try:
+            if self._decoder is not None:
+                plain = self._decoder.feed(piece)
+            if self._reader is not None:
+                self._reader.feed(plain)
+                if self._token_ns is None and self._reader.started:
+                    self._token_ns = time.perf_counter_ns()
+        except Exception:  # metering never breaks traffic
+            self._reader = None
+            self._flags.append("metering.failed")
+        if self._stripper is None:
+            return piece
+        shown = self._stripper.feed(plain)
+        return self._encoder(shown) if self._encoder is not None and shown else shown
+
+    def last(self) -> bytes:
+        """Give what the stripper still holds, at the end of the body."""
+        if self._stripper is None:
+            return b""
+        shown = self._stripper.close()
+        return self._encoder(shown) if self._encoder is not None and shown else shown
+
+    @property
+    def complete(self) -> bool:
+        """Whether the reply's own end was seen: all there is to know is known."""
+        return self._reader is not None and self._reader.finished
+
+    def finish(self, outcome: Outcome, reason: str | None = None, *, status: int | None = None) -> Closed:
+        """Write down how the call ended; the first of several calls counts."""
+        if self.closed is not None:
+            return self.closed
+        reading = self._close_reader()
+        if reading.error is not None and outcome == "ok":
+            outcome = "error"
+        if outcome == "error" and reason is None:
+            reason = (reading.error or f"status_{self._status}")[:200]
+        if self.client_gone and outcome == "ok":
+            outcome, reason = "aborted", "client_gone"
+        usage, source, why = self._usage(reading, outcome)
+        now_ns = time.perf_counter_ns()
+        self.closed = Closed(
+            opened=self._opened,
+            ended_at_us=self._opened.started_at_us + (now_ns - self._started_ns) // 1000,
+            outcome=outcome,
+            status=status if status is not None else self._status,
+            model=reading.model,
+            provider_request_id=self._request_id or reading.response_id,
+            usage=usage,
+            usage_source=source,
+            flags=(*self._flags, *reading.flags),
+            reason=reason or why,
+            latency_us=(now_ns - self._started_ns) // 1000,
+            time_to_first_token_us=None if self._token_ns is None else (self._token_ns - self._started_ns) // 1000,
+            overhead_us=self.overhead_ns // 1000,
+            response_bytes=self._response_bytes,
+            service_tier=reading.service_tier,
+        )
+        self._sink.append(self.closed)
+        self._body = b""
+        return self.closed
+
+    def _close_reader(self) -> Reading:
+        reader, self._reader = self._reader, None
+        if reader is None:
+            return Reading()
+        try:
+            return reader.close()
+        except Exception:  # metering never breaks traffic
+            self._flags.append("metering.failed")
+            return Reading()
+
+    def _usage(self, reading: Reading, outcome: Outcome) -> tuple[Usage | None, UsageSource, str | None]:
+        if reading.usage is not None:
+            return reading.usage, "reported", None
+        if self._status is not None and self._status >= 400:
+            return None, "absent", "usage.none_on_error"
+        if not self._surface.metered:
+            return None, "absent", "usage.surface_without_usage"
+        if self._status is None and outcome != "aborted":
+            return None, "absent", "usage.no_reply"
+        return self._own_count(reading)
+
+    def _own_count(self, reading: Reading) -> tuple[Usage | None, UsageSource, str | None]:
+        """Count what passed; flagged, and never more output than the request allowed."""
+        prompt = self._surface.prompt_text(self._body) if self._body else ""
+        characters = len(prompt) if self._body else self._opened.request_bytes or 0
+        given = self._count(prompt, characters)
+        made = self._count(reading.text, reading.text_characters) if reading.text_characters else None
+        output = made.tokens if made is not None else None
+        if output is not None and self._asked.output_limit is not None and output > self._asked.output_limit:
+            output = self._asked.output_limit
+            self._flags.append("usage.capped_by_output_limit")
+        sources = {given.source} | ({made.source} if made is not None else set())
+        source: UsageSource = "inferred" if "inferred" in sources else "counted"
+        return Usage(input_tokens=given.tokens, output_tokens=output), source, "usage.not_reported"

@@ -1,0 +1,228 @@
+"""Real parts for tests, over loopback: a provider that says exactly what a test scripts, and a running gate."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import threading
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import msgspec
+
+from proxy.app import GateApplication, build_gate
+from proxy.call import Closed, Opened, Record
+from proxy.config import Config, load
+from proxy.listener import gate_server
+from proxy.tail import Tail
+
+
+@dataclass
+class Seen:
+    """A request as the provider got it."""
+
+    head: bytes
+    body: bytes
+
+    @property
+    def line(self) -> bytes:
+        return self.head.split(b"\r\n", 1)[0]
+
+    @property
+    def headers(self) -> list[tuple[bytes, bytes]]:
+        lines = self.head.rstrip(b"\r\n").split(b"\r\n")[1:]
+        return [(n.lower(), v.strip()) for n, _, v in (line.partition(b":") for line in lines)]
+
+    def header(self, name: bytes) -> bytes | None:
+        return next((v for n, v in self.headers if n == name), None)
+
+
+Script = Callable[[Seen, asyncio.StreamWriter], Awaitable[None]]
+
+
+@dataclass
+class Provider:
+    """A raw HTTP/1.1 server whose replies are a test's own bytes."""
+
+    script: Script
+    seen: list[Seen] = field(default_factory=list)
+    closed: list[float] = field(default_factory=list)
+    port: int = 0
+
+    @property
+    def origin(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while head := await _head(reader):
+                seen = Seen(head, b"")
+                seen.body = await _body(reader, seen)
+                self.seen.append(seen)
+                await self.script(seen, writer)
+                await writer.drain()
+        except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
+            pass
+        finally:
+            self.closed.append(time.monotonic())
+            writer.close()
+
+
+async def _head(reader: asyncio.StreamReader) -> bytes:
+    try:
+        return await reader.readuntil(b"\r\n\r\n")
+    except asyncio.IncompleteReadError:
+        return b""
+
+
+async def _body(reader: asyncio.StreamReader, seen: Seen) -> bytes:
+    length = seen.header(b"content-length")
+    if length is not None:
+        return await reader.readexactly(int(length))
+    if seen.header(b"transfer-encoding") != b"chunked":
+        return b""
+    body = b""
+    while size := int(await reader.readline(), 16):
+        body += await reader.readexactly(size)
+        await reader.readexactly(2)
+    await reader.readexactly(2)
+    return body
+
+
+@contextlib.contextmanager
+def provider(script: Script) -> Iterator[Provider]:
+    made = Provider(script)
+    loop = asyncio.new_event_loop()
+    server = loop.run_until_complete(asyncio.start_server(made.serve, "127.0.0.1", 0, limit=2**24))
+    made.port = server.sockets[0].getsockname()[1]
+    thread = threading.Thread(target=loop.run_forever, daemon=True)
+    thread.start()
+
+    async def end() -> None:
+        server.close()
+        tasks = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    try:
+        yield made
+    finally:
+        asyncio.run_coroutine_threadsafe(end(), loop).result(10)
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join(10)
+        loop.close()
+
+
+@dataclass
+class RunningGate:
+    """A gate on a loopback port, in a thread of its own."""
+
+    port: int
+    journal: Path
+    app: GateApplication
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def records(self) -> list[Record]:
+        tail = Tail(self.journal)
+        try:
+            return [entry.record for entry in tail.read(1_000_000)]
+        finally:
+            tail.close()
+
+    def closed(self, count: int, *, within_s: float = 10.0) -> list[Closed]:
+        """Wait for so many ended calls, in the order in which they ended."""
+        deadline = time.monotonic() + within_s
+        while True:
+            ended = [record for record in self.records() if isinstance(record, Closed)]
+            if len(ended) >= count or time.monotonic() > deadline:
+                assert len(ended) == count, [(c.outcome, c.reason) for c in ended]
+                return ended
+            time.sleep(0.01)
+
+    def opened(self) -> list[Opened]:
+        return [record for record in self.records() if isinstance(record, Opened)]
+
+
+@contextlib.contextmanager
+def gate(tmp_path: Path, toml: str = "", **settings: object) -> Iterator[RunningGate]:
+    """Run a gate with this configuration text; ``settings`` replace values of its [gate] table."""
+    file = tmp_path / "joulegate.toml"
+    file.write_text(f'[journal]\ndirectory = "{tmp_path / "journal"}"\n{toml}')
+    config = load(file, environment={}).config
+    config = msgspec.structs.replace(config, gate=msgspec.structs.replace(config.gate, **settings))
+    with running(config) as gate:
+        yield gate
+
+
+@contextlib.contextmanager
+def running(config: Config) -> Iterator[RunningGate]:
+    app = build_gate(config)
+    server = gate_server(app, header_bytes=config.gate.header_bytes, shutdown_s=config.gate.shutdown_s)
+    listening = socket.create_server(("127.0.0.1", 0))
+    thread = threading.Thread(target=lambda: asyncio.run(server.serve(sockets=[listening])), daemon=True)
+    thread.start()
+    try:
+        yield RunningGate(listening.getsockname()[1], Path(config.journal.directory), app)
+    finally:
+        server.should_exit = True
+        thread.join(30)
+        listening.close()
+        assert not thread.is_alive()
+
+
+def ask(port: int, request: bytes, *, timeout_s: float = 20.0) -> bytes:
+    """Send raw bytes, give all that comes back until the other side closes."""
+    with socket.create_connection(("127.0.0.1", port), timeout=timeout_s) as client:
+        client.sendall(request)
+        received = bytearray()
+        while piece := client.recv(65536):
+            received += piece
+        return bytes(received)
+
+
+def post(path: str, body: bytes, *headers: str) -> bytes:
+    """A raw POST that asks for its connection to be closed."""
+    lines = [f"POST {path} HTTP/1.1", "host: gate", "connection: close", f"content-length: {len(body)}", *headers]
+    if not any(header.lower().startswith("content-type") for header in headers):
+        lines.append("content-type: application/json")
+    return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
+
+
+@dataclass
+class Answer:
+    """A reply taken apart."""
+
+    status: int
+    headers: list[tuple[bytes, bytes]]
+    body: bytes  # transfer coding taken off, content coding not
+    whole: bool  # the end of the body was there
+
+    def header(self, name: str) -> bytes | None:
+        return next((v for n, v in self.headers if n == name.encode()), None)
+
+
+def parse(raw: bytes) -> Answer:
+    head, _, rest = raw.partition(b"\r\n\r\n")
+    lines = head.split(b"\r\n")
+    headers = [(n.lower(), v.strip()) for n, _, v in (line.partition(b":") for line in lines[1:])]
+    status = int(lines[0].split(b" ")[1])
+    if (b"transfer-encoding", b"chunked") not in headers:
+        length = next((int(v) for n, v in headers if n == b"content-length"), None)
+        return Answer(status, headers, rest, length is None or length == len(rest))
+    body, at = b"", 0
+    while True:
+        end = rest.find(b"\r\n", at)
+        if end < 0:
+            return Answer(status, headers, body, False)
+        size = int(rest[at:end], 16)
+        if size == 0:
+            return Answer(status, headers, body, True)
+        body += rest[end + 2 : end + 2 + size]
+        at = end + 2 + size + 2
