@@ -29,12 +29,12 @@ def simulate(
     x-simulate-output-tokens: 60     length of the text
     x-simulate-cut-after: 5          reset after N events (bytes, if not streamed)
     x-simulate-error-after: 5        an error inside a 200, after N events
-    x-simulate-content-encoding: br  gzip, br, zstd, deflate, deflate-raw, or several
+    x-simulate-content-encoding: br  gzip, br, zstd, deflate, deflate-raw
     x-simulate-splits: 7             odd small pieces, chosen by this seed
     x-simulate-newline: crlf         end the lines of a stream with CR LF
-    x-simulate-usage: absent         absent: report none; always: in every stream
+    x-simulate-usage: absent         or always, x_groq: in every stream's last chunk
     x-simulate-body-bytes: 1000000   make the reply at least this long
-    x-simulate-hang: before_head     or before_body: silence until the client leaves
+    x-simulate-hang: before_head     or before_body: silence, until you leave
 
     For example:
 

@@ -43,8 +43,8 @@ def chat_events(ask: Ask, answer: Answer, wishes: Wishes, dice: Dice) -> Iterato
         "service_tier": "default",
         "system_fingerprint": _fingerprint(dice),
     }
-    asked = ask.include_usage and wishes.usage is None
-    null: JsonObject = {"usage": None} if asked else {}
+    asked = ask.include_usage and wishes.usage in (None, "x_groq")
+    null: JsonObject = {"usage": None} if asked and wishes.usage is None else {}
     indices = range(len(answer.choices))
 
     def chunk(index: int, delta: JsonObject, *, wait: Wait = "none", text: str = "") -> Event:
@@ -70,8 +70,8 @@ def chat_events(ask: Ask, answer: Answer, wishes: Wishes, dice: Dice) -> Iterato
     for index, choice in enumerate(answer.choices):
         ended: JsonObject = {"index": index, "delta": {}, "logprobs": None, "finish_reason": choice.finish_reason}
         usage = null
-        if wishes.usage == "always" and index == len(answer.choices) - 1:
-            usage = {"usage": chat_usage(answer)}
+        if index == len(answer.choices) - 1:
+            usage = _last_chunk_usage(answer, wishes, dice) or null
         yield event(common | {"choices": [ended]} | usage | padding())
     if asked:
         yield event(common | {"choices": [], "usage": chat_usage(answer)} | padding())
@@ -165,6 +165,17 @@ def _deltas(choice: Choice) -> Iterator[tuple[JsonObject, str]]:
         yield {"tool_calls": [named]}, call.name
         for piece in call.arguments:
             yield {"tool_calls": [{"index": index, "function": {"arguments": piece}}]}, piece
+
+
+def _last_chunk_usage(answer: Answer, wishes: Wishes, dice: Dice) -> JsonObject:
+    """Give the usage of providers that report it in a finishing chunk, asked for or not."""
+    match wishes.usage:
+        case "always":
+            return {"usage": chat_usage(answer)}
+        case "x_groq":
+            return {"x_groq": {"id": identifier(dice, "req_", 26), "usage": chat_usage(answer)}}
+        case _:
+            return {}
 
 
 def _fingerprint(dice: Dice) -> str:

@@ -7,7 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, cast, get_args
+
+Usage = Literal["absent", "always", "x_groq"]
+Hang = Literal["before_head", "before_body"]
 
 HEADERS: dict[str, tuple[str, str]] = {  # name: (value, what it does)
     "x-simulate-status": ("429", "answer with this error; 429,200 = first attempt, then each retry of the SDK"),
@@ -20,7 +23,10 @@ HEADERS: dict[str, tuple[str, str]] = {  # name: (value, what it does)
     "x-simulate-content-encoding": ("gzip", "gzip, br, zstd, deflate, deflate-raw, or several: gzip, br"),
     "x-simulate-splits": ("7", "write the same bytes in odd small pieces, chosen by this seed"),
     "x-simulate-newline": ("crlf", "end the lines of a stream with CR LF"),
-    "x-simulate-usage": ("absent", "absent: report no usage; always: report it in every stream, last chunk"),
+    "x-simulate-usage": (
+        "absent",
+        "absent: report none; always: in every stream, in its last chunk; x_groq: likewise, where Groq puts it",
+    ),
     "x-simulate-body-bytes": ("1000000", "make the reply at least this long"),
     "x-simulate-hang": ("before_head", "before_head or before_body: go silent there until the client leaves"),
 }
@@ -44,9 +50,9 @@ class Wishes:
     encodings: tuple[str, ...] = ()
     splits: int | None = None
     crlf: bool = False
-    usage: Literal["absent", "always"] | None = None
+    usage: Usage | None = None
     body_bytes: int | None = None
-    hang: Literal["before_head", "before_body"] | None = None
+    hang: Hang | None = None
     attempt: int = 0  # the SDK's own count of its retries
 
     @property
@@ -89,8 +95,8 @@ def read_wishes(headers: Iterable[tuple[bytes, bytes]]) -> Wishes:
             raise WishError(f"{name}: one of {', '.join(allowed)} is needed, not {given[name]!r}")
         return given.get(name)
 
-    usage = one_of("x-simulate-usage", ("absent", "always"))
-    hang = one_of("x-simulate-hang", ("before_head", "before_body"))
+    usage = one_of("x-simulate-usage", get_args(Usage))
+    hang = one_of("x-simulate-hang", get_args(Hang))
     retries = given.get("x-stainless-retry-count", "0")
     return Wishes(
         statuses=_statuses(given.get("x-simulate-status", "")),
@@ -103,9 +109,9 @@ def read_wishes(headers: Iterable[tuple[bytes, bytes]]) -> Wishes:
         encodings=_encodings(given.get("x-simulate-content-encoding", "")),
         splits=whole("x-simulate-splits"),
         crlf=one_of("x-simulate-newline", ("lf", "crlf")) == "crlf",
-        usage="absent" if usage == "absent" else "always" if usage == "always" else None,
+        usage=cast("Usage | None", usage),
         body_bytes=whole("x-simulate-body-bytes"),
-        hang="before_head" if hang == "before_head" else "before_body" if hang == "before_body" else None,
+        hang=cast("Hang | None", hang),
         attempt=int(retries) if retries.isdecimal() else 0,
     )
 
