@@ -1,1 +1,37 @@
-"""Joulegate's estimator: usage in, FLOPs, joules, grams, liters and dollars out."""
+"""Joulegate's estimator: usage in, FLOPs, joules, grams, liters and dollars out.
+
+A library of its own: it reads its data files and nothing else.
+
+>>> from estimator import Usage, estimate
+>>> estimate(Usage(input_tokens=2000, output_tokens=1000), "llama-3.1-8b-instruct").tier
+'open_model'
+"""
+
+from __future__ import annotations
+
+from estimator.deployments import Deployment
+from estimator.estimate import METHODS, Centre, Estimate, centre, estimate
+from estimator.facts import facts_version, sources
+from estimator.grid import known_regions, known_zones
+from estimator.models import Architecture, ModelCard, known_models, resolve
+from estimator.ranges import Range
+from estimator.usage import Usage
+
+__all__ = [
+    "METHODS",
+    "Architecture",
+    "Centre",
+    "Deployment",
+    "Estimate",
+    "ModelCard",
+    "Range",
+    "Usage",
+    "centre",
+    "estimate",
+    "facts_version",
+    "known_models",
+    "known_regions",
+    "known_zones",
+    "resolve",
+    "sources",
+]

@@ -1,0 +1,124 @@
+"""The inference cost audit's own arithmetic: two FLOPs per parameter, one energy per FLOP, one grid.
+
+Kept so that its figures can be reproduced to the printed digit and held against the roofline; it has
+no batch, no memory, no host, and treats an input token like an output token.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import ROUND_HALF_UP, Decimal
+from functools import cache
+from typing import Any
+
+from estimator.facts import read_toml
+from estimator.units import JOULES_PER_KWH
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditModel:
+    """A model with the audit's parameters: active parameters, dollars per million tokens."""
+
+    name: str
+    active_params: float
+    input_usd: Decimal | None
+    output_usd: Decimal | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Conversation:
+    """One conversation by the static tables: every token alike, PUE in the energy constant."""
+
+    flops: float
+    joules: float
+    it_joules: float
+    grams_co2e: float
+    cost_usd: Decimal | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Calculation:
+    """One query by the interactive calculator: attention added, another energy constant, input tokens only."""
+
+    attention_flops_per_position: float
+    parameter_flops_per_token: float
+    attention_share: float
+    flops: float
+    joules: float
+    grams_co2e: float
+    cost_usd: Decimal
+    phone_charges: float
+    led_hours: float
+    car_km: float
+
+
+@cache
+def parameters() -> dict[str, Any]:
+    """Return the audit's constants as the page states them."""
+    return read_toml("audit.toml")
+
+
+@cache
+def audit_models() -> dict[str, AuditModel]:
+    """Return the page's models by the id of our card."""
+    return {
+        key: AuditModel(
+            name=row["name"],
+            active_params=row["active_b"] * 1e9,
+            input_usd=Decimal(row["input"]) if "input" in row else None,
+            output_usd=Decimal(row["output"]) if "output" in row else None,
+        )
+        for key, row in parameters()["models"].items()
+    }
+
+
+def conversation(
+    active_params: float, n_in: int, n_out: int, grams_per_kwh: float, model: AuditModel | None = None
+) -> Conversation:
+    """Return ``2·P·(n_in + n_out)`` FLOPs at 0.21 pJ each, and grams on the grid given."""
+    static = parameters()["static"]
+    flops = 2 * active_params * (n_in + n_out)
+    joules = flops * static["joules_per_flop"]
+    dollars = None
+    if model is not None and model.input_usd is not None and model.output_usd is not None:
+        dollars = (n_in * model.input_usd + n_out * model.output_usd).scaleb(-6)
+    return Conversation(
+        flops=flops,
+        joules=joules,
+        it_joules=joules / static["pue"],
+        grams_co2e=joules / JOULES_PER_KWH * grams_per_kwh,
+        cost_usd=dollars,
+    )
+
+
+def calculator(active_params: float, tokens: int, usd_per_million_input: Decimal) -> Calculation:
+    """Return what the page's calculator shows for ``tokens`` on its slider: ``n·(2·P + 4·n·d·L)`` FLOPs at 0.7 nJ each."""
+    k = parameters()["calculator"]
+    attention = 4.0 * tokens * k["hidden"] * k["layers"]
+    per_token = 2 * active_params
+    flops = tokens * (per_token + attention)
+    joules = flops * k["joules_per_flop"]
+    grams = joules / JOULES_PER_KWH * k["grams_per_kwh"]
+    return Calculation(
+        attention_flops_per_position=attention,
+        parameter_flops_per_token=per_token,
+        attention_share=attention / (per_token + attention),
+        flops=flops,
+        joules=joules,
+        grams_co2e=grams,
+        cost_usd=(tokens * usd_per_million_input).scaleb(-6),
+        phone_charges=joules / k["phone_charge_joules"],
+        led_hours=joules / k["led_watts"] / 3600,
+        car_km=grams / k["car_grams_per_km"],
+    )
+
+
+def printed(value: float, digits: int) -> str:
+    """Round as the page prints: half up, after binary noise below 1e-9 is gone."""
+    cleaned = Decimal(repr(round(value, 9)))
+    return str(cleaned.quantize(Decimal(1).scaleb(-digits), rounding=ROUND_HALF_UP))
+
+
+def printed_short(value: float) -> str:
+    """Round as its milligram columns do: one decimal from 1 upwards, two below."""
+    return printed(value, 1 if value >= 1 else 2)

@@ -1,0 +1,27 @@
+"""Errors for wrong use of the library; traffic never raises them (it gets ``None`` and a reason)."""
+
+from __future__ import annotations
+
+
+class EstimatorError(Exception):
+    """Base of every error this library raises on purpose."""
+
+
+class UnknownMethodError(EstimatorError, ValueError):
+    """The method is neither ``roofline`` nor ``audit``."""
+
+
+class UnknownZoneError(EstimatorError, ValueError):
+    """No electricity zone or cloud region has this name."""
+
+
+class UnknownGpuError(EstimatorError, ValueError):
+    """The hardware table has no such accelerator."""
+
+
+class DeploymentError(EstimatorError, ValueError):
+    """A deployment that cannot be: no GPUs, an unknown precision, a batch below one."""
+
+
+class FactsError(EstimatorError):
+    """A shipped data file is missing or does not say what it must."""

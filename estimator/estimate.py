@@ -1,0 +1,355 @@
+"""From a call's usage to its FLOPs, joules, grams, liters and dollars, each with its band and its reasons."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from functools import lru_cache
+from typing import Final
+
+from estimator import audit
+from estimator.deployments import Deployment
+from estimator.errors import UnknownMethodError
+from estimator.facts import facts_version
+from estimator.grid import grid
+from estimator.models import ModelCard, resolve
+from estimator.price import Price, cost_usd, find_price, price_lists, unpriced_units
+from estimator.profiles import Profile, Tier, profile
+from estimator.ranges import Range
+from estimator.units import JOULES_PER_KWH
+from estimator.usage import Usage
+
+METHODS: Final = ("roofline", "audit")
+# More tokens than any call can have: a provider's slip, not a workload.
+MOST_TOKENS: Final = 1_000_000_000
+_LOCAL: Final = frozenset({"ollama", "llamacpp", "vllm", "sglang"})
+_HINT: Final = "no card for {!r}: add an entry to estimator/data/models or pass a ModelCard"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Estimate:
+    """What one call took; ``None`` is unknown and ``reasons`` says why, it is never zero.
+
+    ``gpu_joules`` are the accelerators', ``it_joules`` the servers', ``joules`` the facility's, PUE
+    included; ``grams_co2e`` is operational and location-based, ``market_grams_co2e`` by contract.
+    """
+
+    model_id: str | None
+    method: str
+    tier: Tier
+    zone: str | None
+    facts_version: str
+    flops: Range | None = None
+    gpu_joules: Range | None = None
+    it_joules: Range | None = None
+    joules: Range | None = None
+    grams_co2e: Range | None = None
+    embodied_grams_co2e: Range | None = None
+    market_grams_co2e: Range | None = None
+    liters: Range | None = None
+    cost_usd: Decimal | None = None
+    price_id: str | None = None
+    sources: tuple[str, ...] = ()
+    assumptions: tuple[str, ...] = ()
+    reasons: dict[str, str] = field(default_factory=dict)
+    usage: Usage = field(default_factory=Usage, repr=False)
+    profile: Profile | None = field(default=None, repr=False)
+
+    def explain(self) -> str:
+        """Return the chain from tokens to dollars as text, each step with its numbers."""
+        from estimator.explain import explain
+
+        return explain(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Centre:
+    """The middle of an estimate's bands, for where only one figure fits."""
+
+    joules: float | None
+    grams_co2e: float | None
+    cost_usd: Decimal | None
+
+
+def estimate(
+    usage: Usage,
+    model: str | ModelCard,
+    *,
+    provider: str | None = None,
+    deployment: Deployment | None = None,
+    zone: str | None = None,
+    at: datetime | None = None,
+    method: str = "roofline",
+    service_tier: str | None = None,
+) -> Estimate:
+    """Estimate one call.
+
+    Whatever the traffic holds gives an estimate, with ``None`` and a reason where nothing can be
+    said: an unknown model, absent or impossible token counts, no price.
+
+    Raises:
+        UnknownMethodError, UnknownZoneError, UnknownGpuError, DeploymentError: the caller asked for
+            what does not exist.
+    """
+    if method not in METHODS:
+        msg = f"method is one of {', '.join(METHODS)}, not {method!r}"
+        raise UnknownMethodError(msg)
+    card = resolve(model, provider) if isinstance(model, str) else model
+    problem = _problem(usage)
+    if method == "audit":
+        return _audited(usage, model, card, provider, zone, at, service_tier, problem)
+    made = profile(card, deployment, provider, zone) if card is not None else None
+    reasons: dict[str, str] = {}
+    dollars, price = _dollars(usage, model, card, provider, at, service_tier, problem, reasons)
+    if made is None or problem is not None or usage.output_tokens is None:
+        why = _why_no_energy(model, card, problem)
+        for name in _ENERGY:
+            reasons[name] = why
+        return Estimate(
+            model_id=card.id if card is not None else None,
+            method=method,
+            tier="unknown",
+            zone=grid(zone).zone if zone is not None else None,
+            facts_version=facts_version(),
+            cost_usd=dollars,
+            price_id=price.id if price is not None else None,
+            sources=(price.source,) if price is not None else (),
+            reasons=reasons,
+            usage=usage,
+        )
+
+    n_in, n_cached, n_out = usage.input_tokens or 0, usage.cached_input_tokens or 0, usage.output_tokens
+    points = made.points
+    if len(points) == 1:
+        mid = points[0].stages(n_in, n_cached, n_out)
+        gpu = _banded(mid.gpu_joules, made.gpu_band)
+        servers = _banded(mid.it_joules, made.facility_band)
+        facility = _banded(mid.facility_joules, made.facility_band)
+        grams = _banded(mid.facility_joules / JOULES_PER_KWH * made.grid.grams_per_kwh, made.carbon_band)
+        embodied = _banded(mid.embodied_grams, made.embodied_band)
+    else:
+        low, mid, high = (point.stages(n_in, n_cached, n_out) for point in points)
+        gpu = _ordered(low.gpu_joules, mid.gpu_joules, high.gpu_joules)
+        servers = _ordered(low.it_joules, mid.it_joules, high.it_joules)
+        facility = _ordered(low.facility_joules, mid.facility_joules, high.facility_joules)
+        grams = (facility * (made.grid.grams_per_kwh / JOULES_PER_KWH)).widened(*made.carbon_band)
+        embodied = _ordered(low.embodied_grams, mid.embodied_grams, high.embodied_grams).widened(*made.embodied_band)
+    water = None
+    if made.liters_per_it_joule is None:
+        reasons["liters"] = f"no water figure for {made.grid.name}"
+    elif len(points) == 1:
+        water = _banded(mid.it_joules * made.liters_per_it_joule, made.water_band)
+    else:
+        water = (servers * made.liters_per_it_joule).widened(*made.water_band)
+    market = None
+    if made.market_grams_per_kwh is None:
+        reasons["market_grams_co2e"] = "no contract factor given (Deployment.market_grams_per_kwh)"
+    else:
+        market = facility * (made.market_grams_per_kwh / JOULES_PER_KWH)
+    return Estimate(
+        model_id=made.card.id,
+        method=method,
+        tier=made.tier,
+        zone=made.grid.zone,
+        facts_version=facts_version(),
+        flops=Range(*made.flops_range(n_in, n_cached, n_out)),
+        gpu_joules=gpu,
+        it_joules=servers,
+        joules=facility,
+        grams_co2e=grams,
+        embodied_grams_co2e=embodied,
+        market_grams_co2e=market,
+        liters=water,
+        cost_usd=dollars,
+        price_id=price.id if price is not None else None,
+        sources=made.sources if price is None else (*made.sources, price.source),
+        assumptions=made.assumptions,
+        reasons=reasons,
+        usage=usage,
+        profile=made,
+    )
+
+
+def centre(
+    usage: Usage,
+    model: str | ModelCard,
+    *,
+    provider: str | None = None,
+    zone: str | None = None,
+    at: datetime | None = None,
+    service_tier: str | None = None,
+) -> Centre:
+    """Return the middle joules and grams and the dollars of one call, as :func:`estimate` would.
+
+    Raises:
+        UnknownZoneError: the zone does not exist.
+    """
+    card = resolve(model, provider) if isinstance(model, str) else model
+    made = profile(card, None, provider, zone) if card is not None else None
+    problem = _problem(usage)
+    joules = grams = None
+    if made is not None and problem is None and usage.output_tokens is not None:
+        point = made.points[len(made.points) // 2]
+        joules = point.stages(usage.input_tokens or 0, usage.cached_input_tokens or 0, usage.output_tokens).facility_joules
+        grams = joules / JOULES_PER_KWH * made.grid.grams_per_kwh
+    dollars, _ = _dollars(usage, model, card, provider, at, service_tier, problem, None)
+    return Centre(joules, grams, dollars)
+
+
+_ENERGY: Final = (
+    "flops",
+    "gpu_joules",
+    "it_joules",
+    "joules",
+    "grams_co2e",
+    "embodied_grams_co2e",
+    "market_grams_co2e",
+    "liters",
+)
+
+
+def _problem(usage: Usage) -> str | None:
+    """Say why a usage cannot be reckoned with, or ``None``; a missing output count is the caller's to judge."""
+    n_in, n_out = usage.input_tokens, usage.output_tokens
+    if n_in is None:
+        return "the input token count is unknown"
+    if not 0 <= n_in <= MOST_TOKENS or (n_out is not None and not 0 <= n_out <= MOST_TOKENS):
+        return f"token counts are impossible: {n_in} in, {n_out} out"
+    cached, written = usage.cached_input_tokens or 0, usage.cache_write_tokens or 0
+    if cached < 0 or written < 0 or cached + written > n_in:
+        return f"cached tokens are impossible: {cached} read and {written} written of {n_in} in"
+    return None
+
+
+def _why_no_energy(model: str | ModelCard, card: ModelCard | None, problem: str | None) -> str:
+    if card is None:
+        return _HINT.format(model)
+    if problem is not None:
+        return problem
+    if card.total_params is None:
+        return f"no public figure for the size of {card.id}"
+    return "the output token count is unknown"
+
+
+def _banded(mid: float, band: tuple[float, float]) -> Range:
+    return Range(mid * band[0], mid, mid * band[1])
+
+
+def _ordered(low: float, mid: float, high: float) -> Range:
+    return Range(min(low, mid, high), mid, max(low, mid, high))
+
+
+@lru_cache(maxsize=4096)
+def _seller(name: str, card: ModelCard | None, provider: str | None) -> tuple[str | None, str]:
+    """Return whose price list holds for a model name, or ``None`` and why there is none."""
+    if provider is not None:
+        if provider in _LOCAL:
+            return None, f"{provider} is a local server, without a price list"
+        return provider, ""
+    prefix = name.split("/", 1)[0].lower()
+    if "/" in name and prefix in price_lists():
+        return prefix, ""
+    if card is None:
+        return None, f"no price for {name!r}: the model and its provider are unknown"
+    if card.weights == "open":
+        return None, f"{card.id} has open weights: its price depends on the provider, and none was given"
+    return ("gemini" if card.maker == "google" else card.maker), ""
+
+
+def _dollars(
+    usage: Usage,
+    model: str | ModelCard,
+    card: ModelCard | None,
+    provider: str | None,
+    at: datetime | None,
+    service_tier: str | None,
+    problem: str | None,
+    reasons: dict[str, str] | None,
+) -> tuple[Decimal | None, Price | None]:
+    """Return the dollars and the price they come from; fill in the reason when there are none."""
+    name = model if isinstance(model, str) else model.id
+    why = problem
+    if why is None:
+        seller, why = _seller(name, card, provider)
+        if seller is not None:
+            price = find_price(name, seller, at=at, service_tier=service_tier)
+            if price is None and card is not None and card.id != name:
+                price = find_price(card.id, seller, at=at, service_tier=service_tier)
+            if price is None:
+                why = f"no price for {name!r} at {seller}"
+            elif usage.output_tokens is None and "output" in price.rates and not _embeds(card):
+                why = "the output token count is unknown"
+            else:
+                dollars = cost_usd(usage, price)
+                if reasons is not None and usage.units and (left := unpriced_units(usage, price)):
+                    reasons["units"] = f"not in the price {price.id}: {', '.join(left)}"
+                if dollars is not None:
+                    return dollars, price
+                why = f"the price {price.id} lacks a rate this call needs"
+    if reasons is not None:
+        reasons["cost_usd"] = why
+    return None, None
+
+
+def _embeds(card: ModelCard | None) -> bool:
+    return card is not None and card.kind == "embedding"
+
+
+def _audited(
+    usage: Usage,
+    model: str | ModelCard,
+    card: ModelCard | None,
+    provider: str | None,
+    zone: str | None,
+    at: datetime | None,
+    service_tier: str | None,
+    problem: str | None,
+) -> Estimate:
+    """Estimate by the audit page's own method, its parameters where it names the model."""
+    page = audit.audit_models().get(card.id) if card is not None else None
+    active = page.active_params if page is not None else None
+    if active is None and card is not None and card.active_params is not None:
+        active = (card.active_params[0] * card.active_params[1]) ** 0.5
+    reasons = dict.fromkeys(("embodied_grams_co2e", "market_grams_co2e", "liters"), "the audit's method has no such figure")
+    zone_id = grid(zone).zone if zone is not None else None
+    if active is None or problem is not None or usage.output_tokens is None:
+        reasons.update(dict.fromkeys(_ENERGY, _why_no_energy(model, card, problem)))
+        reasons["cost_usd"] = reasons["joules"]
+        return Estimate(
+            model_id=card.id if card is not None else None,
+            method="audit",
+            tier="unknown",
+            zone=zone_id,
+            facts_version=facts_version(),
+            reasons=reasons,
+            usage=usage,
+        )
+    factor = grid(zone).grams_per_kwh if zone is not None else audit.parameters()["static"]["grams_per_kwh"]
+    n_in, n_out = usage.input_tokens or 0, usage.output_tokens
+    got = audit.conversation(active, n_in, n_out, factor, page)
+    dollars, price = got.cost_usd, None
+    if dollars is None:
+        dollars, price = _dollars(usage, model, card, provider, at, service_tier, problem, reasons)
+    return Estimate(
+        model_id=card.id if card is not None else None,
+        method="audit",
+        tier="open_model" if card is not None and card.weights == "open" else "closed_model",
+        zone=zone_id,
+        facts_version=facts_version(),
+        flops=Range.exact(got.flops),
+        gpu_joules=Range.exact(got.it_joules),
+        it_joules=Range.exact(got.it_joules),
+        joules=Range.exact(got.joules),
+        grams_co2e=Range.exact(got.grams_co2e),
+        cost_usd=dollars,
+        price_id=price.id if price is not None else None,
+        sources=("audit",) if price is None else ("audit", price.source),
+        assumptions=(
+            f"{active / 1e9:g} B active parameters, every token alike, 0.21 pJ per FLOP with PUE 1.2 in it",
+            "the audit states no band: measured GPUs draw about 55 times as much",
+            f"grid at {factor:g} g/kWh",
+        ),
+        reasons=reasons,
+        usage=usage,
+    )

@@ -1,0 +1,219 @@
+"""Model cards: what is known of a model's size and shape, and which card a name in the traffic means."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+from functools import cache, lru_cache
+from typing import Any, Final, Literal
+
+from estimator.facts import DATA, read_json
+
+Kind = Literal["dense", "moe", "hybrid", "embedding"]
+Weights = Literal["open", "closed"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Architecture:
+    """The shape of a decoder, as far as energy depends on it; counts, not billions.
+
+    ``kv_elements`` are the K and V elements kept per layer and token: ``2·kv_heads·head_dim``, or the
+    compressed latent of multi-head latent attention.
+    """
+
+    total_params: float
+    active_params: float
+    layers: int
+    heads: int
+    kv_heads: int
+    head_dim: int
+    kv_elements: int
+    hidden: int | None = None
+    ffn: int | None = None
+    vocab: int | None = None
+    experts: int = 0
+    experts_active: int = 0
+    full_layers: int = 0  # layers whose attention sees the whole context
+    window_layers: int = 0
+    window: int = 0  # tokens a sliding-window layer sees
+    state_bytes: float = 0.0  # recurrent state read and written per token
+
+    @property
+    def latent_attention(self) -> bool:
+        """Whether K and V are kept compressed, so tensor parallelism copies instead of splitting them."""
+        return self.kv_elements != 2 * self.kv_heads * self.head_dim
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class ModelCard:
+    """One model: parameters as (low, high) counts, a shape where it is public, and the source of both."""
+
+    id: str
+    maker: str
+    kind: Kind
+    weights: Weights
+    total_params: tuple[float, float] | None
+    active_params: tuple[float, float] | None
+    architecture: Architecture | None = None
+    precision: str | None = None  # of the published checkpoint
+    source: str = "user"
+    verified: bool = False  # the shape was checked against a stored copy of the published configuration
+    aliases: tuple[str, ...] = ()
+
+
+def surrogate(total_params: float, active_params: float, kind: Kind) -> Architecture:
+    """Guess a shape from parameter counts alone: log-linear in size, grouped-query attention with 8 × 128.
+
+    Layers and query width are least-squares fits of their logarithms against active parameters over
+    58 open checkpoints; experts are 128, how many are active follows from the active share.
+    """
+    size = math.log(active_params / 1e9)
+    count = max(1, round(math.exp(3.0108 + 0.3124 * size)))
+    width = math.exp(7.6375 + 0.3552 * size)
+    experts = 128 if kind == "moe" and active_params < total_params else 0
+    return Architecture(
+        total_params=total_params,
+        active_params=active_params,
+        layers=count,
+        heads=max(1, round(width / 128)),
+        kv_heads=8,
+        head_dim=128,
+        kv_elements=2 * 8 * 128,
+        experts=experts,
+        experts_active=max(1, round(experts * active_params / total_params)) if experts else 0,
+        full_layers=count,
+    )
+
+
+# What stands around a model's own name: path prefixes, cloud vendors, dates, quantisation and routing tags.
+_PATHS: Final = ("models/", "publishers/", "accounts/", "inference-profile/", "tunedmodels/")
+_REGION: Final = re.compile(r"^(?:us|eu|apac|global|jp|au|us-gov|ca|sa)\.(?=[a-z0-9-]+\.)")
+_VENDOR: Final = re.compile(
+    r"^(?:anthropic|meta|mistral|cohere|amazon|ai21|deepseek|openai|qwen|google|nvidia|moonshot|zai|minimax)\.(?=[a-z])"
+)
+_SUFFIXES: Final = tuple(
+    re.compile(pattern)
+    for pattern in (
+        r"[:@](?:free|beta|nitro|floor|extended|thinking|online|exacto|latest|default)$",
+        r"-v\d+(?::\d+)?$",
+        r":\d+$",
+        r"@\d{8}$",
+        r"[-@]20\d\d-\d\d-\d\d$",
+        r"-20\d{6}$",
+        r"-(?:0[1-9]|1[0-2])-(?:20\d\d|\d\d)$",
+        r"-\d{4}$",
+        r"-0\d\d$",
+        r"-(?:latest|preview|exp|experimental|maas|turbo|fast|hf|it|instruct|chat|versatile|instant)$",
+    )
+)
+
+
+@cache
+def _index() -> dict[str, ModelCard]:
+    index: dict[str, ModelCard] = {}
+    for path in sorted((DATA / "models").glob("*.json")):
+        table = read_json(f"models/{path.name}")
+        for row in table["models"]:
+            card = _card(row, table["maker"])
+            for name in (card.id, *card.aliases):
+                index.setdefault(name, card)
+    return index
+
+
+def _card(row: dict[str, Any], maker: str) -> ModelCard:
+    def billions(value: float | list[float] | None) -> tuple[float, float] | None:
+        if value is None:
+            return None
+        low, high = value if isinstance(value, list) else (value, value)
+        return low * 1e9, high * 1e9
+
+    total, active = billions(row.get("total_b")), billions(row.get("active_b"))
+    shape = None
+    if "layers" in row and total and active:
+        shape = Architecture(
+            total_params=total[0],
+            active_params=active[0],
+            layers=row["layers"],
+            heads=row["heads"],
+            kv_heads=row["kv_heads"],
+            head_dim=row["head_dim"],
+            kv_elements=row["kv_elements"],
+            hidden=row["hidden"],
+            ffn=row["ffn"],
+            vocab=row["vocab"],
+            experts=row.get("experts", 0),
+            experts_active=row.get("experts_active", 0),
+            full_layers=row["full_layers"],
+            window_layers=row.get("window_layers", 0),
+            window=row.get("window", 0),
+            state_bytes=row.get("state_bytes", 0.0),
+        )
+    return ModelCard(
+        id=row["id"],
+        maker=maker,
+        kind=row["kind"],
+        weights=row["weights"],
+        total_params=total,
+        active_params=active,
+        architecture=shape,
+        precision=row.get("precision"),
+        source=row["source"],
+        verified=row.get("verified") == "layers",
+        aliases=tuple(row.get("aliases", ())),
+    )
+
+
+@cache
+def known_models() -> frozenset[str]:
+    """Return the ids of every shipped card: a closed set, fit for metric labels."""
+    return frozenset(card.id for card in _index().values())
+
+
+def _spellings(name: str, provider: str | None) -> list[str]:
+    """List the names a name could stand for, most literal first."""
+    text = name.strip().lower()
+    if provider is not None:
+        text = text.removeprefix(f"{provider}/")
+    if text.startswith("ft:"):  # ft:base:organisation::id
+        text = text.split(":")[1]
+    found = [text]
+    for prefix in _PATHS:
+        if text.startswith(prefix):
+            text = text.removeprefix(prefix)
+            found.append(text)
+    if "/" in text:
+        text = text.rsplit("/", 1)[1]
+        found.append(text)
+    for pattern in (_REGION, _VENDOR):
+        shorter = pattern.sub("", text)
+        if shorter != text:
+            text = shorter
+            found.append(text)
+    changed = True
+    while changed:
+        changed = False
+        for pattern in _SUFFIXES:
+            shorter = pattern.sub("", text)
+            if shorter and shorter != text:
+                text, changed = shorter, True
+                found.append(text)
+                break
+    return found
+
+
+@lru_cache(maxsize=4096)
+def resolve(name: str, provider: str | None = None) -> ModelCard | None:
+    """Find the card a model name of the traffic means, or ``None``.
+
+    Dates, ``-latest``, ``models/``, ``provider/``, Bedrock's region and vendor prefixes and
+    OpenRouter's ``:free`` are understood; a file name of a local server is not a model name.
+    """
+    if len(name) > 256 or name.lower().endswith((".gguf", ".bin", ".safetensors")):
+        return None
+    index = _index()
+    for spelling in _spellings(name, provider):
+        card = index.get(spelling)
+        if card is not None:
+            return card
+    return None

@@ -1,0 +1,43 @@
+"""What an operator adds to its servers: PUE, on-site water, and where they are assumed to stand."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from estimator.facts import read_toml
+from estimator.ranges import Range
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Overheads:
+    """One operator: PUE, liters per kWh of IT energy on site, default electricity zone."""
+
+    operator: str
+    pue: Range
+    site_liters_per_kwh: Range
+    zone: str
+    source: str
+
+
+@cache
+def _table() -> dict[str, Any]:
+    return read_toml("overheads.toml")
+
+
+@cache
+def _operator(name: str) -> Overheads:
+    row = _table()[name]
+    return Overheads(
+        operator=name,
+        pue=Range(*row["pue"]),
+        site_liters_per_kwh=Range(*row["liters_per_kwh"]),
+        zone=row["zone"],
+        source=row["source"],
+    )
+
+
+def overheads(provider: str | None) -> Overheads:
+    """Return the overheads of a provider's operator, or the generic ones."""
+    return _operator(_table()["operators"].get(provider, "generic"))

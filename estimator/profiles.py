@@ -1,0 +1,214 @@
+"""Everything about a (model, deployment, provider, zone) that does not change from call to call, worked out once."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, Final, Literal
+
+from estimator.carbon import embodied_grams_per_gpu_second
+from estimator.deployments import Deployment, constants, find_gpu, find_precision, gpus_needed
+from estimator.energy import Roofline
+from estimator.flops import flops
+from estimator.grid import GridIntensity, grid
+from estimator.models import Architecture, ModelCard, surrogate
+from estimator.overheads import Overheads, overheads
+from estimator.ranges import combined
+from estimator.units import JOULES_PER_KWH
+from estimator.water import liters
+
+if TYPE_CHECKING:
+    from estimator.closed import Likeness
+
+Tier = Literal["measured", "disclosed", "deployment", "open_model", "closed_model", "unknown"]
+Band = tuple[float, float]
+_PLAIN: Final = (1.0, 1.0, 1.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Stages:
+    """One request at one point of the band, stage by stage: each name says which side of the PUE it is on."""
+
+    gpu_joules: float
+    it_joules: float
+    facility_joules: float
+    embodied_grams: float
+    gpu_seconds: float
+    batch: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Point:
+    """One deployment compiled: a roofline and the factors that follow it."""
+
+    roofline: Roofline
+    factors: tuple[float, float, float]  # on GPU, IT and facility joules; 1 but for a closed model's quantiles
+    host_w: float  # watts of host per GPU
+    reserve: float
+    pue: float
+    embodied_g_per_s: float
+
+    def stages(self, n_in: int, n_cached: int, n_out: int) -> Stages:
+        """Return a request's joules and embodied grams."""
+        draw = self.roofline.draw(n_in, n_cached, n_out)
+        on_gpu, on_it, on_facility = self.factors
+        plain = (draw.gpu_joules + self.host_w * draw.gpu_seconds) * self.reserve
+        return Stages(
+            draw.gpu_joules * on_gpu,
+            plain * on_it,
+            plain * on_facility * self.pue,
+            draw.gpu_seconds * on_gpu * self.embodied_g_per_s,
+            draw.gpu_seconds,
+            draw.batch,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Profile:
+    """A card on a deployment at a place: one point for open weights, three for a closed model."""
+
+    card: ModelCard
+    shape: Architecture
+    tier: Tier
+    points: tuple[Point, ...]
+    overheads: Overheads
+    grid: GridIntensity
+    pue: float
+    market_grams_per_kwh: float | None
+    gpu_band: Band
+    facility_band: Band
+    carbon_band: Band
+    embodied_band: Band
+    water_band: Band
+    liters_per_it_joule: float | None
+    active_band: Band  # active parameters, low and high over the shape's
+    sources: tuple[str, ...]
+    assumptions: tuple[str, ...]
+
+    def flops_range(self, n_in: int, n_cached: int, n_out: int) -> tuple[float, float, float]:
+        """Return FLOPs computed, at the low, middle and high number of active parameters."""
+        mid = flops(self.shape, n_in, n_cached, n_out).total
+        matmul = 2 * self.shape.active_params * (n_in - n_cached + n_out)
+        down, up = self.active_band
+        return mid - matmul * (1 - down), mid, mid + matmul * (up - 1)
+
+
+@lru_cache(maxsize=2048)
+def profile(card: ModelCard, deployment: Deployment | None, provider: str | None, zone: str | None) -> Profile | None:
+    """Compile a card for calls through one provider, or return ``None`` for a card without a size.
+
+    Raises:
+        UnknownZoneError, UnknownGpuError, DeploymentError: what was asked for does not exist.
+    """
+    known = deployment or Deployment()
+    operator = overheads(provider or card.maker if card.weights == "closed" else provider)
+    place = grid(zone or operator.zone)
+    if card.total_params is None or card.active_params is None:
+        return None
+    k = constants()
+    defaults, bands = k["defaults"], k["bands"]
+    assumptions: list[str] = []
+    pue = known.pue if known.pue is not None else operator.pue.mid
+    if known.pue is None:
+        assumptions.append(f"PUE {pue:g} ({operator.operator}: {operator.source})")
+    if zone is None:
+        assumptions.append(f"electricity of {place.name} (where {operator.operator} is assumed to run)")
+    total = math.sqrt(card.total_params[0] * card.total_params[1])
+    active = math.sqrt(card.active_params[0] * card.active_params[1])
+    shape = card.architecture or surrogate(total, active, card.kind)
+    if card.architecture is None:
+        assumptions.append(f"shape guessed from the parameter count: {shape.layers} layers")
+    elif not card.verified and card.source == "model-cards":
+        assumptions.append("shape typed from the public model card, not verified")
+
+    tier: Tier
+    if card.weights == "closed":
+        from estimator.closed import likenesses  # only closed models pay for the Monte Carlo's imports
+
+        tier = "closed_model"
+        assumptions.append(_closed_prior(card))
+        points = tuple(
+            _point(like.roofline, known, pue, (like.gpu_factor, like.it_factor, like.facility_factor))
+            for like in likenesses(card, deployment)
+        )
+        gpu_band = facility = (1.0, 1.0)  # the points carry the band
+    else:
+        roofline = _open_roofline(card, shape, known, assumptions)
+        points = (_point(roofline, known, pue, _PLAIN),)
+        tier = "deployment" if known.known else "open_model"
+        gpu_band = combined(bands["deployment_known" if known.known else "open_model"], roofline.gpu.band)
+        facility = combined(gpu_band, bands["facility"])
+        if known.host_share is None:
+            assumptions.append(f"host draws {defaults['host_share']:.0%} of the GPUs' TDP")
+        if known.reserve is None:
+            assumptions.append(f"idle reserve of {defaults['reserve'] - 1:.0%}")
+
+    site = operator.site_liters_per_kwh
+    per_joule = water_band = None
+    if place.liters_per_kwh is not None:
+        off_site = pue * place.liters_per_kwh
+        per_joule = liters(1.0, site.mid, pue, place.liters_per_kwh)
+        water_band = combined(
+            facility, ((site.low + off_site) / (site.mid + off_site), (site.high + off_site) / (site.mid + off_site))
+        )
+        if place.water_is_world:
+            assumptions.append("water of power plants: the world's mean, none of the zone's own")
+    return Profile(
+        card=card,
+        shape=shape,
+        tier=tier,
+        points=points,
+        overheads=operator,
+        grid=place,
+        pue=pue,
+        market_grams_per_kwh=known.market_grams_per_kwh,
+        gpu_band=gpu_band,
+        facility_band=facility,
+        carbon_band=combined(facility, bands["grid_hourly"]),
+        embodied_band=combined(gpu_band, k["embodied"]["band"]),
+        water_band=water_band or (1.0, 1.0),
+        liters_per_it_joule=per_joule,
+        active_band=(card.active_params[0] / shape.active_params, card.active_params[1] / shape.active_params),
+        sources=(card.source, k["source"], "datasheets", "operators", "owid", "wri", "nvidia-pcf"),
+        assumptions=tuple(assumptions),
+    )
+
+
+def _point(roofline: Roofline, known: Deployment, pue: float, factors: tuple[float, float, float]) -> Point:
+    defaults = constants()["defaults"]
+    host_share = known.host_share if known.host_share is not None else defaults["host_share"]
+    return Point(
+        roofline=roofline,
+        factors=factors,
+        host_w=host_share * roofline.gpu.tdp_w,
+        reserve=known.reserve if known.reserve is not None else defaults["reserve"],
+        pue=pue,
+        embodied_g_per_s=embodied_grams_per_gpu_second(roofline.gpu),
+    )
+
+
+def _open_roofline(card: ModelCard, shape: Architecture, known: Deployment, assumptions: list[str]) -> Roofline:
+    defaults = constants()["defaults"]
+    gpu = find_gpu(known.gpu or defaults["gpu"])
+    precision = find_precision(known.precision or card.precision or "bfloat16")
+    n_gpus = known.n_gpus or gpus_needed(shape.total_params, precision, gpu)
+    batch = known.batch or defaults["batch"]
+    if known.gpu is None or known.n_gpus is None:
+        assumptions.append(f"{n_gpus} × {gpu.name}" + ("" if known.precision else f", {precision} weights"))
+    if known.batch is None:
+        assumptions.append(f"{batch:g} sequences decoded together")
+    return Roofline(
+        shape, gpu, n_gpus, precision, batch, tensor_parallel=known.tensor_parallel, stack=known.stack
+    )
+
+
+def _closed_prior(card: ModelCard) -> str:
+    if card.active_params is None or card.total_params is None:
+        return ""
+    low, high = (f"{value / 1e9:g}" for value in card.active_params)
+    active = low if low == high else f"{low}–{high}"
+    text = f"{active} B active parameters ({card.source}, an estimate); GPU, count, precision and batch drawn from priors"
+    if card.maker == "google":
+        text += "; reckoned as if on NVIDIA GPUs, though it runs on TPUs"
+    return text
