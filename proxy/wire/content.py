@@ -15,7 +15,7 @@ from typing import Protocol
 import brotli  # type: ignore[import-untyped]
 import zstandard
 
-PIECE = 64 * 1024  # bytes a decoder gives back at once, about
+PIECE = 64 * 1024  # bytes a coding is undone at once, so that a bomb is seen before it swells
 OUTPUT_LIMIT = 64 * 1024 * 1024  # bytes one feed may swell to before the stream is taken for a bomb
 CODINGS_LIMIT = 4  # stacked codings
 _ZSTD_WINDOW = 8 * 1024 * 1024  # RFC 9659: what a zstd content coding may ask a decoder to hold
@@ -23,12 +23,12 @@ _ZSTD_SLICE = 256  # bytes in; a block of 4 bytes can stand for 128 KiB
 
 
 class Decoder(Protocol):
-    """Turns the bytes of a coded body into the body, in pieces."""
+    """Turns the bytes of a coded body into the body."""
 
     broken: bool  # the coding was violated; nothing more comes
 
-    def feed(self, data: bytes) -> Iterable[bytes]:
-        """Give back the pieces that ``data`` completed; never raises."""
+    def feed(self, data: bytes) -> bytes:
+        """Give back what ``data`` completed; never raises."""
 
 
 class Encoder(Protocol):
@@ -51,9 +51,9 @@ class Identity:
     __slots__ = ()
     broken = False
 
-    def feed(self, data: bytes) -> tuple[bytes]:
+    def feed(self, data: bytes) -> bytes:
         """Give ``data`` back."""
-        return (data,)
+        return data
 
 
 class _Zlib:
@@ -135,16 +135,18 @@ class _Decoding:
         self._codings = codings
         self.broken = False
 
-    def feed(self, data: bytes) -> Iterator[bytes]:
-        if self.broken or not data:
-            return
+    def feed(self, data: bytes) -> bytes:
+        if self.broken:
+            return b""
         pieces: Iterable[bytes] = (data,)
         for coding in self._codings:
             pieces = _through(coding, pieces)
+        decoded: list[bytes] = []
         try:
-            yield from pieces
+            decoded.extend(pieces)
         except (zlib.error, brotli.error, zstandard.ZstdError, _BombError):
             self.broken = True
+        return b"".join(decoded)
 
 
 class _BombError(Exception):

@@ -18,7 +18,7 @@ from proxy.wire.openai_strip import UsageStripper
 from proxy.wire.reply import Reply, Text
 
 
-class _Said(msgspec.Struct):
+class _Said(msgspec.Struct, gc=False):
     content: Any = None
     reasoning_content: Any = None
     reasoning: Any = None
@@ -28,15 +28,15 @@ class _Said(msgspec.Struct):
     audio: Any = None
 
 
-class _Choice(msgspec.Struct):
+class _Choice(msgspec.Struct, gc=False):
     delta: _Said | None = None
     message: _Said | None = None
     text: Any = None  # legacy completions
     finish_reason: Any = None
-    index: Any = None
+    index: int | None = None
 
 
-class _Sparse(msgspec.Struct):
+class _Sparse(msgspec.Struct, gc=False):
     id: Any = None
     model: Any = None
     usage: Any = None
@@ -46,7 +46,7 @@ class _Sparse(msgspec.Struct):
     error: Any = None
 
 
-class _Chunk(_Sparse):
+class _Chunk(_Sparse, gc=False):
     choices: list[_Choice] | None = None
 
 
@@ -62,8 +62,8 @@ class ChatReader(Reply):
 
     def __init__(self) -> None:
         super().__init__()
-        self._open: set[object] = set()  # indexes of choices that began
-        self._ended: set[object] = set()  # and of those that gave their finish reason
+        self._open: set[int | None] = set()  # indexes of choices that began
+        self._ended: set[int | None] = set()  # and of those that gave their finish reason
         self._timings: object = None
 
     def event(self, data: bytes) -> None:
@@ -79,25 +79,30 @@ class ChatReader(Reply):
                 self.flags["event.malformed"] = None
                 return
             chunk = lenient
-        self._about(chunk)
-        if isinstance(chunk, _Chunk) and chunk.choices:
+        tier = chunk.service_tier
+        if (
+            self.response_id is None
+            or chunk.usage is not None
+            or (tier is not None and tier != self.service_tier)
+            or chunk.x_groq is not None
+            or chunk.timings is not None
+            or chunk.error is not None
+            or self.model is None
+        ):
+            self._about(chunk)
+        if chunk.__class__ is _Chunk and chunk.choices:
             for choice in chunk.choices:
-                said = choice.delta or choice.message
-                if said is not None:
-                    content = said.content
-                    if content.__class__ is str and content:
-                        self.started = True
-                        self.text.add(content)
-                    else:
-                        self._rarely(said)
-                elif choice.text.__class__ is str and choice.text:
+                said = choice.delta
+                piece = choice.text if said is None else said.content
+                if piece and piece.__class__ is str:
                     self.started = True
-                    self.text.add(choice.text)
-                index = choice.index if choice.index.__class__ is int else None
+                    self.text.add(piece)
+                elif said := said or choice.message:
+                    self._rarely(said)
                 if choice.finish_reason is not None:
-                    self._ended.add(index)
-                elif index not in self._open:
-                    self._open.add(index)
+                    self._ended.add(choice.index)
+                elif choice.index not in self._open:
+                    self._open.add(choice.index)
 
     def document(self, body: bytes) -> bool:
         """Read a plain reply."""

@@ -13,7 +13,7 @@ from proxy.wire.openai_chat import error_code
 from proxy.wire.reply import Reply
 
 
-class _Document(msgspec.Struct):
+class _Document(msgspec.Struct, gc=False):
     id: Any = None
     model: Any = None
     usage: Any = None

@@ -25,7 +25,7 @@ _TOOL_UNITS = (
 )
 
 
-class _SparseResponse(msgspec.Struct):
+class _SparseResponse(msgspec.Struct, gc=False):
     id: Any = None
     model: Any = None
     status: Any = None
@@ -35,7 +35,7 @@ class _SparseResponse(msgspec.Struct):
     error: Any = None
 
 
-class _Item(msgspec.Struct):
+class _Item(msgspec.Struct, gc=False):
     type: Any = None
     content: Any = None
     summary: Any = None
@@ -44,11 +44,11 @@ class _Item(msgspec.Struct):
     input: Any = None
 
 
-class _Response(_SparseResponse):
+class _Response(_SparseResponse, gc=False):
     output: list[_Item] | None = None
 
 
-class _SparseEvent(msgspec.Struct):
+class _SparseEvent(msgspec.Struct, gc=False):
     type: Any = None
     delta: Any = None
     response: Any = None
@@ -56,7 +56,7 @@ class _SparseEvent(msgspec.Struct):
     code: Any = None
 
 
-class _Event(_SparseEvent):
+class _Event(_SparseEvent, gc=False):
     response: _SparseResponse | None = None
 
 

@@ -20,7 +20,7 @@ _NULL_MEMBER = re.compile(rb',[ \t]*"usage"[ \t]*:[ \t]*null(?=[ \t]*[,}])')
 _COMMENT_OR_BLANK = re.compile(rb"(?:\xef\xbb\xbf)?(?:(?::[^\r\n]*)?(?:\r\n|\n|\r))*")
 
 
-class _Chunk(msgspec.Struct):
+class _Chunk(msgspec.Struct, gc=False):
     choices: Any = None
     usage: Any = msgspec.UNSET
     error: Any = None
@@ -70,7 +70,7 @@ def _stripped(block: bytes) -> bytes:
     if b'usage"' not in block or block.__class__ is Fragment:
         return block
     lines = data_spans(block)
-    data = b"\n".join([block[start:end] for start, end in lines])
+    data = b"\n".join([block[start:end] for start, end in lines]) if len(lines) != 1 else block[slice(*lines[0])]
     chunk = _CHUNK.decode(data)
     if chunk is None or chunk.usage is msgspec.UNSET:
         return block

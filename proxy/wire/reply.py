@@ -94,10 +94,13 @@ class Reply:
     def feed(self, data: bytes) -> None:
         """Take the next decoded bytes of the body."""
         try:
-            if self._framer is not None:
-                self._read(self._framer.feed(data))
-            elif not self._opaque:
-                self._begin(data)
+            framer = self._framer
+            if framer is None:
+                if not self._opaque:
+                    self._begin(data)
+                return
+            for block in framer.feed(data):
+                self._read(block)
         except Exception:  # metering never fails a call
             self._opaque = True
             self._framer = None
@@ -142,20 +145,18 @@ class Reply:
             elif is_events(head):
                 self._head = b""
                 self._framer = Framer()
-                self._read(self._framer.feed(head))
+                for block in self._framer.feed(head):
+                    self._read(block)
             elif could_become_events(head):
                 self._head = head
             else:
                 self._opaque = True
 
-    def _read(self, blocks: list[bytes]) -> None:
-        for block in blocks:
-            if block.__class__ is Fragment:
-                self.flags["event.oversized"] = None
-                continue
-            data = payload(block)
-            if data:
-                self.event(data)
+    def _read(self, block: bytes) -> None:
+        if block.__class__ is Fragment:
+            self.flags["event.oversized"] = None
+        elif data := payload(block):
+            self.event(data)
 
     def _hold(self, data: bytes) -> None:
         document = self._document
@@ -190,7 +191,8 @@ class Reply:
 
     def _end(self) -> None:
         if self._framer is not None:
-            self._read(self._framer.close())
+            for block in self._framer.close():
+                self._read(block)
         elif self._document is not None and not self._whole(self._document):
             self._members = Members(self.members)
             self._scan(b"".join(self._document))
