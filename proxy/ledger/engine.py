@@ -1,0 +1,64 @@
+"""Opening the ledger's database."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+import msgspec
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection, Engine
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.pool import ConnectionPoolEntry
+
+from proxy.errors import LedgerError
+
+WRITE = "joulegate_write"  # execution option: the transaction will write, so SQLite locks at its start
+BUSY_MS = 10_000
+
+
+def open_engine(url: str) -> Engine:
+    """Make an engine for ``url``; raises :class:`LedgerError` when the URL cannot be used.
+
+    SQLite: WAL, so that reports read while the recorder writes; ``synchronous=NORMAL``, because
+    after a power cut the journal writes the last rows again. No connection is made yet.
+    """
+    try:
+        parsed = sa.make_url(url)
+        if parsed.get_backend_name() == "sqlite" and parsed.database not in (None, "", ":memory:"):
+            Path(str(parsed.database)).expanduser().parent.mkdir(parents=True, exist_ok=True)
+        engine = sa.create_engine(parsed, json_serializer=_to_json, json_deserializer=msgspec.json.decode)
+    except (SQLAlchemyError, ImportError, OSError) as error:
+        raise LedgerError(f"the database URL {shown(url)} cannot be used: {error}") from error
+    if engine.dialect.name == "sqlite":
+        sa.event.listen(engine, "connect", _set_up_sqlite)
+        sa.event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def shown(url: str | sa.URL) -> str:
+    """Give a database URL as it may be shown: without its password."""
+    try:
+        return sa.make_url(url).render_as_string(hide_password=True)
+    except SQLAlchemyError:
+        return "(not shown: it may hold a password)"
+
+
+def _to_json(value: object) -> str:
+    return msgspec.json.encode(value).decode()
+
+
+def _set_up_sqlite(connection: sqlite3.Connection, _: ConnectionPoolEntry) -> None:
+    # Transactions are begun by _begin_sqlite: the module's own way begins them late and not around DDL.
+    connection.isolation_level = None
+    for pragma in (
+        f"busy_timeout={BUSY_MS}",
+        "journal_mode=WAL",
+        "synchronous=NORMAL",
+        "foreign_keys=ON",
+    ):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if connection.get_execution_options().get(WRITE) else "BEGIN")

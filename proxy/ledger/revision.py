@@ -1,0 +1,115 @@
+"""Bringing the ledger's tables to the revision this release expects, and saying when they are not there."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from alembic.util import CommandError
+from sqlalchemy.engine import Connection, Engine
+from sqlalchemy.exc import SQLAlchemyError
+
+import migrations
+from proxy.errors import LedgerError
+from proxy.ledger.engine import BUSY_MS, WRITE, shown
+
+_MIGRATION_BUSY_MS = 600_000  # a second process waits for the first one's migration
+_ADVISORY_LOCK = 0x6A6F756C65  # PostgreSQL's lock for migrations: "joule" in ASCII
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Revisions:
+    """Where a database is and where this release wants it; ``current`` is None for an empty one."""
+
+    current: str | None
+    head: str
+    pending: tuple[str, ...]  # revisions still to run, first to last
+    known: bool  # False: ``current`` is none of this release's, so a newer release made it
+
+    @property
+    def at_head(self) -> bool:
+        """Whether database and code fit together."""
+        return self.current == self.head
+
+
+def revisions(engine: Engine) -> Revisions:
+    """Compare the database with the code; raises :class:`LedgerError` when it cannot be reached."""
+    try:
+        with engine.connect() as connection:
+            return _revisions(connection)
+    except SQLAlchemyError as error:
+        raise _unreachable(engine, error) from error
+
+
+def require_head(engine: Engine) -> None:
+    """Raise :class:`LedgerError` saying what to do, unless the database is at this release's revision."""
+    state = revisions(engine)
+    if not state.known:
+        raise _too_new(engine, state)
+    if not state.at_head:
+        raise LedgerError(
+            f"the ledger {shown(engine.url)} is at revision {state.current or 'none'},"
+            f" this release needs {state.head}: run `joulegate migrate up`"
+        )
+
+
+def migrate(engine: Engine) -> Revisions:
+    """Bring the database to the head revision in one transaction; gives where it was before.
+
+    Two processes may call this at once: the second waits and finds nothing to do. Raises
+    :class:`LedgerError` when the database is newer than the code or cannot be changed.
+    """
+    try:
+        with engine.connect().execution_options(**{WRITE: True}) as connection:
+            if engine.dialect.name == "sqlite":
+                connection.exec_driver_sql(f"PRAGMA busy_timeout={_MIGRATION_BUSY_MS}")
+                connection.commit()
+            with connection.begin():
+                if engine.dialect.name == "postgresql":
+                    connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_ADVISORY_LOCK})")
+                before = _revisions(connection)
+                if not before.known:
+                    raise _too_new(engine, before)
+                if not before.at_head:
+                    command.upgrade(alembic_config(connection), "head")
+            if engine.dialect.name == "sqlite":
+                connection.exec_driver_sql(f"PRAGMA busy_timeout={BUSY_MS}")
+                connection.commit()
+        return before
+    except (SQLAlchemyError, CommandError) as error:
+        raise _unreachable(engine, error) from error
+
+
+def alembic_config(connection: Connection | None = None) -> Config:
+    """Give Alembic's configuration, found by where the package lies, not by the working directory."""
+    config = Config(stdout=io.StringIO())
+    config.set_main_option("script_location", str(Path(migrations.__file__).parent).replace("%", "%%"))
+    config.attributes["connection"] = connection
+    return config
+
+
+def _revisions(connection: Connection) -> Revisions:
+    script = ScriptDirectory.from_config(alembic_config())
+    head = script.get_current_head()
+    assert head is not None, "this package was built without its migrations"  # noqa: S101
+    current = MigrationContext.configure(connection).get_current_revision()
+    known = current is None or current in {each.revision for each in script.walk_revisions()}
+    pending = tuple(each.revision for each in script.iterate_revisions(head, current)) if known else ()
+    return Revisions(current=current, head=head, pending=pending[::-1], known=known)
+
+
+def _too_new(engine: Engine, state: Revisions) -> LedgerError:
+    return LedgerError(
+        f"the ledger {shown(engine.url)} is at revision {state.current}, which this release does not know"
+        f" (its newest is {state.head}): a newer Joulegate has used it. Upgrade this one, or name another database"
+    )
+
+
+def _unreachable(engine: Engine, error: Exception) -> LedgerError:
+    cause = getattr(error, "orig", None) or error
+    return LedgerError(f"the ledger {shown(engine.url)} cannot be used: {cause}")

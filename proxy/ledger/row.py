@@ -1,0 +1,190 @@
+"""From the facts of a call and its estimate to a row of the ledger."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Protocol
+
+import msgspec
+
+from estimator.ranges import Range
+from estimator.usage import Usage
+from proxy.call import Closed, Opened
+from proxy.ledger.sqltypes import USD_DECIMALS
+from proxy.ledger.tables import CallRow
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_USD_STEP = Decimal(1).scaleb(-USD_DECIMALS)
+_NO_USAGE = Usage()
+
+
+class Estimated(Protocol):
+    """What the ledger keeps of an estimate; None: could not be estimated, ``reasons`` say why."""
+
+    @property
+    def facts_version(self) -> str: ...  # noqa: D102
+    @property
+    def method(self) -> str: ...  # noqa: D102
+    @property
+    def tier(self) -> str: ...  # noqa: D102
+    @property
+    def zone(self) -> str | None: ...  # noqa: D102
+    @property
+    def reasons(self) -> tuple[str, ...]: ...  # noqa: D102
+    @property
+    def flops(self) -> Range | None: ...  # noqa: D102
+    @property
+    def joules(self) -> Range | None: ...  # noqa: D102
+    @property
+    def it_joules(self) -> Range | None: ...  # noqa: D102
+    @property
+    def grams_co2e(self) -> Range | None: ...  # noqa: D102
+    @property
+    def embodied_grams_co2e(self) -> Range | None: ...  # noqa: D102
+    @property
+    def market_grams_co2e(self) -> Range | None: ...  # noqa: D102
+    @property
+    def liters(self) -> Range | None: ...  # noqa: D102
+    @property
+    def cost_usd(self) -> Decimal | None: ...  # noqa: D102
+    @property
+    def price_id(self) -> str | None: ...  # noqa: D102
+
+
+class Estimator(Protocol):
+    """How the recorder asks for an estimate; may raise, which costs one row its estimates, no more."""
+
+    def __call__(
+        self,
+        usage: Usage,
+        model: str,
+        *,
+        provider: str | None,
+        zone: str | None,
+        at: datetime | None,
+        service_tier: str | None,
+    ) -> Estimated:
+        """Estimate what a call cost in work, energy, carbon, water and dollars."""
+
+
+def time_at(microseconds: int) -> datetime:
+    """Give the UTC time of microseconds since the Unix epoch."""
+    return _EPOCH + timedelta(microseconds=microseconds)
+
+
+def estimated(closed: Closed, estimate: Estimator) -> Estimated | str:
+    """Estimate a call, or say why that cannot be done."""
+    model = closed.model or closed.opened.model_requested
+    if closed.usage is None:
+        return "no usage"
+    if model is None:
+        return "no model named"
+    try:
+        return estimate(
+            closed.usage,
+            model,
+            provider=closed.opened.provider,
+            zone=closed.opened.zone,
+            at=time_at(closed.opened.started_at_us),
+            service_tier=closed.service_tier,
+        )
+    except Exception as error:  # the call happened all the same; its row must not wait for a better estimator
+        return f"estimate failed: {type(error).__name__}: {error}"
+
+
+def row_of(closed: Closed, estimate: Estimated | str) -> CallRow:
+    """Compose the row of a call that ended; ``estimate`` is the reason where there is none."""
+    opened, usage = closed.opened, closed.usage or _NO_USAGE
+    facts = None if isinstance(estimate, str) else estimate
+    reason = estimate if isinstance(estimate, str) else "; ".join(estimate.reasons) or None
+    flops = facts.flops if facts else None
+    joules = facts.joules if facts else None
+    it_joules = facts.it_joules if facts else None
+    grams = facts.grams_co2e if facts else None
+    embodied = facts.embodied_grams_co2e if facts else None
+    market = facts.market_grams_co2e if facts else None
+    liters = facts.liters if facts else None
+    cost = facts.cost_usd if facts else None
+    return CallRow(
+        id=opened.id,
+        operation_id=opened.operation_id,
+        attempt=opened.attempt,
+        started_at=time_at(opened.started_at_us),
+        team=opened.team,
+        project=opened.project,
+        user=opened.user,
+        key_id=opened.key_id,
+        tags=opened.tags or None,
+        provider=opened.provider,
+        surface=opened.surface,
+        model_requested=opened.model_requested,
+        model=closed.model,
+        stream=opened.stream,
+        status=closed.status,
+        outcome=closed.outcome,
+        reason=closed.reason,
+        provider_request_id=closed.provider_request_id,
+        input_tokens=usage.input_tokens,
+        cached_input_tokens=usage.cached_input_tokens,
+        cache_write_tokens=usage.cache_write_tokens,
+        audio_input_tokens=usage.audio_input_tokens,
+        image_input_tokens=usage.image_input_tokens,
+        output_tokens=usage.output_tokens,
+        reasoning_tokens=usage.reasoning_tokens,
+        audio_output_tokens=usage.audio_output_tokens,
+        image_output_tokens=usage.image_output_tokens,
+        units=usage.units or None,
+        usage_source=closed.usage_source,
+        flags=closed.flags or None,
+        latency_ms=round(closed.latency_us / 1000),
+        time_to_first_token_ms=_milliseconds(closed.time_to_first_token_us),
+        overhead_us=closed.overhead_us,
+        request_bytes=opened.request_bytes,
+        response_bytes=closed.response_bytes,
+        service_tier=closed.service_tier,
+        facts_version=facts.facts_version if facts else None,
+        method=facts.method if facts else None,
+        tier=facts.tier if facts else "unknown",
+        estimate_reason=reason,
+        zone=facts.zone if facts else opened.zone,
+        flops=flops.mid if flops else None,
+        joules_low=joules.low if joules else None,
+        joules=joules.mid if joules else None,
+        joules_high=joules.high if joules else None,
+        it_joules=it_joules.mid if it_joules else None,
+        grams_co2e_low=grams.low if grams else None,
+        grams_co2e=grams.mid if grams else None,
+        grams_co2e_high=grams.high if grams else None,
+        embodied_grams_co2e=embodied.mid if embodied else None,
+        market_grams_co2e=market.mid if market else None,
+        liters=liters.mid if liters else None,
+        cost_usd=cost.quantize(_USD_STEP) if cost is not None else None,
+        price_id=facts.price_id if facts else None,
+    )
+
+
+def interrupted_row(opened: Opened) -> CallRow:
+    """Compose the row of a call that was in flight when its gate process ended: what it consumed nobody knows."""
+    closed = Closed(
+        opened=opened,
+        ended_at_us=opened.started_at_us,
+        outcome="interrupted",
+        status=None,
+        model=None,
+        provider_request_id=None,
+        usage=None,
+        usage_source="absent",
+        flags=(),
+        reason="the gate process ended before the call did",
+        latency_us=0,
+        time_to_first_token_us=None,
+        overhead_us=None,
+        response_bytes=0,
+        service_tier=None,
+    )
+    return msgspec.structs.replace(row_of(closed, "no usage"), latency_ms=None, response_bytes=None)
+
+
+def _milliseconds(microseconds: int | None) -> int | None:
+    return None if microseconds is None else round(microseconds / 1000)

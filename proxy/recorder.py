@@ -1,0 +1,328 @@
+"""The recorder: takes the facts of calls out of the journals, estimates, and commits rows to the ledger.
+
+One works per journal directory; others wait in case it dies. Every call counts exactly once because
+rows and journal positions are committed together: what a crash interrupts is read again, and what is
+read again is recognised by its position or its id.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+import threading
+import time
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from proxy.call import Closed, Lost, Opened
+from proxy.errors import LedgerError
+from proxy.ledger.row import Estimator, estimated, interrupted_row, row_of, time_at
+from proxy.ledger.tables import CallRow
+from proxy.ledger.write import Ledger, Position
+from proxy.tail import Entry, Tail, set_aside
+
+BATCH = 200  # rows per transaction; larger ones hold the interpreter lock so long that other threads feel it
+_IDLE_SECONDS = 0.05
+_BACK_OFF_SECONDS = (0.1, 10.0)  # first wait when the ledger is away, and the longest
+_LAST_SECONDS = 5.0  # what is left in the journals at a shutdown may take this long, the rest waits for the next start
+
+_log = logging.getLogger("joulegate.recorder")
+
+
+def _ignore(_: Sequence[CallRow]) -> None:
+    pass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Batch:
+    """What was read and is not committed yet."""
+
+    rows: tuple[tuple[CallRow, str], ...]  # with the segment each came from
+    positions: Mapping[str, Position]
+    lost: int
+    caught_up: bool  # nothing was left in the journals behind it
+
+
+class Recorder:
+    """Reads one journal directory into the ledger. ``run`` in one thread; the properties from any."""
+
+    def __init__(
+        self,
+        directory: Path,
+        ledger: Ledger,
+        *,
+        estimate: Estimator,
+        on_rows: Callable[[Sequence[CallRow]], None] = _ignore,
+        clock: Callable[[], float] = time.time,
+        new_id: Callable[[], str] = lambda: str(uuid.uuid4()),
+    ) -> None:
+        """Prepare; nothing is opened yet.
+
+        ``on_rows`` gets the newly written rows after each commit. ``clock`` gives seconds since the
+        Unix epoch, ``new_id`` the name under which a new journal directory keeps its positions.
+        """
+        self.problem: str | None = None  # why it stands still, None while it works
+        self._directory = directory
+        self._ledger = ledger
+        self._estimate = estimate
+        self._on_rows = on_rows
+        self._clock = clock
+        self._new_id = new_id
+        self._lock_fd = -1
+        self._journal = ""
+        self._tail: Tail | None = None
+        self._committed: dict[str, Position] = {}  # as found at the start: what lies before was done by another
+        self._read_to: dict[str, int] = {}
+        self._moved: set[str] = set()  # segments read on since their position was committed
+        self._open: dict[str, dict[str, tuple[int, Opened]]] = {}  # by segment, by call: calls without an end, in order
+        self._segment_of: dict[str, str] = {}  # of each call in _open
+        self._streams_open = 0
+        self._entries: list[Entry] = []  # read, not digested yet
+        self._batch: _Batch | None = None
+        self._oldest_us: int | None = None
+        self._counts = {"written": 0, "recorded": 0, "lost": 0, "poison": 0, "torn": 0, "unestimated": 0}
+        self._poison_rows = 0
+
+    @property
+    def active(self) -> bool:
+        """Whether this recorder is the one that works."""
+        return self._tail is not None
+
+    @property
+    def calls_in_flight(self) -> int:
+        """Calls opened and not yet closed."""
+        return len(self._segment_of)
+
+    @property
+    def streams_open(self) -> int:
+        """Streamed calls opened and not yet closed."""
+        return self._streams_open
+
+    @property
+    def lag_seconds(self) -> float:
+        """Age of the oldest call that ended and is not in the ledger; 0 when there is none."""
+        oldest = self._oldest_us
+        return 0.0 if oldest is None else max(0.0, self._clock() - oldest / 1e6)
+
+    @property
+    def record_counts(self) -> Mapping[str, int]:
+        """Journal records since the start by what became of them.
+
+        ``written`` to a journal; ``recorded`` as a row; ``lost`` because a journal could not be
+        written; ``poison``: damaged or refused by the database, set aside; ``torn``: cut short by the
+        end of their writer; ``unestimated``: recorded, but the estimator failed.
+        """
+        return dict(self._counts)
+
+    def run(self, stop: threading.Event) -> None:
+        """Work until ``stop``, then record what is left; outlives everything but the process."""
+        wait = _BACK_OFF_SECONDS[0]
+        while not stop.is_set():
+            try:
+                idle = self.run_once() == 0
+                self.problem = None
+                wait = _BACK_OFF_SECONDS[0]
+                if idle:
+                    stop.wait(_IDLE_SECONDS)
+            except Exception as error:  # journals keep growing meanwhile; nothing is lost by waiting
+                self._stumble(error)
+                stop.wait(wait)
+                wait = min(wait * 2, _BACK_OFF_SECONDS[1])
+        until = self._clock() + _LAST_SECONDS
+        try:
+            while self.run_once() and self._clock() < until:
+                pass
+        except Exception as error:
+            self._stumble(error)
+        self.close()
+
+    def run_once(self, limit: int = BATCH) -> int:
+        """Record up to ``limit`` journal records; gives how many, 0 when there are none or another recorder works.
+
+        Raises:
+            LedgerError: the ledger is away; what was read is kept for the next call.
+            OSError: the journals cannot be read.
+
+        """
+        tail = self._tail or self._take_over()
+        if tail is None:
+            return 0
+        if self._batch is not None:  # the last call could not commit it
+            return self._commit(tail, self._batch)
+        self._entries = self._entries or tail.read(limit)
+        entries, rows = self._entries, self._digest(tail, self._entries, limit)
+        self._entries = []
+        caught_up = len(entries) < limit
+        ended = [entry.record.ended_at_us for entry in entries if isinstance(entry.record, Closed)]
+        self._oldest_us = min(ended, default=None if caught_up else self._oldest_us)
+        fresh = [entry.record for entry in entries if not self._done_before(entry)]
+        lost = sum(record.records for record in fresh if isinstance(record, Lost))
+        self._counts["written"] += len(fresh)
+        self._counts["torn"] = tail.torn
+        self._counts["poison"] = tail.poison + self._poison_rows
+        if rows or lost:  # else only calls that began: their position can wait
+            positions = {segment: self._position(segment) for segment in self._moved}
+            self._batch = _Batch(rows=tuple(rows), positions=positions, lost=lost, caught_up=caught_up)
+            self._commit(tail, self._batch)
+        self._trim(tail)
+        return len(entries) or len(rows)
+
+    def close(self) -> None:
+        """Let another recorder take over."""
+        if self._tail is not None:
+            self._tail.close()
+            self._tail = None
+        if self._lock_fd >= 0:
+            os.close(self._lock_fd)
+            self._lock_fd = -1
+
+    def _take_over(self) -> Tail | None:
+        """Become the one recorder of the directory, starting where the ledger says; None: another is it."""
+        if self._lock_fd < 0:
+            self._directory.mkdir(mode=0o750, parents=True, exist_ok=True)
+            self._lock_fd = os.open(self._directory / "recorder.lock", os.O_RDWR | os.O_CREAT, 0o640)
+        try:
+            fcntl.flock(self._lock_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return None
+        if self._oldest_us is None and any(self._directory.glob("*.journal")):
+            self._oldest_us = int(self._clock() * 1e6)  # until it was looked at, something may wait since now
+        self._journal = self._identity()
+        positions = self._ledger.positions(self._journal)
+        gone = [segment for segment in positions if not (self._directory / segment).exists()]
+        if gone:  # a crash came between deleting them and forgetting them
+            self._ledger.forget(self._journal, gone)
+        self._committed = {segment: position for segment, position in positions.items() if segment not in gone}
+        self._read_to, self._moved, self._open, self._segment_of = {}, set(), {}, {}
+        self._streams_open, self._entries, self._batch = 0, [], None
+        self._tail = Tail(self._directory, {name: each.resolved_to for name, each in self._committed.items()})
+        return self._tail
+
+    def _identity(self) -> str:
+        """Give the directory's own name in the ledger: several machines may use the same path."""
+        path = self._directory / "journal.id"
+        if not path.exists():
+            fresh = path.with_suffix(".new")
+            fresh.write_text(self._new_id())
+            fresh.rename(path)
+        return path.read_text().strip()
+
+    def _digest(self, tail: Tail, entries: Sequence[Entry], limit: int) -> list[tuple[CallRow, str]]:
+        """Pair openings with ends and make rows of what ended."""
+        replayed = [e.record.id for e in entries if isinstance(e.record, Opened) and self._done_before(e)]
+        closed_before = self._ledger.known(replayed) if replayed else set()
+        rows: list[tuple[CallRow, str]] = []
+        for entry in entries:
+            record = entry.record
+            self._read_to[entry.segment] = entry.end
+            self._moved.add(entry.segment)
+            if isinstance(record, Opened):
+                if record.id not in closed_before:
+                    self._begin(entry.segment, entry.offset, record)
+            elif isinstance(record, Closed):
+                self._end(record.opened.id)
+                if not self._done_before(entry):
+                    self._compose(rows, entry.segment, record)
+        for segment in [each for each in self._open if tail.ended(each)]:
+            for _, opened in list(self._open[segment].values())[: max(0, limit - len(rows))]:
+                self._end(opened.id)
+                self._compose(rows, segment, opened)
+        return rows
+
+    def _compose(self, rows: list[tuple[CallRow, str]], segment: str, call: Closed | Opened) -> None:
+        """Add the row of a call; without its estimate or, if need be, not at all, but never in another's way."""
+        try:
+            if isinstance(call, Opened):
+                row = interrupted_row(call)
+            else:
+                estimate = estimated(call, self._estimate)
+                self._counts["unestimated"] += isinstance(estimate, str) and call.usage is not None
+                row = row_of(call, estimate)
+        except Exception as error:
+            call_id = call.id if isinstance(call, Opened) else call.opened.id
+            self._refuse(call_id, segment, f"{type(error).__name__}: {error}")
+        else:
+            rows.append((row, segment))
+
+    def _refuse(self, call_id: str, segment: str, reason: str) -> None:
+        _log.error("call %s cannot be a row, its segment %s is set aside: %s", call_id, segment, reason)
+        self._poison_rows += 1
+        try:
+            set_aside(self._directory, segment)
+        except OSError:
+            _log.exception("segment %s could not be set aside", segment)
+
+    def _begin(self, segment: str, offset: int, opened: Opened) -> None:
+        self._open.setdefault(segment, {})[opened.id] = (offset, opened)
+        self._segment_of[opened.id] = segment
+        self._streams_open += opened.stream
+
+    def _end(self, call_id: str) -> None:
+        segment = self._segment_of.pop(call_id, None)
+        if segment is None:
+            return
+        calls = self._open[segment]
+        _, opened = calls.pop(call_id)
+        self._streams_open -= opened.stream
+        self._moved.add(segment)
+        if not calls:
+            del self._open[segment]
+
+    def _done_before(self, entry: Entry) -> bool:
+        """Whether a recorder before this one committed what the entry says."""
+        committed = self._committed.get(entry.segment)
+        return committed is not None and entry.end <= committed.read_to
+
+    def _position(self, segment: str) -> Position:
+        before = self._committed.get(segment)
+        read_to = max(self._read_to.get(segment, 0), before.read_to if before else 0)
+        calls = self._open.get(segment)
+        resolved_to = next(iter(calls.values()))[0] if calls else self._read_to.get(segment, 0)
+        return Position(resolved_to=resolved_to, read_to=read_to)
+
+    def _commit(self, tail: Tail, batch: _Batch) -> int:
+        committed = self._ledger.commit(
+            [row for row, _ in batch.rows],
+            journal=self._journal,
+            positions=batch.positions,
+            at=time_at(int(self._clock() * 1e6)),
+        )
+        self._batch = None
+        self._moved.clear()
+        self._counts["recorded"] += len(committed.new)
+        self._counts["lost"] += batch.lost
+        if batch.lost:
+            _log.error("%d journal records could not be written by a gate process and are lost", batch.lost)
+        segment_of = {row.id: segment for row, segment in batch.rows}
+        for row, reason in committed.refused:
+            self._refuse(row.id, segment_of[row.id], reason)
+        self._counts["poison"] = tail.poison + self._poison_rows
+        if batch.caught_up:
+            self._oldest_us = None
+        if not committed.new:
+            return len(batch.rows)
+        try:
+            self._on_rows(committed.new)
+        except Exception:  # a listener's trouble is its own: the rows are in the ledger
+            _log.exception("rows were recorded, but passing them on failed")
+        return len(batch.rows)
+
+    def _trim(self, tail: Tail) -> None:
+        """Delete the segments that are wholly in the ledger; all that was read is committed now."""
+        done = [segment for segment in tail.drained() if segment not in self._open]
+        for segment in done:
+            tail.remove(segment)
+            self._read_to.pop(segment, None)
+            self._committed.pop(segment, None)
+            self._moved.discard(segment)
+        if done:
+            self._ledger.forget(self._journal, done)
+
+    def _stumble(self, error: Exception) -> None:
+        problem = str(error) if isinstance(error, LedgerError) else f"{type(error).__name__}: {error}"
+        if problem != self.problem:
+            _log.error("recording stands still, journals keep what comes: %s", problem)
+        self.problem = problem
