@@ -152,7 +152,8 @@ def add(one: Totals, other: Totals) -> Totals:
 def recent(connection: sa.Connection, *, limit: int) -> list[CallRow]:
     """Give the last calls, the latest first."""
     select = sa.select(calls).order_by(calls.c.started_at.desc(), calls.c.id.desc()).limit(limit)
-    return [msgspec.convert(dict(row._mapping), CallRow) for row in connection.execute(select)]
+    names = CallRow.__struct_fields__
+    return [msgspec.convert(dict(zip(names, row, strict=True)), CallRow) for row in connection.execute(select)]
 
 
 def _read(by: Sequence[str], row: sa.RowMapping, zone: ZoneInfo) -> Totals:

@@ -8,8 +8,7 @@ from typing import Protocol
 
 import msgspec
 
-from estimator.ranges import Range
-from estimator.usage import Usage
+from estimator import Estimate, Usage
 from proxy.call import Closed, Opened
 from proxy.ledger.sqltypes import USD_DECIMALS
 from proxy.ledger.tables import CallRow
@@ -17,39 +16,6 @@ from proxy.ledger.tables import CallRow
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _USD_STEP = Decimal(1).scaleb(-USD_DECIMALS)
 _NO_USAGE = Usage()
-
-
-class Estimated(Protocol):
-    """What the ledger keeps of an estimate; None: could not be estimated, ``reasons`` say why."""
-
-    @property
-    def facts_version(self) -> str: ...  # noqa: D102
-    @property
-    def method(self) -> str: ...  # noqa: D102
-    @property
-    def tier(self) -> str: ...  # noqa: D102
-    @property
-    def zone(self) -> str | None: ...  # noqa: D102
-    @property
-    def reasons(self) -> tuple[str, ...]: ...  # noqa: D102
-    @property
-    def flops(self) -> Range | None: ...  # noqa: D102
-    @property
-    def joules(self) -> Range | None: ...  # noqa: D102
-    @property
-    def it_joules(self) -> Range | None: ...  # noqa: D102
-    @property
-    def grams_co2e(self) -> Range | None: ...  # noqa: D102
-    @property
-    def embodied_grams_co2e(self) -> Range | None: ...  # noqa: D102
-    @property
-    def market_grams_co2e(self) -> Range | None: ...  # noqa: D102
-    @property
-    def liters(self) -> Range | None: ...  # noqa: D102
-    @property
-    def cost_usd(self) -> Decimal | None: ...  # noqa: D102
-    @property
-    def price_id(self) -> str | None: ...  # noqa: D102
 
 
 class Estimator(Protocol):
@@ -64,7 +30,7 @@ class Estimator(Protocol):
         zone: str | None,
         at: datetime | None,
         service_tier: str | None,
-    ) -> Estimated:
+    ) -> Estimate:
         """Estimate what a call cost in work, energy, carbon, water and dollars."""
 
 
@@ -73,7 +39,7 @@ def time_at(microseconds: int) -> datetime:
     return _EPOCH + timedelta(microseconds=microseconds)
 
 
-def estimated(closed: Closed, estimate: Estimator) -> Estimated | str:
+def estimated(closed: Closed, estimate: Estimator) -> Estimate | str:
     """Estimate a call, or say why that cannot be done."""
     model = closed.model or closed.opened.model_requested
     if closed.usage is None:
@@ -93,11 +59,11 @@ def estimated(closed: Closed, estimate: Estimator) -> Estimated | str:
         return f"estimate failed: {type(error).__name__}: {error}"
 
 
-def row_of(closed: Closed, estimate: Estimated | str) -> CallRow:
+def row_of(closed: Closed, estimate: Estimate | str) -> CallRow:
     """Compose the row of a call that ended; ``estimate`` is the reason where there is none."""
     opened, usage = closed.opened, closed.usage or _NO_USAGE
     facts = None if isinstance(estimate, str) else estimate
-    reason = estimate if isinstance(estimate, str) else "; ".join(estimate.reasons) or None
+    reason = estimate if isinstance(estimate, str) else _reasons(estimate)
     flops = facts.flops if facts else None
     joules = facts.joules if facts else None
     it_joules = facts.it_joules if facts else None
@@ -184,6 +150,16 @@ def interrupted_row(opened: Opened) -> CallRow:
         service_tier=None,
     )
     return msgspec.structs.replace(row_of(closed, "no usage"), latency_ms=None, response_bytes=None)
+
+
+def _reasons(estimate: Estimate) -> str | None:
+    """Join the reasons, each once: one cause often leaves several figures unknown.
+
+    Market-based carbon is left out: it is unknown wherever no contract is configured, and to say so
+    would make every row a quarter longer.
+    """
+    reasons = dict.fromkeys(why for name, why in estimate.reasons.items() if name != "market_grams_co2e")
+    return "; ".join(reasons) or None
 
 
 def _milliseconds(microseconds: int | None) -> int | None:
