@@ -6,16 +6,13 @@ import sys
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 from rich.console import Console
 
 from proxy import config
 from proxy.errors import JoulegateError, LedgerError
-
-if TYPE_CHECKING:
-    from sqlalchemy import URL
 
 BAD_USAGE = 2
 
@@ -53,8 +50,8 @@ def report(
 ) -> None:
     """Report cost, energy, carbon or water of the metered calls.
 
-    Dollars are exact sums; joules, grams and liters are estimates. What the figures leave out (calls
-    without a price, models without facts) stands under the table.
+    Dollars are exact sums; joules, grams and liters are estimates.
+    What the figures leave out stands under the table.
 
     For example:
 
@@ -89,8 +86,8 @@ def _write(
     reports = {Name.COST: cost, Name.ENERGY: energy, Name.CARBON: carbon, Name.WATER: water}
     dimensions = split.dimensions(by)
     asked = period.parse(month=month, start=start, end=end, tz=tz, now=datetime.now(UTC))
+    _require_file(url)
     engine = open_engine(url)
-    _require_file(engine.url)
     try:
         require_head(engine)
         with engine.connect() as connection:
@@ -105,19 +102,20 @@ def _write(
         case Form.JSON:
             sys.stdout.write(table.as_json(made).decode() + "\n")
         case Form.TABLE:
-            console = Console()
-            # Piped, a table is as wide as it needs to be; on a terminal rich folds it.
-            if not console.is_terminal:
-                console.width = 10_000
-            console.print(table.as_table(made))
-            for note in made.notes:
-                console.print(f"* {note}", markup=False, highlight=False, soft_wrap=True)
+            table.print_table(made, Console())
 
 
-def _require_file(url: URL) -> None:
+def _require_file(url: str) -> None:
     """Refuse to make a new, empty ledger just because somebody asked for a report."""
-    if url.get_backend_name() == "sqlite" and url.database and not Path(url.database).exists():
+    from sqlalchemy import make_url
+    from sqlalchemy.exc import ArgumentError
+
+    try:
+        parsed = make_url(url)
+    except ArgumentError:
+        return  # open_engine says what is wrong with it
+    if parsed.get_backend_name() == "sqlite" and parsed.database and not Path(parsed.database).exists():
         raise LedgerError(
-            f"there is no ledger at {url.database}: start `joulegate serve` in this directory first, "
+            f"there is no ledger at {parsed.database}: start `joulegate serve` in this directory first, "
             "or name another with --database sqlite:///path/joulegate.db"
         )

@@ -8,17 +8,20 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Literal
 
 import msgspec
+from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from proxy.reports import figures
 from proxy.reports.period import Period
+
+_NO_LIMIT = 10_000  # characters in a line
+_LONGEST_NAME = 48  # characters of a name before it goes on in the next line
 
 Cell = str | int | float | Decimal | None
 
@@ -47,32 +50,31 @@ class Report:
     notes: tuple[str, ...] = field(default=())
 
 
-def as_table(report: Report) -> Table:
-    """Draw a report for a terminal."""
-    table = Table(
-        title=Text(f"{report.title}\n{report.period.title()}"),
-        title_justify="left",
-        title_style="bold",
-        show_footer=bool(report.by),
-        box=None,
-        pad_edge=False,
-        padding=(0, 2, 0, 0),
-    )
+def print_table(report: Report, console: Console) -> None:
+    """Print title, table and notes, widening ``console`` if need be: wrapped lines are ugly, lost digits are wrong."""
+    table = Table(show_footer=bool(report.by), box=None, pad_edge=False, padding=(0, 2, 0, 0))
     lines: list[list[Text]] = [[] for _ in report.rows]
     for position, column in enumerate(report.columns):
-        title, (*cells, total) = _written(column, [*(row[position] for row in report.rows), report.total[position]])
+        title, (*cells, total) = _written(report, position)
         table.add_column(
             Text(title),
             footer=Text("total" if position == 0 else "" if column.kind == "text" else total, style="bold"),
             justify="left" if column.kind == "text" else "right",
-            no_wrap=column.kind != "text",
+            min_width=min(_LONGEST_NAME, max(map(len, (title, total, *cells)))),
+            max_width=_LONGEST_NAME,
             overflow="fold",
         )
         for line, cell in zip(lines, cells, strict=True):
             line.append(_plain(cell))
     for line in lines:
         table.add_row(*line)
-    return table
+    console.width = max(
+        console.width, console.measure(table, options=console.options.update(max_width=_NO_LIMIT)).maximum
+    )
+    console.print(Text(report.title, style="bold"), Text(f"\n{report.period.title()}\n"), sep="", soft_wrap=True)
+    console.print(table)
+    for note in report.notes:
+        console.print(Text(f"* {note}"), soft_wrap=True)
 
 
 def as_csv(report: Report) -> str:
@@ -96,31 +98,40 @@ def as_json(report: Report) -> bytes:
         "tz": report.period.zone.key,
         "by": report.by,
         "units": {column.key: column.unit for column in report.columns if column.unit},
-        "rows": [dict(zip(keys, row, strict=True)) for row in report.rows],
-        "total": {keys[i]: report.total[i] for i in aggregated},
+        "rows": [dict(zip(keys, map(_exact, row), strict=True)) for row in report.rows],
+        "total": {keys[i]: _exact(report.total[i]) for i in aggregated},
         "notes": report.notes,
     }
-    return msgspec.json.format(msgspec.json.encode(document, enc_hook=str), indent=2)
+    return msgspec.json.format(msgspec.json.encode(document), indent=2)
 
 
-def _written(column: Column, cells: Sequence[Cell]) -> tuple[str, list[str]]:
-    """Write a column's cells (the total last) in one unit, and its title with that unit."""
-    peak = max((abs(Decimal(cell)) for cell in cells if isinstance(cell, int | float | Decimal)), default=Decimal(0))
+def _written(report: Report, position: int) -> tuple[str, list[str]]:
+    """Write a column's title and cells, the total last; columns of one unit have one scale, to be compared."""
+    column = report.columns[position]
+    cells = _cells(report, position)
     match column.kind:
         case "text":
             return column.title, ["–" if cell is None else str(cell) for cell in cells]
         case "count":
             return column.title, [figures.count(cell) if isinstance(cell, int) else figures.UNKNOWN for cell in cells]
         case "dollars":
+            peak = max((abs(cell) for cell in cells if isinstance(cell, Decimal)), default=Decimal(0))
             return column.title, [
                 figures.dollars(cell, peak) if isinstance(cell, Decimal) else figures.UNKNOWN for cell in cells
             ]
         case "quantity":
-            size, unit = figures.scale(float(peak), column.unit)
-            return f"{column.title} [{unit}]", [
-                figures.digits(float(cell) / size) if isinstance(cell, int | float) else figures.UNKNOWN
-                for cell in cells
+            alike = [
+                i for i, other in enumerate(report.columns) if (other.kind, other.unit) == ("quantity", column.unit)
             ]
+            known = [abs(cell) for i in alike for cell in _cells(report, i) if isinstance(cell, int | float)]
+            size, unit = figures.scale(max(known, default=0.0), column.unit)
+            return f"{column.title} [{unit}]", [
+                figures.digits(cell / size) if isinstance(cell, int | float) else figures.UNKNOWN for cell in cells
+            ]
+
+
+def _cells(report: Report, position: int) -> list[Cell]:
+    return [*(row[position] for row in report.rows), report.total[position]]
 
 
 def _plain(text: str) -> Text:
@@ -131,6 +142,11 @@ def _plain(text: str) -> Text:
 def _csv_cell(column: Column, cell: Cell) -> str:
     if cell is None:
         return ""
-    text = str(cell)
+    text = str(_exact(cell))
     # A spreadsheet runs a cell that starts like a formula; a client can choose a user's or project's name.
     return f"'{text}" if column.kind == "text" and text[:1] in tuple("=+-@\t\r") and text else text
+
+
+def _exact(cell: Cell) -> Cell:
+    """Write a decimal with all its digits and no exponent."""
+    return f"{cell.normalize():f}" if isinstance(cell, Decimal) else cell

@@ -1,0 +1,161 @@
+from __future__ import annotations
+
+import random
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from zoneinfo import ZoneInfo
+
+import pytest
+import sqlalchemy as sa
+
+from proxy.ledger.engine import open_engine
+from proxy.ledger.read import DIMENSIONS, TIME_DIMENSIONS, Totals, add, recent, totals
+from proxy.ledger.revision import migrate
+from tests.rows import UNESTIMATED, UNMETERED, UNPRICED, call_row, insert
+
+UTC_ZONE = ZoneInfo("UTC")
+DAY = {"start": datetime(2026, 11, 23, tzinfo=UTC), "end": datetime(2026, 11, 24, tzinfo=UTC), "zone": UTC_ZONE}
+ALWAYS = {"start": datetime(2000, 1, 1, tzinfo=UTC), "end": datetime(2100, 1, 1, tzinfo=UTC)}
+
+
+@pytest.fixture
+def engine(tmp_path):
+    engine = open_engine(f"sqlite:///{tmp_path}/ledger.db")
+    migrate(engine)
+    yield engine
+    engine.dispose()
+
+
+def by_key(engine: sa.Engine, *by: str, **asked) -> dict[tuple[str | None, ...], Totals]:
+    with engine.connect() as connection:
+        groups = totals(connection, by=by, **(DAY | asked))
+    assert len({group.key for group in groups}) == len(groups)
+    return {group.key: group for group in groups}
+
+
+def test_an_empty_ledger_knows_nothing_and_says_so(engine):
+    assert by_key(engine) == {(): Totals()}
+    assert by_key(engine, "team") == {}
+
+
+def test_sums_of_one_group(engine):
+    insert(engine, call_row(), call_row(), call_row(team="ads"))
+    group = by_key(engine, "team")[("search",)]
+    assert group == Totals(
+        key=("search",),
+        calls=2,
+        input_tokens=200,
+        cached_input_tokens=80,
+        output_tokens=100,
+        reasoning_tokens=20,
+        flops=1.2e14,
+        joules_low=200,
+        joules=800,
+        joules_high=3200,
+        grams_co2e_low=0.02,
+        grams_co2e=0.08,
+        grams_co2e_high=0.32,
+        embodied_grams_co2e=0.01,
+        market_grams_co2e=0.06,
+        liters=0.001,
+        cost_usd=Decimal("0.0015"),
+        reported_calls=2,
+    )
+
+
+def test_unknown_is_counted_and_never_zero(engine):
+    insert(engine, call_row(**UNPRICED), call_row(**UNESTIMATED, model="x"), call_row(**UNMETERED, team="ads"))
+    whole = by_key(engine)[()]
+    assert (whole.calls, whole.unpriced_calls, whole.energy_unknown_calls) == (3, 1, 1)
+    assert (whole.carbon_unknown_calls, whole.water_unknown_calls, whole.absent_calls) == (1, 1, 1)
+    unmetered = by_key(engine, "team")[("ads",)]
+    assert (unmetered.cost_usd, unmetered.joules, unmetered.input_tokens, unmetered.liters) == (None,) * 4
+    assert (unmetered.unpriced_calls, unmetered.energy_unknown_calls) == (0, 0)
+
+
+def test_a_refusal_before_any_provider_lacks_no_usage(engine):
+    insert(engine, call_row(**UNMETERED | {"provider": None, "outcome": "rejected"}))
+    assert (by_key(engine)[()].calls, by_key(engine)[()].absent_calls) == (1, 0)
+
+
+def test_dollars_add_up_exactly(engine):
+    random.seed(7)
+    costs = [Decimal(random.randrange(1, 10**12)).scaleb(-12) for _ in range(500)]
+    insert(engine, *(call_row(cost_usd=cost) for cost in costs))
+    assert by_key(engine)[()].cost_usd == sum(costs)
+    assert by_key(engine, "hour")[("2026-11-23 12:00+0000",)].cost_usd == sum(costs)
+
+
+def test_the_period_is_half_open(engine):
+    edge = DAY["end"]
+    insert(
+        engine,
+        call_row(started_at=DAY["start"]),
+        call_row(started_at=edge - timedelta(microseconds=1)),
+        call_row(started_at=edge),
+        call_row(started_at=DAY["start"] - timedelta(microseconds=1)),
+    )
+    assert by_key(engine)[()].calls == 2
+
+
+def test_the_model_asked_for_stands_in_for_one_never_named(engine):
+    insert(engine, call_row(model=None, model_requested="o3"), call_row(model="o3"))
+    assert by_key(engine, "model")[("o3",)].calls == 2
+
+
+@pytest.mark.parametrize("zone", ["UTC", "Europe/Berlin", "America/New_York", "Asia/Kathmandu", "Pacific/Chatham"])
+@pytest.mark.parametrize("around", [datetime(2026, 3, 28, tzinfo=UTC), datetime(2026, 10, 24, tzinfo=UTC)])
+def test_local_days_and_hours_add_up_to_the_range(engine, zone, around):
+    random.seed(zone)
+    begin = around - timedelta(days=2)
+    rows = [call_row(started_at=begin + timedelta(seconds=random.randrange(5 * 86_400))) for _ in range(300)]
+    insert(engine, *rows)
+    local = ZoneInfo(zone)
+    for name, written in TIME_DIMENSIONS.items():
+        expected: dict[tuple[str], int] = {}
+        for row in rows:
+            key = (written(row.started_at.astimezone(local)),)
+            expected[key] = expected.get(key, 0) + 1
+        assert {key: group.calls for key, group in by_key(engine, name, zone=local, **ALWAYS).items()} == expected
+
+
+def test_the_hour_that_comes_twice_is_two_hours(engine):
+    first = datetime(2026, 10, 25, 0, 30, tzinfo=UTC)
+    insert(engine, call_row(started_at=first), call_row(started_at=first + timedelta(hours=1)))
+    hours = by_key(engine, "hour", zone=ZoneInfo("Europe/Berlin"), **ALWAYS)
+    assert set(hours) == {("2026-10-25 02:00+0200",), ("2026-10-25 02:00+0100",)}
+
+
+def test_time_and_names_together(engine):
+    insert(engine, call_row(), call_row(team=None), call_row(started_at=DAY["start"]))
+    assert set(by_key(engine, "day", "team", "hour")) == {
+        ("2026-11-23", "search", "2026-11-23 12:00+0000"),
+        ("2026-11-23", None, "2026-11-23 12:00+0000"),
+        ("2026-11-23", "search", "2026-11-23 00:00+0000"),
+    }
+
+
+@pytest.mark.parametrize("name", DIMENSIONS)
+def test_every_dimension_can_be_asked_for(engine, name):
+    insert(engine, call_row(), call_row(team="ads"))
+    assert sum(group.calls for group in by_key(engine, name).values()) == 2
+
+
+def test_adding_keeps_unknown_unknown():
+    priced = Totals(key=("a",), calls=1, cost_usd=Decimal("0.1"))
+    assert add(priced, Totals(calls=2, unpriced_calls=2)) == Totals(
+        key=("a",), calls=3, cost_usd=Decimal("0.1"), unpriced_calls=2
+    )
+    assert add(Totals(), Totals()).joules is None
+
+
+def test_the_last_calls_come_back_as_they_went_in(engine):
+    rows = [
+        call_row(
+            started_at=DAY["start"] + timedelta(seconds=n), tags={"k": "v"}, flags=("usage.odd",), units={"s": 1.5}
+        )
+        for n in range(5)
+    ]
+    insert(engine, *rows)
+    with engine.connect() as connection:
+        assert recent(connection, limit=3) == rows[:1:-1]

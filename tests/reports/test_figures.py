@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+from decimal import Decimal
+
+import pytest
+
+from proxy.reports import figures
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (None, "unknown"),
+        (0, "0 J"),
+        (1.234, "1.23 J"),
+        (12.34, "12.3 J"),
+        (999.4, "999 J"),
+        (1000, "1.00 kJ"),
+        (1_234_567, "1.23 MJ"),
+        (3.6e9, "3.60 GJ"),
+        (0.000_25, "250 µJ"),
+        (9.996, "10.0 J"),
+        (2.5e-9, "0.00250 µJ"),
+        (1.5e19, "15,000 PJ"),
+    ],
+)
+def test_quantities(value, text):
+    assert figures.quantity(value, "J") == text
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "text"),
+    [(100, 1600, "0.10–1.6 kJ"), (None, 3, "unknown"), (0, 0.02, "0–20 mJ"), (0, 0, "0–0 J")],
+)
+def test_bands_have_one_unit_and_two_digits(low, high, text):
+    assert figures.band(low, high, "J") == text
+
+
+@pytest.mark.parametrize(
+    ("value", "peak", "text"),
+    [
+        (None, None, "unknown"),
+        (Decimal(0), None, "$0.000000"),
+        (Decimal("0.00075"), None, "$0.000750"),
+        (Decimal("0.0000001"), None, "<$0.000001"),
+        (Decimal("12.34567"), None, "$12.3457"),
+        (Decimal("1234.567"), None, "$1,234.57"),
+        (Decimal("0.5"), Decimal(200), "$0.50"),
+        (Decimal("0.001"), Decimal(200), "<$0.01"),
+    ],
+)
+def test_dollars(value, peak, text):
+    assert figures.dollars(value, peak) == text
+
+
+@pytest.mark.parametrize(
+    ("part", "whole", "text"),
+    [(0, 10, "0 %"), (1, 1000, "<1 %"), (999, 1000, ">99 %"), (10, 10, "100 %"), (1, 3, "33 %"), (0, 0, "–")],
+)
+def test_shares_never_hide_a_part(part, whole, text):
+    assert figures.share(part, whole) == text
+
+
+def test_counts():
+    assert (figures.count(None), figures.count(0), figures.count(1234567)) == ("unknown", "0", "1,234,567")

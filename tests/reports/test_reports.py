@@ -1,0 +1,184 @@
+"""The four reports and the command that prints them, over one small ledger."""
+
+from __future__ import annotations
+
+import csv
+import io
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+
+import msgspec
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from proxy.commands.report import report
+from proxy.ledger.engine import open_engine
+from proxy.ledger.revision import migrate
+from tests.rows import UNESTIMATED, UNMETERED, UNPRICED, call_row, insert
+
+NOVEMBER = ("--month", "2026-11")
+
+
+@pytest.fixture
+def ledger(tmp_path):
+    url = f"sqlite:///{tmp_path}/ledger.db"
+    engine = open_engine(url)
+    migrate(engine)
+    insert(
+        engine,
+        call_row(cost_usd=Decimal("0.1")),
+        call_row(cost_usd=Decimal("0.2")),
+        call_row(team="ads", cost_usd=Decimal("0.000000000001"), usage_source="counted"),
+        call_row(**UNPRICED | UNESTIMATED),
+        call_row(**UNMETERED | {"outcome": "error"}),
+        call_row(started_at=datetime(2026, 10, 31, 23, 30, tzinfo=UTC)),
+    )
+    engine.dispose()
+    return url
+
+
+def run(*words: str):
+    app = typer.Typer()
+    app.command()(report)
+    return CliRunner().invoke(app, words, env={"COLUMNS": "200", "JOULEGATE_LEDGER_URL": None})
+
+
+def read_json(*words: str):
+    ran = run(*words, "--json")
+    assert ran.exit_code == 0, ran.output
+    return msgspec.json.decode(ran.stdout)
+
+
+def test_dollars_are_exact(ledger):
+    document = read_json("cost", "--database", ledger, *NOVEMBER)
+    assert [(row["team"], row["model"], row["calls"], row["cost_usd"]) for row in document["rows"]] == [
+        ("search", "gpt-4o", 3, "0.3"),
+        ("ads", "gpt-4o", 1, "0.000000000001"),
+        ("search", "house-model", 1, None),
+    ]
+    assert document["total"]["cost_usd"] == "0.300000000001"
+    assert document["total"]["calls"] == 5
+    assert document["notes"] == [
+        "1 call of 5 without a price, so dollars are a lower bound: house-model (1)",
+        "token counts: 60 % reported by the provider, 20 % counted by the gate, 20 % absent",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "figure", "total", "lacking"),
+    [
+        (
+            "energy",
+            "joules",
+            1200.0,
+            "1 call of 5 without an energy estimate, so energy is a lower bound: house-model (1)",
+        ),
+        (
+            "carbon",
+            "grams_co2e",
+            0.12,
+            "1 call of 5 without a carbon estimate, so carbon is a lower bound: house-model (1)",
+        ),
+        ("water", "liters", 0.0015, "a water estimate"),
+    ],
+)
+def test_estimates_say_what_they_leave_out(ledger, name, figure, total, lacking):
+    document = read_json(name, "--by", "team", "--database", ledger, *NOVEMBER)
+    assert document["report"] == name
+    assert document["total"][figure] == pytest.approx(total)
+    assert sum(row[figure] for row in document["rows"]) == pytest.approx(total)
+    assert f"1 call of 5 without {lacking}, so {name} is a lower bound: house-model (1)" in document["notes"]
+
+
+@pytest.mark.parametrize(("name", "figure"), [("energy", "joules"), ("carbon", "grams_co2e")])
+def test_a_sum_has_its_band_and_says_how_it_is_made(ledger, name, figure):
+    document = read_json(name, "--by", "", "--database", ledger, *NOVEMBER)
+    (row,) = document["rows"]
+    assert row[f"{figure}_low"] * 4 == pytest.approx(row[figure])
+    assert row[f"{figure}_high"] / 4 == pytest.approx(row[figure])
+    assert any("outer band" in note for note in document["notes"])
+
+
+def test_days_come_in_their_order_and_in_the_readers_zone(ledger):
+    words = ("cost", "--by", "day,team", "--database", ledger, "--from", "2026-10-31", "--to", "2026-11-30")
+    assert [row["day"] for row in read_json(*words)["rows"]] == ["2026-10-31", "2026-11-23", "2026-11-23"]
+    berlin = read_json(*words, "--tz", "Europe/Berlin")
+    assert [(row["day"], row["calls"]) for row in berlin["rows"]] == [
+        ("2026-11-01", 1),
+        ("2026-11-23", 4),
+        ("2026-11-23", 1),
+    ]
+
+
+def test_the_current_month_is_the_default(ledger):
+    now = datetime.now(UTC)
+    document = read_json("cost", "--database", ledger)
+    assert datetime.fromisoformat(document["from"]) <= now < datetime.fromisoformat(document["to"])
+    assert datetime.fromisoformat(document["to"]) - datetime.fromisoformat(document["from"]) <= timedelta(days=31)
+
+
+def test_the_table_for_people(ledger):
+    ran = run("cost", "--database", ledger, *NOVEMBER)
+    assert ran.exit_code == 0
+    title, period, _, head, *rows = ran.stdout.splitlines()
+    assert (title, period) == ("Cost at list price", "2026-11-01 to 2026-11-30 (UTC)")
+    assert head.split()[:3] == ["team", "model", "calls"]
+    assert rows[0].split()[-1] == "$0.300000"
+    assert rows[1].split()[-1] == "<$0.000001"
+    assert rows[2].split()[-1] == "unknown"
+    assert rows[3].split()[0] == "total"
+    assert rows[4] == "* 1 call of 5 without a price, so dollars are a lower bound: house-model (1)"
+    assert "\x1b" not in ran.stdout
+
+
+def test_csv(ledger):
+    ran = run("energy", "--by", "model", "--format", "csv", "--database", ledger, *NOVEMBER)
+    rows = list(csv.DictReader(io.StringIO(ran.stdout, newline="")))
+    assert [(row["model"], row["joules"], row["energy_unknown_calls"]) for row in rows] == [
+        ("gpt-4o", "1200.0", "0"),
+        ("house-model", "", "1"),
+    ]
+
+
+def test_no_calls_says_what_to_do(ledger):
+    ran = run("cost", "--month", "2020-01", "--database", ledger)
+    assert ran.exit_code == 0
+    assert "no calls in this period: choose another with --from and --to, or --month" in ran.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("cost", "--by", "team,colour"), "cannot split by 'colour': choose from team, project, user,"),
+        (("cost", "--by", "team,team"), "names a dimension twice"),
+        (("cost", "--month", "2026-1"), "'2026-1' is not a month: write it as 2026-11"),
+        (("cost", "--tz", "Berlin"), "no time zone 'Berlin': use an IANA name"),
+        (("cost", "--from", "soon"), "--from 'soon' is not a date"),
+        (("cost", "--database", "sqlite:////nowhere/ledger.db"), "there is no ledger at /nowhere/ledger.db: start"),
+        (("cost", "--database", "nonsense"), "the database URL"),
+        (("cost", "--database", "sqlite:///pyproject.toml"), "cannot be used"),
+        (("cost", "--config", "/nowhere/joulegate.toml"), "/nowhere/joulegate.toml"),
+    ],
+)
+def test_a_wrong_question_is_answered_with_what_to_do(ledger, words, says):
+    ran = run(*words, *(() if "--database" in words else ("--database", ledger)))
+    assert ran.exit_code == 2
+    assert says in ran.stderr
+    assert ran.stdout == ""
+
+
+@pytest.mark.parametrize("words", [("focus",), ("cost", "--format", "pdf")])
+def test_what_is_not_there_yet_is_not_offered(words):
+    assert run(*words).exit_code == 2
+
+
+def test_an_empty_database_is_not_taken_for_a_ledger(tmp_path):
+    (tmp_path / "empty.db").touch()
+    ran = run("cost", "--database", f"sqlite:///{tmp_path}/empty.db")
+    assert (ran.exit_code, "run `joulegate migrate up`" in ran.stderr) == (2, True)
+
+
+def test_asking_makes_no_ledger(tmp_path):
+    assert run("cost", "--database", f"sqlite:///{tmp_path}/sub/new.db").exit_code == 2
+    assert not list(tmp_path.iterdir())

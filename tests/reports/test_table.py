@@ -1,0 +1,87 @@
+from __future__ import annotations
+
+import csv
+import io
+from datetime import UTC, datetime
+from decimal import Decimal
+
+import msgspec
+from rich.console import Console
+
+from proxy.reports import table
+from proxy.reports.period import Period, zone_named
+from proxy.reports.table import Column, Report
+
+PERIOD = Period(start=datetime(2026, 11, 1, tzinfo=UTC), end=datetime(2026, 12, 1, tzinfo=UTC), zone=zone_named("UTC"))
+COLUMNS = (
+    Column(key="team", title="team", kind="text"),
+    Column(key="calls", title="calls", kind="count"),
+    Column(key="joules_low", title="low", kind="quantity", unit="J"),
+    Column(key="joules", title="energy", kind="quantity", unit="J"),
+    Column(key="cost_usd", title="dollars", kind="dollars", unit="USD"),
+)
+
+
+def made(*rows, total=(None, 3, 1.0, 2000.0, Decimal("1E-7")), notes=()) -> Report:
+    return Report(
+        name="cost", title="Title", period=PERIOD, by=("team",), columns=COLUMNS, rows=rows, total=total, notes=notes
+    )
+
+
+def printed(report: Report, width: int = 80) -> str:
+    console = Console(file=io.StringIO(), width=width)
+    table.print_table(report, console)
+    return console.file.getvalue()
+
+
+def test_columns_of_one_unit_share_one_scale():
+    text = printed(made(("search", 3, 1.0, 2000.0, Decimal("1E-7"))))
+    head, row, total = text.splitlines()[3:6]
+    assert head.split() == ["team", "calls", "low", "[kJ]", "energy", "[kJ]", "dollars"]
+    assert row.split() == ["search", "3", "0.00100", "2.00", "<$0.000001"]
+    assert total.split() == ["total", "3", "0.00100", "2.00", "<$0.000001"]
+
+
+def test_unknown_is_written_out():
+    text = printed(made((None, 0, None, None, None)))
+    assert text.splitlines()[4].split() == ["–", "0", "unknown", "unknown", "unknown"]
+
+
+def test_names_are_taken_literally():
+    text = printed(made(("[red]x[/red]\x1b[2J\n", 1, 1.0, 1.0, None)))
+    assert "[red]x[/red]\N{REPLACEMENT CHARACTER}[2J\N{REPLACEMENT CHARACTER}" in text
+    assert "\x1b" not in text
+
+
+def test_a_narrow_terminal_loses_no_digit():
+    report = made(("a-team-with-a-long-name", 123456789, 1.0, 2000.0, Decimal("12345.67")), notes=("n" * 200,))
+    assert printed(report, width=20).splitlines()[4:] == printed(report, width=200).splitlines()[4:]
+    assert "123,456,789" in printed(report, width=20)
+
+
+def test_a_long_name_goes_on_in_the_next_line():
+    name = "x" * 100
+    lines = printed(made((name, 1, 1.0, 1.0, None))).splitlines()[4:7]
+    assert "".join(line.split()[0] for line in lines) == name
+
+
+def test_csv_is_exact_and_opens_safely_in_a_spreadsheet():
+    rows = [("=1+1", 1, None, 0.1, Decimal("1.23E-7")), ('a,"b"\n', 2, -1.0, 2e-05, Decimal("5.00"))]
+    read = list(csv.DictReader(io.StringIO(table.as_csv(made(*rows)), newline="")))
+    assert read[0] == {"team": "'=1+1", "calls": "1", "joules_low": "", "joules": "0.1", "cost_usd": "0.000000123"}
+    assert read[1] == {"team": 'a,"b"\n', "calls": "2", "joules_low": "-1.0", "joules": "2e-05", "cost_usd": "5"}
+
+
+def test_json_is_exact_and_complete():
+    document = msgspec.json.decode(table.as_json(made(("s", 1, None, 0.1, Decimal("1.23E-7")), notes=("n",))))
+    assert document == {
+        "report": "cost",
+        "from": "2026-11-01T00:00:00+00:00",
+        "to": "2026-12-01T00:00:00+00:00",
+        "tz": "UTC",
+        "by": ["team"],
+        "units": {"joules_low": "J", "joules": "J", "cost_usd": "USD"},
+        "rows": [{"team": "s", "calls": 1, "joules_low": None, "joules": 0.1, "cost_usd": "0.000000123"}],
+        "total": {"calls": 3, "joules_low": 1.0, "joules": 2000.0, "cost_usd": "0.0000001"},
+        "notes": ["n"],
+    }
