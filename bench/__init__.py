@@ -1,0 +1,1 @@
+"""What a proxy costs, measured side by side on one machine."""
