@@ -30,7 +30,7 @@ from proxy.simulator.asking import (
 from proxy.simulator.chat import chat_body, chat_events, completion_body, completion_events
 from proxy.simulator.embeddings import embeddings_body
 from proxy.simulator.events import Event, body, broken_off, event
-from proxy.simulator.responses import response_body, response_events, response_failure
+from proxy.simulator.responses import response_body, response_events
 from proxy.simulator.wire import Line, Pace
 from proxy.simulator.wishes import WishError, Wishes, read_wishes
 from proxy.simulator.words import Dice, dice, identifier
@@ -166,11 +166,7 @@ def _response(request: ResponsesRequest, wishes: Wishes, chance: Dice, cache: Pr
     given = answer(ask, wishes, chance, cached_tokens=cached)
     if not ask.stream:
         return _broken(body(response_body(request, given, wishes, chance)), wishes)
-    after = wishes.error_after
-    events = response_events(request, ask, given, wishes, chance)
-    if after is None:
-        return events
-    return broken_off(events, after, response_failure(request, given, refusals.OVERLOADED, after, chance))
+    return response_events(request, ask, given, wishes, chance)
 
 
 def _broken(whole: bytes, wishes: Wishes) -> bytes:

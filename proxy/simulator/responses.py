@@ -8,7 +8,8 @@ import msgspec
 
 from proxy.simulator.answer import Answer, Call
 from proxy.simulator.asking import Ask, JsonObject, ResponsesRequest
-from proxy.simulator.events import Event, Wait, event, obfuscation
+from proxy.simulator.events import Event, Wait, broken_off, event, obfuscation
+from proxy.simulator.refusals import OVERLOADED
 from proxy.simulator.wishes import Wishes
 from proxy.simulator.words import Dice, identifier
 
@@ -22,8 +23,13 @@ def response_body(request: ResponsesRequest, answer: Answer, wishes: Wishes, dic
 
 
 def response_events(request: ResponsesRequest, ask: Ask, answer: Answer, wishes: Wishes, dice: Dice) -> Iterator[Event]:
-    """Give a streamed response; its last event repeats the whole response, with the usage."""
+    """Give a streamed response; its last event repeats the whole response, with the usage, or says why it failed."""
     frame = _Frame(request, answer, wishes, dice)
+    events = _typed_events(frame, ask, dice)
+    return events if wishes.error_after is None else broken_off(events, wishes.error_after, _failure(frame, wishes))
+
+
+def _typed_events(frame: _Frame, ask: Ask, dice: Dice) -> Iterator[Event]:
     number = iter(range(1_000_000_000))
 
     def typed(kind: str, fields: JsonObject, wait: Wait = "none") -> Event:
@@ -63,9 +69,10 @@ def response_events(request: ResponsesRequest, ask: Ask, answer: Answer, wishes:
     yield typed(f"response.{status}", {"response": whole})
 
 
-def response_failure(request: ResponsesRequest, answer: Answer, message: str, number: int, dice: Dice) -> list[Event]:
-    """Give the events of a response that fails after ``number`` others."""
-    failed = _Frame(request, answer, Wishes(usage="absent"), dice).response("failed", [])
+def _failure(frame: _Frame, wishes: Wishes) -> list[Event]:
+    number = wishes.error_after or 0
+    message = OVERLOADED
+    failed = frame.response("failed", [])
     failed["error"] = {"code": "server_error", "message": message}
     error: JsonObject = {"type": "error", "sequence_number": number, "code": "server_error", "message": message}
     ended: JsonObject = {"type": "response.failed", "sequence_number": number + 1, "response": failed}

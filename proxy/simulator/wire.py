@@ -156,8 +156,8 @@ class Line:
 
     async def reset(self) -> None:
         """Break the connection off, after what was written has left."""
-        transport = self._scope.get("extensions", {}).get(TRANSPORT)
-        if not isinstance(transport, asyncio.Transport):
+        transport: asyncio.Transport | None = self._scope.get("extensions", {}).get(TRANSPORT)
+        if transport is None:
             raise ConnectionResetError("cut off on request")  # another server: the reply ends incomplete
         await asyncio.sleep(0)
         for _ in range(5000):  # a client that does not read is not waited for longer
