@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from estimator import known_regions, known_zones
 from proxy.errors import ConfigError
 
 Name = Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9_.-]{0,63}$")]
@@ -126,6 +127,8 @@ class Loaded(msgspec.Struct, frozen=True, kw_only=True):
     ignored: tuple[str, ...] = ()  # JOULEGATE_… variables that are no setting (Kubernetes makes such names)
 
 
+DEFAULT_PATH = Path("joulegate.toml")  # read where it stands in the working directory and no other is named
+
 SETTINGS: dict[str, type[Section]] = {
     "gate": GateSection,
     "console": ConsoleSection,
@@ -198,7 +201,9 @@ def resolve_secret(reference: str, *, owner: str, environment: Mapping[str, str]
 
 def _read(path: Path | None) -> tuple[dict[str, Any], str]:
     if path is None:
-        return {}, "default"
+        if not DEFAULT_PATH.is_file():
+            return {}, "default"
+        path = DEFAULT_PATH
     try:
         return tomllib.loads(path.read_text(encoding="utf-8")), path.name
     except OSError as error:
@@ -248,6 +253,7 @@ def _check(config: Config, source: str) -> None:
     for provider in config.provider:
         if provider.origin is not None:
             _check_origin(provider.name, provider.origin, source)
+        _check_zone(provider, source)
     for route in config.route:
         if route.provider not in names:
             known = ", ".join(sorted(names))
@@ -268,6 +274,15 @@ def _check_origin(name: str, origin: str, source: str) -> None:
             f'{source}: provider `{name}`: origin = "{origin}" must be scheme, host and port only, '
             'for example "https://api.openai.com"'
         )
+
+
+def _check_zone(provider: ProviderSection, source: str) -> None:
+    if provider.zone is not None and provider.zone not in known_zones():
+        message = f'zone = "{provider.zone}" is not a zone there is a figure for: say it as ISO 3166-1 alpha-3 (FRA)'
+        raise ConfigError(f"{source}: provider `{provider.name}`: {message}")
+    if provider.region is not None and provider.region not in known_regions():
+        message = f'region = "{provider.region}" is not known: say it like "aws:eu-north-1", or give its zone'
+        raise ConfigError(f"{source}: provider `{provider.name}`: {message}")
 
 
 def _check_unique(what: str, values: list[str], source: str) -> None:

@@ -17,7 +17,7 @@ from proxy.app import GateApplication
 KEEP_ALIVE_S = 75  # longer than the 60 s after which common load balancers close an idle connection themselves
 
 
-class GateServer(uvicorn.Server):
+class QuietServer(uvicorn.Server):
     """uvicorn's server, whose signals are its owner's business."""
 
     @contextmanager
@@ -26,13 +26,13 @@ class GateServer(uvicorn.Server):
         yield
 
 
-def gate_server(app: GateApplication, *, header_bytes: int, shutdown_s: float) -> GateServer:
+def gate_server(app: GateApplication, *, header_bytes: int, shutdown_s: float) -> QuietServer:
     """Make the server: nothing of its own in the replies, no log line per request."""
 
     def protocol(*args: Any, **kwargs: Any) -> asyncio.Protocol:
         return _GateProtocol(app, header_bytes, *args, **kwargs)
 
-    return GateServer(
+    return QuietServer(
         uvicorn.Config(
             app,
             http=protocol,  # type: ignore[arg-type] # uvicorn calls it as it would the class

@@ -56,7 +56,7 @@ class Provider:
     credential_in: bytes
     asks_for_usage: bool  # its streams carry usage only if asked, and asking is allowed
     drains: bool
-    zone: str | None
+    zone: str | None  # electricity zone, or the cloud region it follows from
 
     def require_origin(self) -> Origin:
         """Give the origin; raises :class:`Refusal` where the operator still has to say it."""
@@ -159,5 +159,5 @@ def _provider(row: ProviderSection) -> Provider:
         credential_in=row.credential_in.encode("ascii"),
         asks_for_usage=row.inject_usage == "auto" and row.stream_usage == "on_request",
         drains=row.on_abort == "drain",
-        zone=row.zone,
+        zone=row.region or row.zone,
     )

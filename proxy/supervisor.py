@@ -12,6 +12,7 @@ import contextlib
 import logging
 import os
 import signal
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -29,7 +30,6 @@ class Child:
     name: str
     run: Callable[[Lifeline], None]
     stop_within_s: float
-    essential: bool = True  # started again when it ends; if not, its end is just noted
     pid: int = 0
     started: float = 0.0
     wait_s: float = RESPAWN_S[0]
@@ -53,6 +53,15 @@ class Lifeline:
 
         loop.add_reader(self.fd, parent_gone)
 
+    def terminate_with_parent(self) -> None:
+        """Send this process SIGTERM when the parent is gone, where somebody else runs the loop."""
+
+        def wait() -> None:
+            os.read(self.fd, 1)
+            os.kill(os.getpid(), signal.SIGTERM)
+
+        threading.Thread(target=wait, daemon=True).start()
+
 
 @dataclass(slots=True)
 class Supervisor:
@@ -64,7 +73,6 @@ class Supervisor:
 
     def run(self, *, for_s: float | None = None, started: Callable[[], None] | None = None) -> None:
         """Run until SIGTERM, SIGINT or the time is over."""
-        os.set_blocking(self._pipe[0], False)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._stop)
         for child in self.children:
@@ -97,8 +105,6 @@ class Supervisor:
             if not ended:
                 continue
             child.pid = 0
-            if not child.essential:
-                continue
             child.wait_s = RESPAWN_S[0] if now - child.started > STEADY_S else min(child.wait_s * 2, RESPAWN_S[1])
             child.due = now + child.wait_s
             code = os.waitstatus_to_exitcode(status)

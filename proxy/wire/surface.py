@@ -63,6 +63,7 @@ class Surface(Protocol):
     """One wire format."""
 
     name: str
+    metered: bool  # a reply of this format is expected to state its usage; False: forwarded, counted as a call
 
     def asked(self, body: bytes) -> Asked:
         """Read the request; never raises, says in ``problem`` what was wrong."""

@@ -1,0 +1,77 @@
+"""The process beside the gates: reads their journals into the ledger, serves the console and ``/metrics``.
+
+It may be slow, stuck or dead without any effect on a call: the journals wait for it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+import threading
+from pathlib import Path
+
+import uvicorn
+from sqlalchemy.engine import Engine
+
+from estimator import estimate, known_models
+from proxy.config import Config
+from proxy.console import RecentCalls, build_console
+from proxy.errors import LedgerError
+from proxy.ledger.engine import open_engine
+from proxy.ledger.revision import migrate
+from proxy.ledger.write import Ledger
+from proxy.listener import QuietServer
+from proxy.metrics import Metrics
+from proxy.recorder import Recorder
+from proxy.supervisor import Lifeline
+
+log = logging.getLogger("joulegate")
+
+RETRY_S = 5.0  # between attempts to reach a database that is away at the start
+
+
+def run_console(config: Config, listening: socket.socket, gate_url: str, lifeline: Lifeline) -> None:
+    """Record and serve until told to stop; what the journals hold then is recorded first."""
+    engine = open_engine(config.ledger.url)
+    metrics = Metrics(
+        teams=[team.name for team in config.team],
+        providers=[provider.name for provider in config.provider],
+        models=known_models(),
+    )
+    recent = RecentCalls()
+    recorder = Recorder(Path(config.journal.directory), Ledger(engine), estimate=estimate)
+    recorder.on_rows = lambda rows: (metrics.record(rows), recent.add(rows))
+    metrics.watch(recorder)
+    stop = threading.Event()
+    recording = threading.Thread(target=_record, args=(engine, recorder, stop), name="recorder")
+    app = build_console(engine=engine, metrics=metrics, recent=recent, recorder=recorder, gate_url=gate_url)
+    server = QuietServer(
+        uvicorn.Config(app, ws="none", server_header=False, log_config=None, access_log=False, lifespan="auto",
+                       timeout_graceful_shutdown=1)
+    )  # fmt: skip
+
+    def end() -> None:
+        server.should_exit = True
+
+    async def serve() -> None:
+        lifeline.watch(asyncio.get_running_loop(), end)
+        await server.serve(sockets=[listening])
+
+    recording.start()
+    try:
+        asyncio.run(serve())
+    finally:
+        stop.set()
+        recording.join()
+
+
+def _record(engine: Engine, recorder: Recorder, stop: threading.Event) -> None:
+    while not stop.is_set():
+        try:
+            migrate(engine)
+            break
+        except LedgerError as error:  # calls go on, and wait in the journals
+            log.error("the ledger cannot be used yet: %s", error)
+            stop.wait(RETRY_S)
+    recorder.run(stop)
