@@ -199,13 +199,13 @@ HEALTH = (
     Curve(
         title="Ledger lag",
         unit="s",
-        why="Age of the oldest journal record that is not in the ledger yet.",
+        why="Age of the oldest call that ended and is not in the ledger yet.",
         queries=(Query(expr="max(joulegate_ledger_lag_seconds)", legend="lag"),),
     ),
     Curve(
         title="Journal records by state",
         unit="short",
-        why="What became of the journal's records since start.",
+        why="Since start. lost and poison are calls missing from the ledger; torn became interrupted calls.",
         queries=(Query(expr="sum by (state) (joulegate_journal_records)", legend="{{state}}"),),
     ),
     Curve(
@@ -246,7 +246,7 @@ HEALTH = (
     Curve(
         title="Streams open",
         unit="short",
-        why="Calls opened and not yet closed.",
+        why="Streamed calls opened and not yet closed.",
         queries=(Query(expr="sum(joulegate_streams_open)", legend="open"),),
     ),
 )

@@ -146,7 +146,7 @@ DECLARED = (
     Declaration(
         name="joulegate_streams_open",
         kind="gauge",
-        help="Calls opened and not yet closed in the journals.",
+        help="Streamed calls opened and not yet closed.",
     ),
     Declaration(
         name="joulegate_usage_source_total",
@@ -168,13 +168,13 @@ DECLARED = (
     Declaration(
         name="joulegate_ledger_lag_seconds",
         kind="gauge",
-        help="Age of the oldest journal record that the ledger has not committed.",
+        help="Age of the oldest call that ended and is not in the ledger; 0 when none waits.",
     ),
     Declaration(
         name="joulegate_journal_records",
         kind="gauge",
         labels=("state",),
-        help="Journal records since start, by what became of them.",
+        help="Journal records since start by what became of them: written, recorded, lost, poison, torn, unestimated.",
     ),
     Declaration(
         name="joulegate_dropped_series_total",
@@ -189,11 +189,11 @@ class RecorderState(Protocol):
 
     @property
     def streams_open(self) -> int:
-        """Calls opened and not yet closed."""
+        """Streamed calls opened and not yet closed."""
 
     @property
     def lag_seconds(self) -> float:
-        """Age of the oldest record not yet committed; 0 when none waits."""
+        """Age of the oldest call that ended and is not in the ledger; 0 when none waits."""
 
     @property
     def record_counts(self) -> Mapping[str, int]:

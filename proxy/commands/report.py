@@ -11,10 +11,8 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from proxy import config
-from proxy.errors import JoulegateError, LedgerError
-
-BAD_USAGE = 2
+from proxy.config import load
+from proxy.errors import LedgerError
 
 
 class Name(StrEnum):
@@ -46,7 +44,9 @@ def report(
     form: Annotated[Form, typer.Option("--format", help="Table for people, csv or json for programs.")] = Form.TABLE,
     as_json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
     database: Annotated[str | None, typer.Option(metavar="URL", help="Ledger to read, if not the configured.")] = None,
-    config_path: Annotated[Path | None, typer.Option("--config", metavar="FILE", help="Configuration file.")] = None,
+    config: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Configuration; default: joulegate.toml here.")
+    ] = None,
 ) -> None:
     """Report cost, energy, carbon or water of the metered calls.
 
@@ -60,13 +60,9 @@ def report(
     joulegate report energy --by day --month 2026-11 --tz Europe/Berlin
     joulegate report carbon --by provider --from 2026-11-01 --to 2026-11-15 --format csv
     """  # noqa: D301 - typer keeps the lines of a paragraph that begins with this character
-    try:
-        flags = {} if database is None else {"ledger.url": database}
-        url = config.load(config_path, flags=flags).config.ledger.url
-        _write(name, by=by, month=month, start=start, end=end, tz=tz, url=url, form=Form.JSON if as_json else form)
-    except JoulegateError as error:
-        Console(stderr=True, soft_wrap=True).print(f"joulegate report: {error}", markup=False, highlight=False)
-        raise typer.Exit(BAD_USAGE) from None
+    flags: dict[str, object] = {} if database is None else {"ledger.url": database}
+    url = load(config, flags=flags).config.ledger.url
+    _write(name, by=by, month=month, start=start, end=end, tz=tz, url=url, form=Form.JSON if as_json else form)
 
 
 def _write(
