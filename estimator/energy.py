@@ -7,6 +7,7 @@ share of the TDP for the time, plus shares for arithmetic and traffic, capped by
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from estimator.deployments import WEIGHT_BYTES, Gpu, constants
@@ -64,6 +65,7 @@ class Roofline:
         *,
         tensor_parallel: int | None = None,
         stack: str = "current",
+        memory_limit: bool = True,
     ) -> None:
         k = constants()["constants"]
         self.gpu, self.n_gpus, self.precision = gpu, n_gpus, precision
@@ -92,7 +94,7 @@ class Roofline:
         self._kv2 = 2 * shape.kv_elements * copies
         self._state = shape.state_bytes
         memory = constants()["defaults"]["memory_share"] * n_gpus * gpu.memory
-        self._kv_free = memory - self._weight_bytes - self._expert_bytes
+        self._kv_free = memory - self._weight_bytes - self._expert_bytes if memory_limit else math.inf
         self._weight_s = 1 / (n_gpus * gpu.bandwidth * k["eta_mem"] * efficiency)
         self._kv_s = 1 / (n_gpus * gpu.bandwidth * k["eta_mem"])
         self._arith_s = 1 / (n_gpus * peak * k["eta_comp"] * efficiency)
@@ -104,7 +106,7 @@ class Roofline:
         self._traffic = k["beta"] * gpu.tdp_w / gpu.bandwidth
         self._factor = gpu.energy_factor
 
-    def draw(self, n_in: int, n_cached: int, n_out: float, cv2: float = 0.0) -> Draw:
+    def draw(self, n_in: float, n_cached: float, n_out: float, cv2: float = 0.0) -> Draw:
         """Return joules and GPU-seconds of a request; ``cv2`` is the output length's squared variation.
 
         Cached tokens skip their prefill, yet their KV is read in decode.
@@ -149,13 +151,7 @@ class Roofline:
         capped = joules * (1 + (joules / limit) ** 8) ** -0.125
         return Draw(capped * tokens * self._factor, self.n_gpus * seconds * tokens, batch)
 
-    def prefill_flops(self, n_in: int, n_cached: int) -> float:
+    def prefill_flops(self, n_in: float, n_cached: float) -> float:
         """Return the FLOPs of reading the prompt: causal attention, the cached prefix left out."""
         pairs = n_in * n_in - n_cached * n_cached
         return self._active2 * (n_in - n_cached) + self._attention * self._layers * pairs
-
-    def decode_flops(self, n_in: int, n_out: float) -> float:
-        """Return the FLOPs of generating ``n_out`` tokens after a prompt of ``n_in``."""
-        context = n_in + n_out / 2
-        attended = self._full * context + (self._windowed * min(context, self._window) if self._windowed else 0)
-        return n_out * (self._active2 + 2 * self._attention * attended)

@@ -270,7 +270,7 @@ def _dollars(
     """Return the dollars and the price they come from; fill in the reason when there are none."""
     name = model if isinstance(model, str) else model.id
     why = problem
-    if why is None:
+    if why is None or (usage.input_tokens is None and usage.units):
         seller, why = _seller(name, card, provider)
         if seller is not None:
             price = find_price(name, seller, at=at, service_tier=service_tier)
@@ -278,6 +278,8 @@ def _dollars(
                 price = find_price(card.id, seller, at=at, service_tier=service_tier)
             if price is None:
                 why = f"no price for {name!r} at {seller}"
+            elif problem is not None and price.rates:
+                why = problem
             elif usage.output_tokens is None and "output" in price.rates and not _embeds(card):
                 why = "the output token count is unknown"
             else:

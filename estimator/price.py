@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
@@ -128,7 +129,7 @@ def _row(provider: str, model: str, source: str, entry: dict[str, Any], tier: st
         provider=provider,
         model=model,
         valid_from=starts,
-        source=source,
+        source=entry.get("source", source),
         rates=rates,
         units=units,
     )
@@ -141,10 +142,10 @@ def _steps(value: str | list[Any]) -> Rate:
     return tuple((above, Decimal(dollars).scaleb(_MILLIONTH)) for above, dollars in value)
 
 
-def _matches(clause: Any, name: str, *, anywhere: bool) -> bool:
-    """Evaluate a clause: a list is OR, a list within it AND, and so on; a string is sign and text."""
+def matches(clause: Any, name: str, *, anywhere: bool) -> bool:
+    """Evaluate a name rule: a list is OR (``anywhere``), a list within it AND, and so on; a string is sign and text."""
     if isinstance(clause, list):
-        results = (_matches(part, name, anywhere=not anywhere) for part in clause)
+        results = (matches(part, name, anywhere=not anywhere) for part in clause)
         return any(results) if anywhere else all(results)
     sign, text = clause[0], clause[1:]
     if sign == "=":
@@ -166,10 +167,18 @@ def _listing(model: str, provider: str) -> _Listing | None:
     for place in (provider, *_ALSO.get(provider, ())):
         exact, ordered = _listings(place)
         for name in names:
-            found = exact.get(name) or next((entry for entry in ordered if _matches(entry.match, name, anywhere=True)), None)
+            found = exact.get(name) or next((entry for entry in ordered if matches(entry.match, name, anywhere=True)), None)
             if found is not None:
                 return found
     return None
+
+
+def every_price(provider: str) -> Iterator[Price]:
+    """Yield every row of a provider's list, tiers included."""
+    exact, ordered = _listings(provider)
+    for listing in {id(entry): entry for entry in (*exact.values(), *ordered)}.values():
+        for row in (*listing.standard, *(row for rows in listing.tiers.values() for row in rows)):
+            yield row.price
 
 
 def find_price(
@@ -205,6 +214,7 @@ def cost_usd(usage: Usage, price: Price) -> Decimal | None:
     n_in, n_out = usage.input_tokens or 0, usage.output_tokens or 0
     plain_in, plain_out = n_in, n_out
     total = _ZERO
+    billed = bool(price.rates)
     rate = price.rate
     for bucket, tokens in (
         ("cached_input", usage.cached_input_tokens),
@@ -241,10 +251,12 @@ def cost_usd(usage: Usage, price: Price) -> Decimal | None:
         unit, divisor = _UNITS.get(name, (name, 1))
         each = price.units.get(unit)
         if each is not None and count:
+            billed = True
             total += Decimal(str(count)) * each / divisor
     if "requests" in price.units:
         total += price.units["requests"]
-    return total
+        billed = True
+    return total if billed else None  # a price per minute says nothing of a call without minutes
 
 
 def unpriced_units(usage: Usage, price: Price) -> tuple[str, ...]:

@@ -111,9 +111,9 @@ def profile(card: ModelCard, deployment: Deployment | None, provider: str | None
     assumptions: list[str] = []
     pue = known.pue if known.pue is not None else operator.pue.mid
     if known.pue is None:
-        assumptions.append(f"PUE {pue:g} ({operator.operator}: {operator.source})")
+        assumptions.append(f"PUE {pue:g}, operator {operator.operator} ({operator.source})")
     if zone is None:
-        assumptions.append(f"electricity of {place.name} (where {operator.operator} is assumed to run)")
+        assumptions.append(f"electricity of {place.name}, where operator {operator.operator} is assumed to run")
     total = math.sqrt(card.total_params[0] * card.total_params[1])
     active = math.sqrt(card.active_params[0] * card.active_params[1])
     shape = card.architecture or surrogate(total, active, card.kind)

@@ -1,0 +1,108 @@
+"""An estimate as a chain of sentences with numbers, from tokens to dollars."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from estimator.deployments import constants
+from estimator.flops import flops
+from estimator.ranges import Range
+from estimator.units import JOULES_PER_KWH, JOULES_PER_WH, with_prefix
+
+if TYPE_CHECKING:
+    from estimator.estimate import Estimate
+    from estimator.profiles import Profile
+    from estimator.usage import Usage
+
+
+def explain(made: Estimate) -> str:
+    """Return one line per step: the formula, its numbers, its band; then what was assumed and what is missing."""
+    lines = [f"model        {made.model_id or 'unknown'}; method {made.method}; evidence: {made.tier}; facts {made.facts_version}"]
+    usage = made.usage
+    lines.append(
+        f"tokens       {_count(usage.input_tokens)} in, {_count(usage.cached_input_tokens)} of them cached; "
+        f"{_count(usage.output_tokens)} out"
+    )
+    if made.profile is not None and made.joules is not None:
+        lines.extend(_roofline(made, made.profile, usage))
+    elif made.joules is not None:
+        lines.extend(_audit(made))
+    if made.cost_usd is not None:
+        lines.append(f"dollars      {made.cost_usd} by price {made.price_id or 'of the audit page'}")
+    lines.extend(f"assumed      {text}" for text in made.assumptions)
+    for reason in dict.fromkeys(made.reasons.values()):
+        fields = ", ".join(name for name, why in made.reasons.items() if why == reason)
+        lines.append(f"not known    {fields}: {reason}")
+    if made.sources:
+        lines.append(f"sources      {', '.join(dict.fromkeys(made.sources))}")
+    return "\n".join(lines)
+
+
+def _roofline(made: Estimate, profile: Profile, usage: Usage) -> list[str]:
+    n_in, n_cached, n_out = usage.input_tokens or 0, usage.cached_input_tokens or 0, usage.output_tokens or 0
+    counted = flops(profile.shape, n_in, n_cached, n_out)
+    point = profile.points[len(profile.points) // 2]
+    stages = point.stages(n_in, n_cached, n_out)
+    roofline = point.roofline
+    on_gpu, on_it, on_facility = point.factors
+    grams = profile.grid.grams_per_kwh
+    like = "" if made.tier != "closed_model" else "like "
+    lines = [
+        f"FLOPs        prefill {with_prefix(counted.prefill, 'FLOP')} + decode {with_prefix(counted.decode, 'FLOP')}"
+        f" = {_range(made.flops, 'FLOP')}; spared by the cache {with_prefix(counted.avoided, 'FLOP')}",
+        f"runs on      {like}{roofline.n_gpus} × {roofline.gpu.name}, {roofline.precision}, batch {stages.batch:.3g},"
+        f" {with_prefix(stages.gpu_seconds, 'GPU-s')}",
+        f"GPU          roofline {with_prefix(stages.gpu_joules / on_gpu, 'J')} × {on_gpu:.3g} = {_range(made.gpu_joules, 'J')}",
+        f"servers      (GPU + {point.host_w:.0f} W host × {with_prefix(stages.gpu_seconds, 's')}) × {point.reserve:g} reserve"
+        f" × {on_it:.3g} = {_range(made.it_joules, 'J')}",
+        f"facility     servers × PUE {profile.pue:g} = {_range(made.joules, 'J')}"
+        + (f" (factor {on_facility:.3g})" if on_facility != on_it else "")
+        + f" = {_wh(made.joules)}",
+        f"carbon       {stages.facility_joules:.4g} J / {JOULES_PER_KWH:g} × {grams:g} g/kWh ({profile.grid.name})"
+        f" = {_range(made.grams_co2e, 'g')}",
+        f"embodied     {with_prefix(stages.gpu_seconds * on_gpu, 'GPU-s')} × {point.embodied_g_per_s:.3g} g/s"
+        f" = {_range(made.embodied_grams_co2e, 'g')}",
+    ]
+    if made.liters is not None:
+        lines.append(
+            f"water        servers × ({profile.overheads.site_liters_per_kwh.mid:g} on site + {profile.pue:g} ×"
+            f" {profile.grid.liters_per_kwh:g} off site) L/kWh = {_range(made.liters, 'L')}"
+        )
+    bands = constants()["bands"]
+    lines.append(
+        "bands        90 %: "
+        + (
+            "Monte Carlo over parameters, GPU, precision and batch"
+            if made.tier == "closed_model"
+            else f"GPU × {profile.gpu_band[0]:.2f} to {profile.gpu_band[1]:.2f}, host, reserve and PUE ×"
+            f" {bands['facility'][0]} to {bands['facility'][1]}"
+        )
+        + f"; grid × {bands['grid_hourly'][0]} to {bands['grid_hourly'][1]}"
+    )
+    return lines
+
+
+def _audit(made: Estimate) -> list[str]:
+    return [
+        f"FLOPs        2 × active parameters × all tokens = {_range(made.flops, 'FLOP')}",
+        f"energy       × 0.21 pJ per FLOP = {_range(made.joules, 'J')}, PUE 1.2 in it",
+        f"carbon       = {_range(made.grams_co2e, 'g')}",
+    ]
+
+
+def _count(tokens: int | None) -> str:
+    return "an unknown number" if tokens is None else f"{tokens:,}"
+
+
+def _range(value: Range | None, unit: str) -> str:
+    if value is None:
+        return "unknown"
+    if value.low == value.high:
+        return with_prefix(value.mid, unit)
+    return f"{with_prefix(value.mid, unit)} ({with_prefix(value.low, unit, 3)} to {with_prefix(value.high, unit, 3)})"
+
+
+def _wh(value: Range | None) -> str:
+    if value is None:
+        return "unknown"
+    return _range(Range(value.low / JOULES_PER_WH, value.mid / JOULES_PER_WH, value.high / JOULES_PER_WH), "Wh")

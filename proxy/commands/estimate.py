@@ -1,0 +1,153 @@
+"""``joulegate estimate``: what a call would take, without making it."""
+
+from __future__ import annotations
+
+import json
+import sys
+from datetime import UTC, datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from estimator import Deployment, Estimate, Range, Usage
+from estimator import estimate as estimate_call
+from estimator.errors import EstimatorError
+from estimator.units import JOULES_PER_WH, MILLILITERS_PER_LITER, with_prefix
+from proxy.errors import ConfigError
+
+ANSWER_IS_NO = 1
+
+
+class Method(StrEnum):
+    """How energy is reckoned."""
+
+    ROOFLINE = "roofline"
+    AUDIT = "audit"
+
+
+def estimate(
+    model: Annotated[str | None, typer.Argument(help="A model as a request names it.", show_default=False)] = None,
+    n_in: Annotated[int, typer.Option("--in", min=0, metavar="TOKENS", help="Input tokens, the cached ones included.")] = 2000,
+    n_out: Annotated[int, typer.Option("--out", min=0, metavar="TOKENS", help="Output tokens, reasoning included.")] = 1000,
+    cached: Annotated[int, typer.Option(min=0, metavar="TOKENS", help="Input tokens read from a prompt cache.")] = 0,
+    zone: Annotated[str | None, typer.Option(help="Electricity zone (FRA, WOR) or cloud region (aws:eu-north-1).")] = None,
+    provider: Annotated[str | None, typer.Option(help="Who serves it: decides price, PUE and default zone.")] = None,
+    method: Annotated[Method, typer.Option(help="The roofline, or the audit page's own arithmetic.")] = Method.ROOFLINE,
+    service_tier: Annotated[str | None, typer.Option(help="batch, flex or priority, where priced.")] = None,
+    at: Annotated[datetime | None, typer.Option(metavar="DATE", formats=["%Y-%m-%d"], help="Prices as of this day.")] = None,
+    gpu: Annotated[str | None, typer.Option(help="H100, H200, B200, A100, MI300X.")] = None,
+    n_gpus: Annotated[int | None, typer.Option(help="GPUs of one replica.")] = None,
+    precision: Annotated[str | None, typer.Option(help="bfloat16, fp8 or mxfp4.")] = None,
+    batch: Annotated[float | None, typer.Option(help="Sequences decoded together, on average.")] = None,
+    pue: Annotated[float | None, typer.Option(help="Facility energy over IT energy.")] = None,
+    explain: Annotated[bool, typer.Option("--explain", help="Every formula with its numbers.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    csv_file: Annotated[
+        Path | None, typer.Option("--csv", metavar="FILE", help="Estimate a table of workloads, a deployment a row.")
+    ] = None,
+    out_csv: Annotated[Path | None, typer.Option("--out-csv", metavar="FILE", help="Where the table goes; else stdout.")] = None,
+) -> None:
+    """Estimate one call: FLOPs, joules, CO2e, water and dollars, each with its 90 % band.
+
+    Exit status 1 if nothing is known of the model.
+
+    \b
+    joulegate estimate gpt-4o --in 2000 --out 1000
+    joulegate estimate llama-3.1-8b-instruct --zone FRA --gpu H100 --n-gpus 1 --batch 64 --explain
+    joulegate estimate claude-opus-4 --method audit --json
+    joulegate estimate --csv workloads.csv --out-csv estimated.csv
+    """  # noqa: D301 - typer keeps the lines of a paragraph that begins with this character
+    try:
+        if csv_file is not None:
+            from proxy.commands.estimate_csv import estimate_table
+
+            estimate_table(csv_file, out_csv, zone)
+            return
+        if model is None:
+            raise ConfigError("name a model, or a table with --csv")
+        given = Deployment(gpu=gpu, n_gpus=n_gpus, precision=precision, batch=batch, pue=pue)
+        made = estimate_call(
+            Usage(input_tokens=n_in, cached_input_tokens=cached, output_tokens=n_out),
+            model,
+            provider=provider,
+            deployment=None if given == Deployment() else given,
+            zone=zone,
+            at=at.replace(tzinfo=UTC) if at is not None else None,
+            method=method.value,
+            service_tier=service_tier,
+        )
+    except EstimatorError as error:
+        raise ConfigError(str(error)) from error
+    if as_json:
+        typer.echo(json.dumps(as_record(made), indent=1))
+    elif explain:
+        typer.echo(made.explain())
+    else:
+        _print(made)
+    if made.joules is None and made.cost_usd is None:
+        raise typer.Exit(ANSWER_IS_NO)
+
+
+def as_record(made: Estimate) -> dict[str, object]:
+    """Return an estimate for JSON: bands as low, mid and high, dollars as text, so that no digit is lost."""
+
+    def band(value: Range | None) -> dict[str, float] | None:
+        return None if value is None else {"low": value.low, "mid": value.mid, "high": value.high}
+
+    return {
+        "model": made.model_id,
+        "method": made.method,
+        "tier": made.tier,
+        "zone": made.zone,
+        "facts_version": made.facts_version,
+        "flops": band(made.flops),
+        "gpu_joules": band(made.gpu_joules),
+        "it_joules": band(made.it_joules),
+        "joules": band(made.joules),
+        "grams_co2e": band(made.grams_co2e),
+        "embodied_grams_co2e": band(made.embodied_grams_co2e),
+        "market_grams_co2e": band(made.market_grams_co2e),
+        "liters": band(made.liters),
+        "cost_usd": None if made.cost_usd is None else f"{made.cost_usd:f}",
+        "price_id": made.price_id,
+        "sources": list(made.sources),
+        "assumptions": list(made.assumptions),
+        "reasons": made.reasons,
+    }
+
+
+def _print(made: Estimate) -> None:
+    title = f"{made.model_id or 'unknown model'} · {made.method} · evidence: {made.tier}"
+    table = Table(title=title, title_justify="left")
+    table.add_column("quantity")
+    for column in ("low (5 %)", "middle", "high (95 %)"):
+        table.add_column(column, justify="right")
+    rows: tuple[tuple[str, Range | None, str, float], ...] = (
+        ("compute", made.flops, "FLOP", 1.0),
+        ("GPU energy", made.gpu_joules, "J", 1.0),
+        ("server energy", made.it_joules, "J", 1.0),
+        ("facility energy", made.joules, "J", 1.0),
+        ("", made.joules, "Wh", 1 / JOULES_PER_WH),
+        (f"CO2e, operation ({made.zone or 'page'})", made.grams_co2e, "g", 1.0),
+        ("CO2e, hardware", made.embodied_grams_co2e, "g", 1.0),
+        ("water", made.liters, "mL", MILLILITERS_PER_LITER),
+    )
+    for label, value, unit, factor in rows:
+        if value is None:
+            table.add_row(label, "", "unknown", "")
+        elif unit == "mL":
+            table.add_row(label, *(f"{point * factor:.3g} mL" for point in (value.low, value.mid, value.high)))
+        else:
+            table.add_row(label, *(with_prefix(point * factor, unit) for point in (value.low, value.mid, value.high)))
+    table.add_row("price", "", "unknown" if made.cost_usd is None else f"${made.cost_usd.normalize():f}", made.price_id or "")
+    Console().print(table)
+    for text in made.assumptions:
+        sys.stdout.write(f"assumed: {text}\n")
+    for reason in dict.fromkeys(made.reasons.values()):
+        fields = ", ".join(name for name, why in made.reasons.items() if why == reason)
+        sys.stdout.write(f"unknown: {fields}: {reason}\n")
+    sys.stdout.write(f"sources: {', '.join(dict.fromkeys(made.sources))} (facts {made.facts_version})\n")
