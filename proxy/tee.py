@@ -7,14 +7,13 @@ synchronous (a task that is being cancelled may not await again), runs once and 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from typing import Protocol
 
 from estimator.usage import Usage
 from proxy.call import Closed, Opened, Outcome, Record, UsageSource
 from proxy.counting import Counter
 from proxy.teams import Headers
-from proxy.wire.content import Decoder, decoder, encoder
+from proxy.wire.content import Decoder, Encoder, decoder, encoder
 from proxy.wire.surface import Asked, Reading, Stripper, Surface, UsageReader
 
 _REQUEST_ID_HEADERS = frozenset((b"x-request-id", b"request-id", b"apim-request-id", b"x-amzn-requestid"))
@@ -61,7 +60,7 @@ class Meter:
         self._request_id: str | None = None
         self._reader: UsageReader | None = None
         self._decoder: Decoder | None = None
-        self._encoder: Callable[[bytes], bytes] | None = None
+        self._encoder: Encoder | None = None
         self._stripper: Stripper | None = None
         self._response_bytes = 0
         self._token_ns: int | None = None
@@ -94,9 +93,8 @@ class Meter:
         if self.strips:
             self._stripper = self._surface.stripper() if status == 200 and b"json" not in content_type else None
             if self._stripper is not None and encoding:
-                made = encoder(encoding)
-                self._encoder = made.feed if made is not None else None
-                if made is None or self._decoder is None:
+                self._encoder = encoder(encoding)
+                if self._encoder is None or self._decoder is None:
                     self._stripper = None
                     self._flags.append("include_usage.not_removed")
             self.strips = self._stripper is not None
@@ -118,14 +116,14 @@ class Meter:
         if self._stripper is None:
             return piece
         shown = self._stripper.feed(plain)
-        return self._encoder(shown) if self._encoder is not None and shown else shown
+        return shown if self._encoder is None else self._encoder.feed(shown)
 
     def last(self) -> bytes:
-        """Give what the stripper still holds, at the end of the body."""
+        """Give what the stripper still holds and the end of the content-encoding, at the end of the body."""
         if self._stripper is None:
             return b""
         shown = self._stripper.close()
-        return self._encoder(shown) if self._encoder is not None and shown else shown
+        return shown if self._encoder is None else self._encoder.feed(shown) + self._encoder.close()
 
     @property
     def complete(self) -> bool:
