@@ -13,6 +13,8 @@ from collections.abc import Collection
 
 import msgspec
 
+from proxy.wire.lenient import REFUSED
+
 CAPTURE_LIMIT = 1024 * 1024  # bytes kept of one wanted value
 _KEY_LIMIT = 64 * 1024  # bytes of one member's name
 _COUNTING = 4096  # bytes from which counting brackets beats walking them
@@ -21,6 +23,9 @@ _SPACE = re.compile(rb"[ \t\r\n]*+")
 _STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"', re.DOTALL)
 _IN_STRING = re.compile(rb'(?:[^"\\]++|\\.)*+', re.DOTALL)
 _PLAIN = re.compile(rb'(?:[^"\[\]{}]++|"(?:[^"\\]++|\\.)*+")*+', re.DOTALL)
+_NAME = re.compile(rb'[ \t\r\n,]*+"((?:[^"\\]++|\\.)*+)"[ \t\r\n]*+:[ \t\r\n]*+', re.DOTALL)
+_CLOSING = re.compile(rb"[ \t\r\n]*}[ \t\r\n]*")
+_VALUES = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _SCALAR = re.compile(rb"[^,}\] \t\r\n]*+")
 
 
@@ -204,9 +209,33 @@ class Members:
 
 def spans(body: bytes) -> dict[bytes, tuple[int, int]] | None:
     """Give where each top-level member's value lies; of several with one name the last. None: no complete object."""
-    members = Members()
-    members.feed(body)
-    return members.spans if members.finished else None
+    found = _spans_of_distinct(body)
+    if found is None:
+        members = Members()
+        members.feed(body)
+        found = members.spans if members.finished else None
+    return found
+
+
+def _spans_of_distinct(body: bytes) -> dict[bytes, tuple[int, int]] | None:
+    """Give the spans where all names differ, None where they do not or the JSON is not strict.
+
+    The decoder skips the values at its own speed and says how long each is; only the names are
+    walked here. A name that comes twice makes the walk end before the closing brace, never at it.
+    """
+    try:
+        values = _VALUES.decode(body)
+    except REFUSED:
+        return None
+    found: dict[bytes, tuple[int, int]] = {}
+    pos = body.find(b"{") + 1
+    for value in values.values():
+        match = _NAME.match(body, pos)
+        if match is None:
+            return None
+        pos = match.end() + len(value)
+        found[_unescaped(match[1])] = (match.end(), pos)
+    return found if _CLOSING.fullmatch(body, pos) else None
 
 
 def _skip_space(data: bytes, pos: int) -> int:

@@ -55,7 +55,7 @@ class Framer:
             search_from = max(0, len(self._held) - 3)  # a blank line of at most four bytes may straddle the edge
             self._held += data
             if self._last_end(self._held, search_from) < 0:
-                return self._overflow() if len(self._held) > self._limit else []
+                return self._overflow() if self._overflowing or len(self._held) > self._limit else []
             data = bytes(self._held)
             self._held.clear()
         blocks = self._split(data, search_from)
@@ -113,7 +113,8 @@ class Framer:
     def _overflow(self) -> list[bytes]:
         """Let go of an event that is too large; its last bytes stay, they may start the blank line."""
         self.oversized = self._overflowing = True
-        fragment = Fragment(self._held[:-3])
+        with memoryview(self._held) as held:
+            fragment = Fragment(held[:-3])
         del self._held[:-3]
         return [fragment]
 
