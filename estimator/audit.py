@@ -11,8 +11,8 @@ from decimal import ROUND_HALF_UP, Decimal
 from functools import cache
 from typing import Any
 
+from estimator.carbon import operational_grams
 from estimator.facts import read_toml
-from estimator.units import JOULES_PER_KWH
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,19 +86,19 @@ def conversation(
         flops=flops,
         joules=joules,
         it_joules=joules / static["pue"],
-        grams_co2e=joules / JOULES_PER_KWH * grams_per_kwh,
+        grams_co2e=operational_grams(joules, grams_per_kwh),
         cost_usd=dollars,
     )
 
 
 def calculator(active_params: float, tokens: int, usd_per_million_input: Decimal) -> Calculation:
-    """Return what the page's calculator shows for ``tokens`` on its slider: ``n·(2·P + 4·n·d·L)`` FLOPs at 0.7 nJ each."""
+    """Return what the page's calculator shows for ``tokens``: ``n·(2·P + 4·n·d·L)`` FLOPs at 0.7 nJ each."""
     k = parameters()["calculator"]
     attention = 4.0 * tokens * k["hidden"] * k["layers"]
     per_token = 2 * active_params
     flops = tokens * (per_token + attention)
     joules = flops * k["joules_per_flop"]
-    grams = joules / JOULES_PER_KWH * k["grams_per_kwh"]
+    grams = operational_grams(joules, k["grams_per_kwh"])
     return Calculation(
         attention_flops_per_position=attention,
         parameter_flops_per_token=per_token,

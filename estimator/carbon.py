@@ -7,7 +7,7 @@ from estimator.units import GRAMS_PER_KG, JOULES_PER_KWH, SECONDS_PER_YEAR
 
 
 def operational_grams(facility_joules: float, grams_per_kwh: float) -> float:
-    """Return grams from electricity: ``E / 3.6e6 · g``; location-based with a grid's factor, market-based with a contract's."""
+    """Return ``E / 3.6e6 · g``: location-based with a grid's factor, market-based with a contract's."""
     return facility_joules / JOULES_PER_KWH * grams_per_kwh
 
 

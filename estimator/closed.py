@@ -71,7 +71,9 @@ def _draws(card: ModelCard, deployment: Deployment | None) -> list[_Sample]:
     total_middle = math.sqrt(card.total_params[0] * card.total_params[1])
     pue_middle = sum(defaults["pue_band"]) / 2
     samples = []
-    for u_active, u_total, u_batch, u_gpu, u_precision, u_count, u_host, u_reserve, u_pue, u_residual in zip(*columns, strict=True):
+    for u_active, u_total, u_batch, u_gpu, u_precision, u_count, u_host, u_reserve, u_pue, u_residual in zip(
+        *columns, strict=True
+    ):
         active = card.active_params[0] * (card.active_params[1] / card.active_params[0]) ** u_active
         down, up = priors["total_factor"]
         total = max(active, total_middle * down * (up / down) ** u_total) if card.kind == "moe" else active
@@ -92,7 +94,9 @@ def _draws(card: ModelCard, deployment: Deployment | None) -> list[_Sample]:
                     stack=known.stack,
                 ),
                 residual=math.exp(residual_centre + residual_sigma * _normal(u_residual)),
-                host_share=known.host_share if known.host_share is not None else _between(defaults["host_band"], u_host),
+                host_share=known.host_share
+                if known.host_share is not None
+                else _between(defaults["host_band"], u_host),
                 reserve=known.reserve if known.reserve is not None else _between(defaults["reserve_band"], u_reserve),
                 pue_factor=1.0 if known.pue is not None else _between(defaults["pue_band"], u_pue) / pue_middle,
             )
@@ -114,11 +118,16 @@ def likenesses(card: ModelCard, deployment: Deployment | None) -> tuple[Likeness
     draws = [[sample.roofline.draw(*work) for work in WORKLOADS] for sample in samples]
     gpu_rows = [[draw.gpu_joules * s.residual for draw in row] for s, row in zip(samples, draws, strict=True)]
     it_rows = [
-        [(joules + s.host_share * s.roofline.gpu.tdp_w * draw.gpu_seconds) * s.reserve for joules, draw in zip(gpu, row, strict=True)]
+        [
+            (joules + s.host_share * s.roofline.gpu.tdp_w * draw.gpu_seconds) * s.reserve
+            for joules, draw in zip(gpu, row, strict=True)
+        ]
         for s, gpu, row in zip(samples, gpu_rows, draws, strict=True)
     ]
     facility_rows = [[joules * s.pue_factor for joules in row] for s, row in zip(samples, it_rows, strict=True)]
-    plain_it = [[it_joules(draw, s.roofline.gpu, host, reserve) for draw in row] for s, row in zip(samples, draws, strict=True)]
+    plain_it = [
+        [it_joules(draw, s.roofline.gpu, host, reserve) for draw in row] for s, row in zip(samples, draws, strict=True)
+    ]
 
     found = []
     for quantile in QUANTILES:

@@ -100,6 +100,7 @@ def find_gpu(name: str) -> Gpu:
 
     Raises:
         UnknownGpuError: the hardware table has none of that name.
+
     """
     gpu = _gpus().get(name.lower())
     if gpu is None:
@@ -114,6 +115,7 @@ def find_precision(name: str) -> str:
 
     Raises:
         DeploymentError: the format is none that the energy model knows.
+
     """
     precision = _PRECISIONS.get(name.lower(), name.lower())
     if precision not in WEIGHT_BYTES:

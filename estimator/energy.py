@@ -137,9 +137,7 @@ class Roofline:
         )
         seconds = step / batch + prefill * self._arith_s / n_out
         joules = (
-            self._s_power * seconds
-            + self._arith * (flops + prefill / n_out)
-            + self._traffic * (weights / batch + kv)
+            self._s_power * seconds + self._arith * (flops + prefill / n_out) + self._traffic * (weights / batch + kv)
         )
         return self._capped(joules, seconds, n_out, batch)
 

@@ -9,6 +9,7 @@ from functools import lru_cache
 from typing import Final
 
 from estimator import audit
+from estimator.carbon import operational_grams
 from estimator.deployments import Deployment
 from estimator.errors import UnknownMethodError
 from estimator.facts import facts_version
@@ -17,7 +18,6 @@ from estimator.models import ModelCard, resolve
 from estimator.price import Price, cost_usd, find_price, price_lists, unpriced_units
 from estimator.profiles import Profile, Tier, profile
 from estimator.ranges import Range
-from estimator.units import JOULES_PER_KWH
 from estimator.usage import Usage
 
 METHODS: Final = ("roofline", "audit")
@@ -91,6 +91,7 @@ def estimate(
     Raises:
         UnknownMethodError, UnknownZoneError, UnknownGpuError, DeploymentError: the caller asked for
             what does not exist.
+
     """
     if method not in METHODS:
         msg = f"method is one of {', '.join(METHODS)}, not {method!r}"
@@ -126,14 +127,14 @@ def estimate(
         gpu = _banded(mid.gpu_joules, made.gpu_band)
         servers = _banded(mid.it_joules, made.facility_band)
         facility = _banded(mid.facility_joules, made.facility_band)
-        grams = _banded(mid.facility_joules / JOULES_PER_KWH * made.grid.grams_per_kwh, made.carbon_band)
+        grams = _banded(operational_grams(mid.facility_joules, made.grid.grams_per_kwh), made.carbon_band)
         embodied = _banded(mid.embodied_grams, made.embodied_band)
     else:
         low, mid, high = (point.stages(n_in, n_cached, n_out) for point in points)
         gpu = _ordered(low.gpu_joules, mid.gpu_joules, high.gpu_joules)
         servers = _ordered(low.it_joules, mid.it_joules, high.it_joules)
         facility = _ordered(low.facility_joules, mid.facility_joules, high.facility_joules)
-        grams = (facility * (made.grid.grams_per_kwh / JOULES_PER_KWH)).widened(*made.carbon_band)
+        grams = (facility * operational_grams(1.0, made.grid.grams_per_kwh)).widened(*made.carbon_band)
         embodied = _ordered(low.embodied_grams, mid.embodied_grams, high.embodied_grams).widened(*made.embodied_band)
     water = None
     if made.liters_per_it_joule is None:
@@ -146,7 +147,7 @@ def estimate(
     if made.market_grams_per_kwh is None:
         reasons["market_grams_co2e"] = "no contract factor given (Deployment.market_grams_per_kwh)"
     else:
-        market = facility * (made.market_grams_per_kwh / JOULES_PER_KWH)
+        market = facility * operational_grams(1.0, made.market_grams_per_kwh)
     return Estimate(
         model_id=made.card.id,
         method=method,
@@ -184,6 +185,7 @@ def centre(
 
     Raises:
         UnknownZoneError: the zone does not exist.
+
     """
     card = resolve(model, provider) if isinstance(model, str) else model
     made = profile(card, None, provider, zone) if card is not None else None
@@ -191,8 +193,10 @@ def centre(
     joules = grams = None
     if made is not None and problem is None and usage.output_tokens is not None:
         point = made.points[len(made.points) // 2]
-        joules = point.stages(usage.input_tokens or 0, usage.cached_input_tokens or 0, usage.output_tokens).facility_joules
-        grams = joules / JOULES_PER_KWH * made.grid.grams_per_kwh
+        joules = point.stages(
+            usage.input_tokens or 0, usage.cached_input_tokens or 0, usage.output_tokens
+        ).facility_joules
+        grams = operational_grams(joules, made.grid.grams_per_kwh)
     dollars, _ = _dollars(usage, model, card, provider, at, service_tier, problem, None)
     return Centre(joules, grams, dollars)
 
@@ -313,7 +317,9 @@ def _audited(
     active = page.active_params if page is not None else None
     if active is None and card is not None and card.active_params is not None:
         active = (card.active_params[0] * card.active_params[1]) ** 0.5
-    reasons = dict.fromkeys(("embodied_grams_co2e", "market_grams_co2e", "liters"), "the audit's method has no such figure")
+    reasons = dict.fromkeys(
+        ("embodied_grams_co2e", "market_grams_co2e", "liters"), "the audit's method has no such figure"
+    )
     zone_id = grid(zone).zone if zone is not None else None
     if active is None or problem is not None or usage.output_tokens is None:
         reasons.update(dict.fromkeys(_ENERGY, _why_no_energy(model, card, problem)))

@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 
 def explain(made: Estimate) -> str:
     """Return one line per step: the formula, its numbers, its band; then what was assumed and what is missing."""
-    lines = [f"model        {made.model_id or 'unknown'}; method {made.method}; evidence: {made.tier}; facts {made.facts_version}"]
+    lines = [
+        f"model        {made.model_id or 'unknown'}; method {made.method}; evidence: {made.tier};"
+        f" facts {made.facts_version}"
+    ]
     usage = made.usage
     lines.append(
         f"tokens       {_count(usage.input_tokens)} in, {_count(usage.cached_input_tokens)} of them cached; "
@@ -52,9 +55,10 @@ def _roofline(made: Estimate, profile: Profile, usage: Usage) -> list[str]:
         f" = {_range(made.flops, 'FLOP')}; spared by the cache {with_prefix(counted.avoided, 'FLOP')}",
         f"runs on      {like}{roofline.n_gpus} × {roofline.gpu.name}, {roofline.precision}, batch {stages.batch:.3g},"
         f" {with_prefix(stages.gpu_seconds, 'GPU-s')}",
-        f"GPU          roofline {with_prefix(stages.gpu_joules / on_gpu, 'J')} × {on_gpu:.3g} = {_range(made.gpu_joules, 'J')}",
-        f"servers      (GPU + {point.host_w:.0f} W host × {with_prefix(stages.gpu_seconds, 's')}) × {point.reserve:g} reserve"
-        f" × {on_it:.3g} = {_range(made.it_joules, 'J')}",
+        f"GPU          roofline {with_prefix(stages.gpu_joules / on_gpu, 'J')} × {on_gpu:.3g}"
+        f" = {_range(made.gpu_joules, 'J')}",
+        f"servers      (GPU + {point.host_w:.0f} W host × {with_prefix(stages.gpu_seconds, 's')})"
+        f" × {point.reserve:g} reserve × {on_it:.3g} = {_range(made.it_joules, 'J')}",
         f"facility     servers × PUE {profile.pue:g} = {_range(made.joules, 'J')}"
         + (f" (factor {on_facility:.3g})" if on_facility != on_it else "")
         + f" = {_wh(made.joules)}",

@@ -34,6 +34,7 @@ def read_json(name: str) -> Any:
 
     Raises:
         FactsError: the file is missing or is not JSON.
+
     """
     try:
         return json.loads((DATA / name).read_bytes())
@@ -47,6 +48,7 @@ def read_toml(name: str) -> dict[str, Any]:
 
     Raises:
         FactsError: the file is missing or is not TOML.
+
     """
     try:
         return tomllib.loads((DATA / name).read_text(encoding="utf-8"))

@@ -65,10 +65,14 @@ def grid(zone: str) -> GridIntensity:
 
     Raises:
         UnknownZoneError: there is no such zone or region.
+
     """
     code = _regions().get(zone.lower(), "") if ":" in zone else zone.upper()
     found = _zones().get(code)
     if found is None:
-        msg = f"no electricity zone is called {zone!r}; use ISO 3166-1 alpha-3 such as FRA, WOR for the world, or a cloud region such as aws:eu-north-1"
+        msg = (
+            f"no electricity zone is called {zone!r}; use ISO 3166-1 alpha-3 such as FRA, WOR for the world,"
+            " or a cloud region such as aws:eu-north-1"
+        )
         raise UnknownZoneError(msg)
     return found

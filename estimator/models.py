@@ -10,7 +10,7 @@ from typing import Any, Final, Literal
 
 from estimator.facts import DATA, read_json
 
-Kind = Literal["dense", "moe", "hybrid", "embedding"]
+Kind = Literal["dense", "moe", "hybrid", "embedding", "undisclosed"]
 Weights = Literal["open", "closed"]
 
 

@@ -125,7 +125,9 @@ def _row(provider: str, model: str, source: str, entry: dict[str, Any], tier: st
         rates = {**base.rates, **rates}
         units = {**base.units, **units}
     price = Price(
-        id=f"{provider}/{model}@{starts or 'listed'}" + (f"T{hours[0]}" if hours else "") + (f"#{tier}" if tier else ""),
+        id=f"{provider}/{model}@{starts or 'listed'}"
+        + (f"T{hours[0]}" if hours else "")
+        + (f"#{tier}" if tier else ""),
         provider=provider,
         model=model,
         valid_from=starts,
@@ -167,7 +169,9 @@ def _listing(model: str, provider: str) -> _Listing | None:
     for place in (provider, *_ALSO.get(provider, ())):
         exact, ordered = _listings(place)
         for name in names:
-            found = exact.get(name) or next((entry for entry in ordered if matches(entry.match, name, anywhere=True)), None)
+            found = exact.get(name) or next(
+                (entry for entry in ordered if matches(entry.match, name, anywhere=True)), None
+            )
             if found is not None:
                 return found
     return None

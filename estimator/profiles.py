@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Final, Literal
+from typing import Final, Literal
 
 from estimator.carbon import embodied_grams_per_gpu_second
 from estimator.deployments import Deployment, constants, find_gpu, find_precision, gpus_needed
@@ -15,11 +15,7 @@ from estimator.grid import GridIntensity, grid
 from estimator.models import Architecture, ModelCard, surrogate
 from estimator.overheads import Overheads, overheads
 from estimator.ranges import combined
-from estimator.units import JOULES_PER_KWH
 from estimator.water import liters
-
-if TYPE_CHECKING:
-    from estimator.closed import Likeness
 
 Tier = Literal["measured", "disclosed", "deployment", "open_model", "closed_model", "unknown"]
 Band = tuple[float, float]
@@ -100,6 +96,7 @@ def profile(card: ModelCard, deployment: Deployment | None, provider: str | None
 
     Raises:
         UnknownZoneError, UnknownGpuError, DeploymentError: what was asked for does not exist.
+
     """
     known = deployment or Deployment()
     operator = overheads(provider or card.maker if card.weights == "closed" else provider)
@@ -198,9 +195,7 @@ def _open_roofline(card: ModelCard, shape: Architecture, known: Deployment, assu
         assumptions.append(f"{n_gpus} × {gpu.name}" + ("" if known.precision else f", {precision} weights"))
     if known.batch is None:
         assumptions.append(f"{batch:g} sequences decoded together")
-    return Roofline(
-        shape, gpu, n_gpus, precision, batch, tensor_parallel=known.tensor_parallel, stack=known.stack
-    )
+    return Roofline(shape, gpu, n_gpus, precision, batch, tensor_parallel=known.tensor_parallel, stack=known.stack)
 
 
 def _closed_prior(card: ModelCard) -> str:
@@ -208,7 +203,9 @@ def _closed_prior(card: ModelCard) -> str:
         return ""
     low, high = (f"{value / 1e9:g}" for value in card.active_params)
     active = low if low == high else f"{low}–{high}"
-    text = f"{active} B active parameters ({card.source}, an estimate); GPU, count, precision and batch drawn from priors"
+    text = (
+        f"{active} B active parameters ({card.source}, an estimate); GPU, count, precision and batch drawn from priors"
+    )
     if card.maker == "google":
         text += "; reckoned as if on NVIDIA GPUs, though it runs on TPUs"
     return text

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from estimator.carbon import operational_grams
 from estimator.deployments import Deployment, constants, find_gpu, find_precision
 from estimator.energy import Roofline
 from estimator.grid import WORLD, grid
@@ -11,7 +12,6 @@ from estimator.models import Architecture
 from estimator.overheads import overheads
 from estimator.profiles import Tier
 from estimator.ranges import Range, combined
-from estimator.units import JOULES_PER_KWH
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +63,7 @@ def estimate_workload(workload: Workload, *, zone: str | None = None) -> Workloa
 
     Raises:
         UnknownGpuError, DeploymentError, UnknownZoneError: what the row names does not exist.
+
     """
     Deployment(n_gpus=workload.n_gpus, batch=max(1.0, workload.batch), stack=workload.stack)  # refuses what cannot be
     shape = Architecture(
@@ -98,7 +99,7 @@ def estimate_workload(workload: Workload, *, zone: str | None = None) -> Workloa
     facility = (draw.gpu_joules + host) * k["defaults"]["reserve"] * operator.pue.mid
     gpu_band = combined(k["bands"]["deployment_known"], gpu.band)
     facility_band = combined(gpu_band, k["bands"]["facility"])
-    grams = facility / JOULES_PER_KWH * grid(zone or WORLD).grams_per_kwh
+    grams = operational_grams(facility, grid(zone or WORLD).grams_per_kwh)
     carbon_band = combined(facility_band, k["bands"]["grid_hourly"])
     return WorkloadEstimate(
         tier="deployment",

@@ -31,14 +31,22 @@ class Method(StrEnum):
 
 def estimate(
     model: Annotated[str | None, typer.Argument(help="A model as a request names it.", show_default=False)] = None,
-    n_in: Annotated[int, typer.Option("--in", min=0, metavar="TOKENS", help="Input tokens, the cached ones included.")] = 2000,
-    n_out: Annotated[int, typer.Option("--out", min=0, metavar="TOKENS", help="Output tokens, reasoning included.")] = 1000,
+    n_in: Annotated[
+        int, typer.Option("--in", min=0, metavar="TOKENS", help="Input tokens, the cached ones included.")
+    ] = 2000,
+    n_out: Annotated[
+        int, typer.Option("--out", min=0, metavar="TOKENS", help="Output tokens, reasoning included.")
+    ] = 1000,
     cached: Annotated[int, typer.Option(min=0, metavar="TOKENS", help="Input tokens read from a prompt cache.")] = 0,
-    zone: Annotated[str | None, typer.Option(help="Electricity zone (FRA, WOR) or cloud region (aws:eu-north-1).")] = None,
+    zone: Annotated[
+        str | None, typer.Option(help="Electricity zone (FRA, WOR) or cloud region (aws:eu-north-1).")
+    ] = None,
     provider: Annotated[str | None, typer.Option(help="Who serves it: decides price, PUE and default zone.")] = None,
     method: Annotated[Method, typer.Option(help="The roofline, or the audit page's own arithmetic.")] = Method.ROOFLINE,
     service_tier: Annotated[str | None, typer.Option(help="batch, flex or priority, where priced.")] = None,
-    at: Annotated[datetime | None, typer.Option(metavar="DATE", formats=["%Y-%m-%d"], help="Prices as of this day.")] = None,
+    at: Annotated[
+        datetime | None, typer.Option(metavar="DATE", formats=["%Y-%m-%d"], help="Prices as of this day.")
+    ] = None,
     gpu: Annotated[str | None, typer.Option(help="H100, H200, B200, A100, MI300X.")] = None,
     n_gpus: Annotated[int | None, typer.Option(help="GPUs of one replica.")] = None,
     precision: Annotated[str | None, typer.Option(help="bfloat16, fp8 or mxfp4.")] = None,
@@ -49,7 +57,9 @@ def estimate(
     csv_file: Annotated[
         Path | None, typer.Option("--csv", metavar="FILE", help="Estimate a table of workloads, a deployment a row.")
     ] = None,
-    out_csv: Annotated[Path | None, typer.Option("--out-csv", metavar="FILE", help="Where the table goes; else stdout.")] = None,
+    out_csv: Annotated[
+        Path | None, typer.Option("--out-csv", metavar="FILE", help="Where the table goes; else stdout.")
+    ] = None,
 ) -> None:
     """Estimate one call: FLOPs, joules, CO2e, water and dollars, each with its 90 % band.
 
@@ -143,7 +153,9 @@ def _print(made: Estimate) -> None:
             table.add_row(label, *(f"{point * factor:.3g} mL" for point in (value.low, value.mid, value.high)))
         else:
             table.add_row(label, *(with_prefix(point * factor, unit) for point in (value.low, value.mid, value.high)))
-    table.add_row("price", "", "unknown" if made.cost_usd is None else f"${made.cost_usd.normalize():f}", made.price_id or "")
+    table.add_row(
+        "price", "", "unknown" if made.cost_usd is None else f"${made.cost_usd.normalize():f}", made.price_id or ""
+    )
     Console().print(table)
     for text in made.assumptions:
         sys.stdout.write(f"assumed: {text}\n")

@@ -32,6 +32,7 @@ def estimate_table(source: Path, target: Path | None, zone: str | None) -> None:
 
     Raises:
         ConfigError: the file is not there, or a row lacks a fact; the message names line and column.
+
     """
     try:
         with source.open(newline="", encoding="utf-8") as lines:
@@ -55,7 +56,11 @@ def _estimated(rows: Iterable[dict[str, Any]], zone: str | None) -> Iterator[dic
             raise ConfigError(f"line {number}: {what}") from error
         except EstimatorError as error:
             raise ConfigError(f"line {number}: {error}") from error
-        for name, value in (("gpu_joules", made.gpu_joules), ("facility_joules", made.joules), ("grams_co2e", made.grams_co2e)):
+        for name, value in (
+            ("gpu_joules", made.gpu_joules),
+            ("facility_joules", made.joules),
+            ("grams_co2e", made.grams_co2e),
+        ):
             row[f"{name}_low"], row[name], row[f"{name}_high"] = value.low, value.mid, value.high
         row["tier"] = made.tier
         yield row

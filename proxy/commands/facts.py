@@ -20,7 +20,9 @@ ANSWER_IS_NO = 1
 
 @facts.command("show")
 def show(
-    model: Annotated[str | None, typer.Argument(help="A model name; without it, the sources.", show_default=False)] = None,
+    model: Annotated[
+        str | None, typer.Argument(help="A model name; without it, the sources.", show_default=False)
+    ] = None,
     provider: Annotated[str | None, typer.Option(help="Whose price to show.")] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -37,7 +39,14 @@ def show(
         _show_model(model, provider, as_json)
         return
     rows = [
-        {"id": s.id, "name": s.name, "url": s.url, "licence": s.licence, "checked": s.checked.isoformat(), "note": s.note}
+        {
+            "id": s.id,
+            "name": s.name,
+            "url": s.url,
+            "licence": s.licence,
+            "checked": s.checked.isoformat(),
+            "note": s.note,
+        }
         for s in sources().values()
     ]
     if as_json:
@@ -112,7 +121,9 @@ def check(as_json: AsJson = False) -> None:
 def import_prices(
     litellm: Annotated[
         Path | None,
-        typer.Option(metavar="PATH", help="LiteLLM's price map, or the folder of its unpacked wheel; else an installed one."),
+        typer.Option(
+            metavar="PATH", help="LiteLLM's price map, or the folder of its unpacked wheel; else an installed one."
+        ),
     ] = None,
     write: Annotated[bool, typer.Option(help="Write the price lists; --no-write only compares.")] = True,
     as_json: AsJson = False,
@@ -156,9 +167,13 @@ def import_prices(
             }
             for provider, joint in merged.items()
         }
-        typer.echo(json.dumps({"genai_prices": genai_version(), "litellm": path is not None, "providers": summary}, indent=1))
+        typer.echo(
+            json.dumps({"genai_prices": genai_version(), "litellm": path is not None, "providers": summary}, indent=1)
+        )
         return
-    table = Table(title=f"Prices: genai-prices {genai_version()}" + ("" if path else ", no LiteLLM map"), title_justify="left")
+    table = Table(
+        title=f"Prices: genai-prices {genai_version()}" + ("" if path else ", no LiteLLM map"), title_justify="left"
+    )
     for column in ("provider", "models", "both agree", "both differ", "only LiteLLM", "tiers from LiteLLM"):
         table.add_column(column, justify="left" if column == "provider" else "right")
     for provider, joint in merged.items():

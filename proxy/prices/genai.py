@@ -62,6 +62,7 @@ def genai_listings() -> dict[str, list[Listing]]:
 
     Raises:
         ConfigError: genai-prices is not installed.
+
     """
     try:
         providers: list[Any] = import_module("genai_prices.data").providers

@@ -76,6 +76,7 @@ def find_map(path: Path | None) -> Path | None:
 
     Raises:
         ConfigError: the path given holds no price map.
+
     """
     if path is not None:
         for candidate in (path, path / FILE, path / "litellm" / FILE):
