@@ -1,62 +1,41 @@
-"""The mock provider of streams: every open stream gets a chunk at every tick (``python -m bench.paced PORT``).
+"""The mock provider of streams (``python -m bench.paced PORT``): each stream gets a chunk at its own steady pace.
 
-One timer serves all streams of an interval, so that the provider costs little beside the target.
+Streams are out of step with each other, as real ones are: chunks that came all at once would queue in the
+proxy, and the queue would be measured instead of the proxy.
 """
 
 import asyncio
+import itertools
 import sys
 import time
-from typing import ClassVar
 
 import uvloop
 
-from bench.exchange import chunk, read_pace, stream_end
+from bench.exchange import Pace, chunk, read_pace, stream_end
 
 HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream; charset=utf-8\r\ntransfer-encoding: chunked\r\n\r\n"
+GOLDEN = 0.618034  # multiples of it, modulo 1, spread evenly however many there are
 
 
 def framed(event: bytes) -> bytes:
     return b"%x\r\n%b\r\n" % (len(event), event)
 
 
-class Ticker:
-    """The open streams of one interval."""
-
-    def __init__(self, interval_s: float) -> None:
-        self.interval_s = interval_s
-        self.left: dict[Provider, int] = {}
-
-    async def run(self) -> None:
-        loop = asyncio.get_running_loop()
-        due = loop.time()
-        while True:
-            due = max(due + self.interval_s, loop.time())
-            await asyncio.sleep(due - loop.time())
-            for stream, left in list(self.left.items()):
-                if left:
-                    self.left[stream] = left - 1
-                    event = chunk(sent_ns=time.monotonic_ns(), usage_member=stream.usage_member)
-                    stream.transport.write(framed(event))
-                else:
-                    del self.left[stream]
-                    stream.end()
-
-
 class Provider(asyncio.Protocol):
     """One connection: requests of known length in, paced streams out."""
 
-    tickers: ClassVar[dict[int, tuple[Ticker, asyncio.Task[None]]]] = {}  # by milliseconds
+    def __init__(self, phases: "itertools.count[int]") -> None:
+        self.loop = asyncio.get_running_loop()
+        self.phases = phases
+        self.received = b""
+        self.timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = transport
-        self.received = b""
-        self.ticker: Ticker | None = None
-        self.usage_member = False
-        self.chunks = 0
 
     def connection_lost(self, exc: Exception | None) -> None:
-        if self.ticker is not None:
-            self.ticker.left.pop(self, None)
+        if self.timer is not None:
+            self.timer.cancel()
 
     def data_received(self, data: bytes) -> None:
         self.received += data
@@ -68,24 +47,26 @@ class Provider(asyncio.Protocol):
         if len(body) < length:
             return
         self.received = body[length:]
-        self.usage_member = b'"include_usage":true' in body.replace(b" ", b"")
-        pace = read_pace(body)
-        self.chunks = pace.chunks
-        if pace.interval_ms not in self.tickers:
-            ticker = Ticker(pace.interval_ms / 1000)
-            self.tickers[pace.interval_ms] = (ticker, asyncio.ensure_future(ticker.run()))
-        self.ticker = self.tickers[pace.interval_ms][0]
+        usage_member = b'"include_usage":true' in body.replace(b" ", b"")
         self.transport.write(HEAD)
-        self.ticker.left[self] = pace.chunks
+        pace = read_pace(body)
+        phase = next(self.phases) * GOLDEN % 1
+        due = self.loop.time() + phase * pace.interval_ms / 1000
+        self.timer = self.loop.call_at(due, self.tick, due, pace, pace.chunks, usage_member)
 
-    def end(self) -> None:
-        self.ticker = None
-        last = stream_end(chunks=self.chunks, usage_member=self.usage_member)
-        self.transport.write(framed(last) + b"0\r\n\r\n")
+    def tick(self, due: float, pace: Pace, left: int, usage_member: bool) -> None:
+        if left == 0:
+            last = stream_end(chunks=pace.chunks, usage_member=usage_member)
+            self.transport.write(framed(last) + b"0\r\n\r\n")
+            return
+        self.transport.write(framed(chunk(sent_ns=time.monotonic_ns(), usage_member=usage_member)))
+        due += pace.interval_ms / 1000
+        self.timer = self.loop.call_at(due, self.tick, due, pace, left - 1, usage_member)
 
 
 async def serve(port: int) -> None:
-    server = await asyncio.get_running_loop().create_server(Provider, "127.0.0.1", port, backlog=4096)
+    phases = itertools.count()
+    server = await asyncio.get_running_loop().create_server(lambda: Provider(phases), "127.0.0.1", port, backlog=4096)
     await server.serve_forever()
 
 
