@@ -24,9 +24,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-for command in (serve, simulate, estimate, report, doctor):
+for command in (serve, simulate, estimate, report, migrate, doctor):
     app.command()(command)
-for group in (facts, keys, migrate):
+for group in (facts, keys):
     app.add_typer(group)
 
 

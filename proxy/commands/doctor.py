@@ -36,11 +36,12 @@ def doctor(
     joulegate doctor --config joulegate.toml --json
     """  # noqa: D301 - typer keeps the lines of a paragraph that begins with this character
     loaded = load(config)
-    settings = [
-        (f"{section}.{key}", _shown(getattr(getattr(loaded.config, section), key)), loaded.origins.get(f"{section}.{key}", "default"))
-        for section, kind in SETTINGS.items()
-        for key in kind.__struct_fields__
-    ]  # fmt: skip
+    settings = []
+    for section, kind in SETTINGS.items():
+        values = getattr(loaded.config, section)
+        for key in kind.__struct_fields__:
+            name = f"{section}.{key}"
+            settings.append((name, _shown(getattr(values, key)), loaded.origins.get(name, "default")))
     findings = [*_check(loaded.config), *(_ignored(name) for name in loaded.ignored)]
     if as_json:
         rows = [{"setting": name, "value": value, "from": origin} for name, value, origin in settings]
