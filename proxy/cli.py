@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from importlib import metadata
+from typing import Annotated
 
 import typer
 
@@ -18,12 +20,27 @@ from proxy.errors import JoulegateError
 
 app = typer.Typer(
     name="joulegate",
-    help="Meter LLM traffic in FLOPs, joules, CO2e, water and dollars.",
-    no_args_is_help=True,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
     add_completion=False,
 )
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"joulegate {metadata.version('joulegate')}")
+        raise typer.Exit
+
+
+@app.callback(no_args_is_help=True)
+def joulegate(
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_version, help="Print the version and end.")
+    ] = False,
+) -> None:
+    """Meter LLM traffic in FLOPs, joules, CO2e, water and dollars."""
+
+
 for command in (serve, simulate, estimate, report, migrate, doctor):
     app.command()(command)
 for group in (facts, keys):
