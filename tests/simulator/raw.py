@@ -68,13 +68,13 @@ def request(
     head = f"{method} {path} HTTP/1.1\r\n" + "".join(f"{name}: {value}\r\n" for name, value in sent.items()) + "\r\n"
     with socket.create_connection((parts.hostname, parts.port), timeout=timeout_s) as connection:
         connection.sendall(head.encode("latin-1") + payload)
-        received, was_reset = b"", False
+        received, was_reset = bytearray(), False
         try:
             while data := connection.recv(65536):
                 received += data
         except ConnectionResetError:
             was_reset = True
-    return _parse(received, was_reset, has_body=method != "HEAD")
+    return _parse(bytes(received), was_reset, has_body=method != "HEAD")
 
 
 def _parse(received: bytes, was_reset: bool, *, has_body: bool) -> Raw:
@@ -92,14 +92,13 @@ def _parse(received: bytes, was_reset: bool, *, has_body: bool) -> Raw:
 
 def _chunks(rest: bytes) -> tuple[list[bytes], bool]:
     chunks: list[bytes] = []
-    while True:
-        size, line_end, rest = rest.partition(b"\r\n")
-        if not line_end:
+    at = 0
+    while (line_end := rest.find(b"\r\n", at)) >= 0:
+        begin, size = line_end + 2, int(rest[at:line_end], 16)
+        if size == 0:
+            return chunks, rest[begin:] == b"\r\n"
+        chunks.append(rest[begin : begin + size])
+        at = begin + size + 2
+        if at > len(rest):
             return chunks, False
-        length = int(size, 16)
-        if length == 0:
-            return chunks, rest == b"\r\n"
-        if len(rest) < length + 2:
-            return [*chunks, rest[:length]], False
-        chunks.append(rest[:length])
-        rest = rest[length + 2 :]
+    return chunks, False
