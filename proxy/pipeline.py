@@ -7,6 +7,7 @@ journal before its client sees the end of the reply; every request becomes exact
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 from dataclasses import dataclass, field
@@ -33,9 +34,9 @@ EstimateHeaders = Callable[[Closed], Headers]
 
 HELD_REPLY_BYTES = 256 * 1024  # a plain reply's head waits for its usage: at most for this many bytes…
 HELD_REPLY_S = 0.05  # …and this long, so that nothing is delayed that would have come earlier
-REQUEST_ENDED_BY_SHUTDOWN = "gate_shut_down"
-_BODILESS = frozenset(("GET", "HEAD", "OPTIONS", "DELETE"))
+_WITHOUT_BODY = (204, 304)
 _random = SystemRandom()
+log = logging.getLogger("joulegate")
 
 
 @dataclass(slots=True, kw_only=True)
@@ -68,6 +69,8 @@ class Received:
     model_sent: str | None = None  # where it differs from the one asked for
     body: bytes = b""  # held, content-encoding taken off
     body_bytes: int | None = None
+    sending: bytes | AsyncIterator[bytes] | None = None  # what goes upstream: the held body, or one that still comes
+    meter: Meter | None = None  # set: the call is on its way upstream, its record is the meter's to write
     answering: bool = False  # the client has the head of a reply
     client_left: bool = False
     waited_ns: int = 0  # for the rest of the request and for a connection: not time of ours
@@ -75,30 +78,37 @@ class Received:
 
 async def carry(gate: Gate, scope: Scope, receive: Receive, send: Send) -> None:
     """Take one request to its provider and the reply back."""
-    path = scope["raw_path"]
-    call = _begin(scope["method"], path)
+    call = _begin(scope["method"], scope["raw_path"])
     try:
-        target = gate.routes.by_path(path)
-        if target is not None:
-            call.provider = target.provider
         admitted = gate.teams.admit(call.method, scope["headers"], scope["query_string"])
         call.attribution = admitted.attribution
+        target = gate.routes.by_path(call.path)
+        if target is not None:
+            call.provider = target.provider
         before_ns = time.perf_counter_ns()
-        rest = await _receive_body(gate, call, admitted, receive)
+        await _receive_body(gate, call, admitted, receive)
         call.waited_ns += time.perf_counter_ns() - before_ns
         target = target or _choose(gate, call, admitted)
-        body = _prepare(call, target, admitted) if rest is None else rest
-        await _forward(gate, call, target, admitted, body, receive, send)
+        _prepare(call, target, admitted)
+        await _forward(gate, call, target, admitted, receive, send)
     except Refusal as refusal:
-        _record_unsent(gate, call, "rejected", refusal.code, status=refusal.status)
-        await _answer(call, refusal.status, refusal.code, refusal.message, send)
+        await _fail(gate, call, "rejected", refusal.status, refusal.code, refusal.message, send)
+    except UpstreamError as error:
+        await _fail(gate, call, "error", error.status, error.code, str(error), send)
     except ClientGone:
-        _record_unsent(gate, call, "aborted", "client_gone_before_sending")
+        _end(gate, call, "aborted", "client_gone_before_sending")
+    except asyncio.CancelledError:
+        message = "The gate was shut down before the reply had ended; try again."
+        await _fail(gate, call, "interrupted", 503, "gate_shut_down", message, send)
+        raise
+    except Exception:
+        log.exception("call %s failed in the gate", call.id)
+        await _fail(gate, call, "error", 500, "gate_failed", "The gate failed; its log says more.", send)
 
 
 def record_unreadable(gate: Gate, status: int, code: str) -> None:
     """Write down a request that could not be read as HTTP and was turned away with ``status``."""
-    _record_unsent(gate, _begin("", b""), "rejected", code, status=status)
+    _end(gate, _begin("", b""), "rejected", code, status=status)
 
 
 def _begin(method: str, path: bytes) -> Received:
@@ -113,10 +123,8 @@ def _begin(method: str, path: bytes) -> Received:
     )
 
 
-async def _receive_body(
-    gate: Gate, call: Received, admitted: Admitted, receive: Receive
-) -> AsyncIterator[bytes] | None:
-    """Hold the body where it must be read first; else, or beyond the limit, give it as a stream."""
+async def _receive_body(gate: Gate, call: Received, admitted: Admitted, receive: Receive) -> None:
+    """Hold the body where it must be read first; else, or beyond the limit, leave it as a stream."""
     length: int | None = None
     encoding = b""
     json = has_body = False
@@ -125,15 +133,16 @@ async def _receive_body(
             length = int(value) if value.isdigit() else None
             has_body = length != 0
         elif name == b"content-encoding":
-            encoding = value
+            encoding = encoding + b", " + value if encoding else value
         elif name == b"content-type":
-            json = b"json" in value
+            json = b"json" in value.lower()
     has_body = has_body or admitted.chunked
     call.body_bytes = length if has_body else 0
     if not has_body:
-        return None
+        return
     if not (call.surface.metered or (json and call.provider is None)):
-        return _stream(call, b"", receive)
+        call.sending = _stream(call, b"", receive)
+        return
     limit = gate.settings.hold_body_bytes
     pieces: list[bytes] = []
     size = 0
@@ -150,12 +159,11 @@ async def _receive_body(
                 "send it to /{provider}/v1/…, where it is passed on as it comes."
             )
             raise Refusal(413, "request_too_large", message)
-        return _stream(call, body, receive)
-    call.body, call.body_bytes = body, size
-    if encoding:
-        _decode_request(call, admitted, encoding)
+        call.sending = _stream(call, body, receive)
+        return
+    call.sending, call.body_bytes = body, size
+    call.body = _decoded(body, encoding) if encoding else body
     call.asked = call.surface.asked(call.body)
-    return None
 
 
 async def _next(call: Received, receive: Receive) -> tuple[bytes, bool]:
@@ -167,23 +175,18 @@ async def _next(call: Received, receive: Receive) -> tuple[bytes, bool]:
 
 
 async def _stream(call: Received, head: bytes, receive: Receive) -> AsyncIterator[bytes]:
-    size = len(head)
     more = True
     yield head
     while more:
         piece, more = await _next(call, receive)
-        size += len(piece)
         yield piece
-    call.body_bytes = size
 
 
-def _decode_request(call: Received, admitted: Admitted, encoding: bytes) -> None:
-    """Take the content-encoding off a compressed request, so that it can be read and sent readable."""
+def _decoded(body: bytes, encoding: bytes) -> bytes:
+    """Take the content-encoding off a copy of the body, so that it can be read; the body itself where it cannot."""
     plain = decoder(encoding)
-    decoded = plain.feed(call.body) if plain is not None else b""
-    if plain is not None and not plain.broken:
-        call.body = decoded
-        admitted.headers = [pair for pair in admitted.headers if pair[0] != b"content-encoding"]
+    decoded = plain.feed(body) if plain is not None else b""
+    return decoded if plain is not None and not plain.broken else body
 
 
 def _choose(gate: Gate, call: Received, admitted: Admitted) -> Target:
@@ -197,14 +200,16 @@ def _choose(gate: Gate, call: Received, admitted: Admitted) -> Target:
     return target
 
 
-def _prepare(call: Received, target: Target, admitted: Admitted) -> bytes | None:
+def _prepare(call: Received, target: Target, admitted: Admitted) -> None:
     """Put the provider's credential in and make the body to send: its own bytes, but for what must change."""
     _put_credential(target.provider, admitted)
-    if call.body_bytes == 0:
-        return None
-    if call.asked.problem is not None:
-        return call.body
-    return call.surface.prepare(call.body, model=target.model, ask_for_usage=_asks_for_usage(call, target.provider))
+    if not call.body or call.asked.problem is not None:
+        return
+    asking = _asks_for_usage(call, target.provider)
+    prepared = call.surface.prepare(call.body, model=target.model, ask_for_usage=asking)
+    if prepared is not call.body:
+        call.sending = prepared
+        admitted.headers = [pair for pair in admitted.headers if pair[0] != b"content-encoding"]
 
 
 def _asks_for_usage(call: Received, provider: Provider) -> bool:
@@ -228,16 +233,11 @@ def _put_credential(provider: Provider, admitted: Admitted) -> None:
 
 
 async def _forward(
-    gate: Gate,
-    call: Received,
-    target: Target,
-    admitted: Admitted,
-    body: bytes | AsyncIterator[bytes] | None,
-    receive: Receive,
-    send: Send,
+    gate: Gate, call: Received, target: Target, admitted: Admitted, receive: Receive, send: Send
 ) -> None:
     provider = target.provider
-    meter = Meter(
+    origin = provider.require_origin()
+    call.meter = meter = Meter(
         _opened(call),
         surface=call.surface,
         asked=call.asked,
@@ -247,48 +247,35 @@ async def _forward(
         sink=gate.journal,
         count=gate.count,
     )
-    call.body = b""
     path = target.path + b"?" + admitted.query if admitted.query else target.path
     before_ns = time.perf_counter_ns()
-    try:
-        exchange = await gate.upstream.open(provider.require_origin())
-    except UpstreamError as error:
-        meter.finish("error", error.code, status=error.status)
-        await _answer(call, error.status, error.code, str(error), send)
-        return
-    except asyncio.CancelledError:
-        meter.finish("interrupted", REQUEST_ENDED_BY_SHUTDOWN)
-        raise
+    exchange = await gate.upstream.open(origin)
     call.waited_ns += time.perf_counter_ns() - before_ns
     meter.sent()
-    exchange.send(call.method.encode("ascii"), path, admitted.headers, body)
+    exchange.send(call.method.encode("ascii"), path, admitted.headers, call.sending)
+    call.body, call.sending = b"", None  # a reply may take minutes: its request need not stay in memory
     meter.overhead_ns = time.perf_counter_ns() - call.started_ns - call.waited_ns
     watch = _Watch(gate, call, provider, exchange, meter)
     watch.start(receive)
     try:
         await _pass_through(gate, call, exchange, meter, send)
-    except UpstreamError as error:
-        await _broken(call, meter, error, send)
-    except asyncio.CancelledError:
-        meter.finish("interrupted", REQUEST_ENDED_BY_SHUTDOWN)
-        exchange.abort()
-        raise
     finally:
         watch.stop()
+        exchange.abort()
 
 
 async def _pass_through(gate: Gate, call: Received, exchange: Exchange, meter: Meter, send: Send) -> None:
     await exchange.head()
     meter.replied(exchange.status, exchange.headers)
     headers = exchange.headers
-    if meter.strips:
+    if meter.strips or exchange.status in _WITHOUT_BODY:  # the length would promise what does not come
         headers = [pair for pair in headers if pair[0] != b"content-length"]
     headers = [*headers, (b"x-joulegate-call-id", call.id.encode())]
     first = b""
     if gate.estimate_headers is not None and call.surface.metered and not call.asked.stream:
         first = await _hold(exchange, meter)
         if meter.closed is not None:
-            headers += gate.estimate_headers(meter.closed)
+            headers += _estimates(gate.estimate_headers, meter.closed)
     call.answering = True
     await send({"type": "http.response.start", "status": exchange.status, "headers": headers})
     if first:
@@ -313,9 +300,6 @@ async def _hold(exchange: Exchange, meter: Meter) -> bytes:
         if not await exchange.readable(left_s):
             break
         piece = await exchange.read()
-        if not piece:
-            meter.finish(_outcome(exchange.status))
-            break
         pieces.append(meter.feed(piece))
         size += len(piece)
         if meter.complete or exchange.ended:
@@ -324,16 +308,32 @@ async def _hold(exchange: Exchange, meter: Meter) -> bytes:
     return b"".join(pieces)
 
 
-async def _broken(call: Received, meter: Meter, error: UpstreamError, send: Send) -> None:
-    """End a call whose provider did not: an error of ours if nothing was sent yet, else a reply cut short."""
+def _estimates(estimate: EstimateHeaders, closed: Closed) -> Headers:
+    try:
+        return estimate(closed)
+    except Exception:  # what a call cost is no reason for it to fail
+        log.exception("no estimate for call %s", closed.opened.id)
+        return []
+
+
+async def _fail(gate: Gate, call: Received, outcome: Outcome, status: int, code: str, message: str, send: Send) -> None:
+    """Write down why a call came to no good end, and tell its client if it has no reply yet."""
     if call.client_left:
-        meter.finish("aborted", "client_gone")
+        _end(gate, call, "aborted", "client_gone")
     elif call.answering:
         # Returning without the end of the body makes the server cut the connection, as the provider did.
-        meter.finish("error", error.code)
+        _end(gate, call, outcome, code)
     else:
-        meter.finish("error", error.code, status=error.status)
-        await _answer(call, error.status, error.code, str(error), send)
+        _end(gate, call, outcome, code, status=status)
+        await _answer(call, status, code, message, send)
+
+
+def _end(gate: Gate, call: Received, outcome: Outcome, reason: str, *, status: int | None = None) -> None:
+    """Write down how a call ended, whether it came to be sent or not."""
+    if call.meter is not None:
+        call.meter.finish(outcome, reason, status=status)
+    else:
+        _record_unsent(gate, call, outcome, reason, status=status)
 
 
 class _Watch:
@@ -425,7 +425,7 @@ def _opened(call: Received) -> Opened:
     )
 
 
-def _record_unsent(gate: Gate, call: Received, outcome: Outcome, reason: str, *, status: int | None = None) -> None:
+def _record_unsent(gate: Gate, call: Received, outcome: Outcome, reason: str, *, status: int | None) -> None:
     """Write down a request of which nothing went upstream."""
     latency_us = (time.perf_counter_ns() - call.started_ns) // 1000
     gate.journal.append(

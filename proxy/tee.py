@@ -113,7 +113,7 @@ class Meter:
         except Exception:  # metering never breaks traffic
             self._reader = None
             self._flags.append("metering.failed")
-        if self._stripper is None:
+        if self._stripper is None or (self._decoder is not None and self._decoder.broken):
             return piece
         shown = self._stripper.feed(plain)
         return shown if self._encoder is None else self._encoder.feed(shown)
@@ -141,7 +141,13 @@ class Meter:
             reason = (reading.error or f"status_{self._status}")[:200]
         if self.client_gone and outcome == "ok":
             outcome, reason = "aborted", "client_gone"
-        usage, source, why = self._usage(reading, outcome)
+        if self._decoder is not None and self._decoder.broken:
+            self._flags.append("content_encoding.broken")
+        try:
+            usage, source, why = self._usage(reading, outcome)
+        except Exception:  # metering never breaks traffic
+            self._flags.append("metering.failed")
+            usage, source, why = None, "absent", "usage.not_reported"
         now_ns = time.perf_counter_ns()
         self.closed = Closed(
             opened=self._opened,

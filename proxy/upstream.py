@@ -113,13 +113,14 @@ class Upstream:
 class Exchange:
     """One request and its reply over one connection."""
 
-    __slots__ = ("_connection", "_origin", "_pump", "_upstream", "headers", "status")
+    __slots__ = ("_connection", "_finished", "_origin", "_pump", "_upstream", "headers", "status")
 
     def __init__(self, upstream: Upstream, origin: Origin, connection: _Connection) -> None:
         self._upstream = upstream
         self._origin = origin
         self._connection = connection
         self._pump: asyncio.Task[None] | None = None
+        self._finished = False  # the connection may be another exchange's by now
         self.status = 0
         self.headers: Headers = []
 
@@ -152,6 +153,8 @@ class Exchange:
 
     async def read(self) -> bytes:
         """Give the body's next bytes, ``b""`` at its end. Raises :class:`UpstreamError` where it breaks off."""
+        if self._finished:
+            return b""
         connection = self._connection
         while not connection.pieces:
             if connection.complete:
@@ -176,15 +179,18 @@ class Exchange:
     @property
     def ended(self) -> bool:
         """Whether the whole reply has arrived (it may still have to be read)."""
-        return self._connection.complete
+        return self._finished or self._connection.complete
 
     def abort(self) -> None:
-        """Close the connection now; whoever waits for the reply gets an :class:`UpstreamError`."""
+        """Close the connection now, unless all was read; whoever waits for the reply gets an :class:`UpstreamError`."""
+        if self._finished:
+            return
         self._stop_pump()
         self._connection.fail(502, "upstream_cancelled", "The call was cancelled.")
         self._connection.abort()
 
     def _finish(self) -> None:
+        self._finished = True
         pumping = self._pump is not None and not self._pump.done()
         self._stop_pump()
         if self._connection.reusable and not pumping:
@@ -321,7 +327,7 @@ class _Connection(asyncio.Protocol):
                 return
         try:
             self.parser.feed_data(data)
-        except httptools.HttpParserError:
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade):  # nobody asked for an upgrade
             self.fail(502, "upstream_invalid", "The provider's reply is not HTTP.")
             self.abort()
         if self.complete or self._head_done:
@@ -351,13 +357,21 @@ class _Connection(asyncio.Protocol):
 
     # What httptools calls
 
+    def on_message_begin(self) -> None:
+        if self.complete:  # a second reply, which nobody asked for
+            self.reusable = False
+
     def on_header(self, name: bytes, value: bytes) -> None:
         if not self._head_done:  # a trailer comes after: it is not part of the head
             self.headers.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
         status = self.parser.get_status_code()
-        if 100 <= status < 200:
+        if self._head_done or 100 <= status < 200:
+            return
+        if not 200 <= status <= 599:
+            self.fail(502, "upstream_invalid", f"The provider's reply has the status {status}, which is none.")
+            self.abort()
             return
         self.status = status
         named: set[bytes] = set()
