@@ -3,7 +3,6 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-CONFIG ?= $(wildcard joulegate.toml)
 UV_VERSION := 0.13.9
 
 # pip compiles nothing and asks nobody which pip is new: set-up is the time a newcomer waits.
@@ -14,6 +13,7 @@ export PIP_NO_COMPILE := 1
 .PHONY: help demo serve test test-all lint types bench docs lock clean
 
 help:  ## list the targets
+	@echo "Arguments for the command behind a target: make bench ARGS='--quick --rounds 1'"
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
 $(BIN)/python:
@@ -33,13 +33,13 @@ demo: $(VENV)/.ready-demo  ## gate + console on SQLite with a simulated provider
 	@$(BIN)/joulegate serve --demo
 
 serve: $(VENV)/.ready-run  ## the gate and the console for real (joulegate.toml is read where there is one)
-	@$(BIN)/joulegate serve $(if $(CONFIG),--config $(CONFIG))
+	@$(BIN)/joulegate serve $(ARGS)
 
 test: $(VENV)/.ready-dev  ## the tests that need nothing but Python (minutes)
-	@$(BIN)/python -m pytest -m "not heavy"
+	@$(BIN)/python -m pytest -m "not heavy" $(ARGS)
 
 test-all: $(VENV)/.ready-dev  ## also the tests that need nginx, Prometheus or a browser
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest $(ARGS)
 
 lint: $(VENV)/.ready-dev  ## style, formatting and import contracts
 	@$(BIN)/ruff check .
@@ -50,7 +50,7 @@ types: $(VENV)/.ready-dev  ## mypy, strict
 	@$(BIN)/mypy
 
 bench: $(VENV)/.ready-run  ## side by side with nginx and LiteLLM (needs nginx and wrk; see bench/README.md)
-	@$(BIN)/python -m bench $(BENCH)
+	@$(BIN)/python -m bench $(ARGS)
 
 docs: $(VENV)/.ready-dev  ## check that every page, link and command in the documentation exists
 	@$(BIN)/python -m pytest tests/test_docs.py tests/test_repository.py

@@ -1,7 +1,13 @@
 """The container files, checked where no container runs: each service's configuration by itself."""
 
 import json
+import os
 import re
+import shutil
+import socket
+import subprocess
+import sys
+import time
 from importlib import resources
 from pathlib import Path
 
@@ -136,3 +142,56 @@ def test_what_the_dockerfile_copies_is_sent_to_it():
     }
     assert copied == sent
     assert [source for source in copied if not (ROOT / source).exists()] == []
+
+
+@pytest.mark.heavy
+def test_the_steps_of_the_image_make_a_gate_that_answers(tmp_path):
+    """The Dockerfile's own commands, run where no container runs: same lines, other folders."""
+    build, final = DOCKERFILE.rsplit("\nFROM ", 1)
+    source = tmp_path / "src"
+    for copied in re.findall(r"^COPY (.+) \S+$", build, re.MULTILINE):
+        for name in copied.split():
+            target = source / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
+            copy(ROOT / name, target)
+    for step in re.findall(r"^RUN ((?:.*\\\n)*.*)$", build, re.MULTILINE):
+        command = step.replace("\\\n", " ").replace("/opt/", f"{tmp_path}/opt/").replace("/dist", f"{tmp_path}/dist")
+        command = re.sub(r"(?<!/)\bpython -m venv", f"{sys.executable} -m venv", command)
+        subprocess.run(["sh", "-ec", command], cwd=source, check=True, capture_output=True)
+    program = tmp_path / "opt" / "joulegate" / "bin" / "joulegate"
+    assert not (program.parent / "pip").exists()
+    assert not (program.parent / "hatchling").exists()
+
+    home = tmp_path / "home"
+    home.mkdir()
+    entry = json.loads(re.search(r"^ENTRYPOINT (.+)$", final, re.MULTILINE)[1])
+    command = [str(program), *entry[1:], *json.loads(re.search(r"^CMD (.+)$", final, re.MULTILINE)[1])]
+    with socket.socket() as gate, socket.socket() as console:
+        gate.bind(("127.0.0.1", 0))
+        console.bind(("127.0.0.1", 0))
+        ports = gate.getsockname()[1], console.getsockname()[1]
+    listening = {name: f"127.0.0.1:{port}" for name, port in zip(("GATE", "CONSOLE"), ports, strict=True)}
+    environment = {"PATH": os.environ["PATH"]} | {
+        f"JOULEGATE_{name}_LISTEN": where for name, where in listening.items()
+    }
+    with subprocess.Popen(command, cwd=home, env=environment, stderr=subprocess.PIPE) as running:
+        try:
+            probe = re.search(r"CMD \[\"python\", \"-c\", \"(.+)\"\]$", DOCKERFILE, re.MULTILINE)[1]
+            probe = probe.replace("127.0.0.1:8700", listening["GATE"])
+            probed = [sys.executable, "-c", probe]
+            assert wait_until(lambda: subprocess.run(probed, capture_output=True).returncode == 0)
+            assert wait_until((home / "joulegate.db").exists)
+        finally:
+            running.terminate()
+            log = running.stderr.read().decode()
+        assert running.wait(30) == 0, log
+
+
+def wait_until(true, *, patience_s=30):
+    deadline = time.monotonic() + patience_s
+    while not true():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.2)
+    return True
