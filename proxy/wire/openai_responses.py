@@ -94,7 +94,7 @@ class ResponsesReader(Reply):
             self.text.add(event.delta)
         if event.response is not None:
             self._about(event.response)
-        if event.type in _TERMINAL:
+        if isinstance(event.type, str) and event.type in _TERMINAL:
             self.finished = True
         elif event.type == "error" or event.error is not None:
             self.error = error_code(event.error) or label(event.code) or "error"

@@ -156,7 +156,10 @@ class Reply:
         if block.__class__ is Fragment:
             self.flags["event.oversized"] = None
         elif data := payload(block):
-            self.event(data)
+            try:
+                self.event(data)
+            except Exception:  # one event that cannot be read loses no other
+                self.flags["reader.failed"] = None
 
     def _hold(self, data: bytes) -> None:
         document = self._document
