@@ -67,9 +67,9 @@ class GateApplication:
         else:
             await _say(send, 503, b"the journal cannot be written: calls go on, but are not recorded\n")
 
-    def refused(self, status: int, code: str) -> None:
-        """Record a request that was turned away before it was one: too large a head, not HTTP."""
-        record_unreadable(self.gate, status, code)
+    def refused(self, status: int, code: str) -> str:
+        """Record a request that was turned away before it was one (too large a head, not HTTP); gives its id."""
+        return record_unreadable(self.gate, status, code)
 
     async def _live(self, receive: Receive, send: Send) -> None:
         await receive()

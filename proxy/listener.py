@@ -14,6 +14,8 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from proxy.app import GateApplication
 
+READ_BYTES = 256 * 1024  # what the event loop reads at once
+LINGER_S = 2.0  # how long a refused client may go on sending: closing at once could take its answer away
 KEEP_ALIVE_S = 75  # longer than the 60 s after which common load balancers close an idle connection themselves
 
 
@@ -61,17 +63,19 @@ class _GateProtocol(HttpToolsProtocol):
         self._header_bytes = header_bytes
         self._head_left = header_bytes  # of the head that is arriving
         self._in_head = True
+        self._refused = False
 
     def data_received(self, data: bytes) -> None:
+        if self._refused:
+            return
         # A bomb without a line end reaches no callback: bound what is fed while a head is open, too.
         if self._in_head:
             self._head_left -= len(data)
             # The first piece of a request may hold its body as well: only callbacks can tell, so allow for one read.
-            if self._head_left < -256 * 1024:
+            if self._head_left < -READ_BYTES:
                 self._refuse_head()
                 return
-        if not self.transport.is_closing():
-            super().data_received(data)
+        super().data_received(data)
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
@@ -86,7 +90,7 @@ class _GateProtocol(HttpToolsProtocol):
         self._count(len(name) + len(value) + 4)
 
     def on_headers_complete(self) -> None:
-        if self.transport.is_closing():
+        if self._refused:
             return
         self._in_head = False
         super().on_headers_complete()
@@ -105,7 +109,7 @@ class _GateProtocol(HttpToolsProtocol):
 
     def _count(self, size: int) -> None:
         self._size += size
-        if self._size > self._header_bytes and not self.transport.is_closing():
+        if self._size > self._header_bytes:
             self._refuse_head()
 
     def _refuse_head(self) -> None:
@@ -113,14 +117,26 @@ class _GateProtocol(HttpToolsProtocol):
         self._refuse(431, "request_header_fields_too_large", message)
 
     def _refuse(self, status: int, code: str, message: str) -> None:
-        if self.transport.is_closing():
+        if self._refused:
             return
-        self._gate.refused(status, code)
-        error = {"message": message, "type": "invalid_request_error", "param": None, "code": code}
-        body = json.dumps({"error": error}).encode()
-        head = b"content-type: application/json\r\nconnection: close\r\ncontent-length: %d\r\n\r\n" % len(body)
-        self.transport.write(STATUS_LINE[status] + head + body)
-        self.transport.close()
+        self._refused = True
+        running = self.cycle is not None and not self.cycle.response_complete
+        if running and self.cycle.more_body:
+            # The body of a call is broken: to who carries it, its client is gone, and that is its record.
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
+            call_id = b""
+        else:
+            call_id = b"x-joulegate-call-id: %b\r\n" % self._gate.refused(status, code).encode()
+        if not running or (self.cycle.more_body and not self.cycle.response_started):
+            error = {"message": message, "type": "invalid_request_error", "param": None, "code": code}
+            body = json.dumps({"error": error}).encode()
+            head = b"content-type: application/json\r\nconnection: close\r\ncontent-length: %d\r\n" % len(body)
+            self.transport.write(STATUS_LINE[status] + head + call_id + b"\r\n" + body)
+            self.transport.write_eof()
+            self.loop.call_later(LINGER_S, self.transport.close)
+        else:
+            self.transport.close()
 
 
 async def _send_to_http10(cycle: RequestResponseCycle, message: MutableMapping[str, Any]) -> None:

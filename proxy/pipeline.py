@@ -106,9 +106,11 @@ async def carry(gate: Gate, scope: Scope, receive: Receive, send: Send) -> None:
         await _fail(gate, call, "error", 500, "gate_failed", "The gate failed; its log says more.", send)
 
 
-def record_unreadable(gate: Gate, status: int, code: str) -> None:
-    """Write down a request that could not be read as HTTP and was turned away with ``status``."""
-    _end(gate, _begin("", b""), "rejected", code, status=status)
+def record_unreadable(gate: Gate, status: int, code: str) -> str:
+    """Write down a request that could not be read as HTTP and was turned away with ``status``; gives its id."""
+    call = _begin("", b"")
+    _end(gate, call, "rejected", code, status=status)
+    return call.id
 
 
 def _begin(method: str, path: bytes) -> Received:
