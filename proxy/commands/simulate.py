@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from typing import Annotated
 
 import typer
@@ -53,7 +52,7 @@ def simulate(
         why = problem.strerror or str(problem)
         Console(stderr=True).print(f"Cannot listen on {host}:{port} ({why}). Choose another with --port.", markup=False)
         raise typer.Exit(2) from None
-    with listening, contextlib.suppress(KeyboardInterrupt):
+    with listening:
         origin = origin_of(listening)
         console.print(f"A simulated provider listens on {origin}, until Ctrl-C. Try:\n", markup=False, soft_wrap=True)
         console.print(_example(origin), markup=False, highlight=False, soft_wrap=True)

@@ -60,7 +60,8 @@ def origin_of(listening: socket.socket) -> str:
 
 def serve(listening: socket.socket, *, fast: bool = False, seed: int = 0) -> None:
     """Serve on an open socket until SIGINT or SIGTERM."""
-    uvicorn.Server(_config(build_simulator(fast=fast, seed=seed))).run(sockets=[listening])
+    with contextlib.suppress(KeyboardInterrupt):  # uvicorn raises the signal again once it has shut down
+        uvicorn.Server(_config(build_simulator(fast=fast, seed=seed))).run(sockets=[listening])
 
 
 @contextlib.asynccontextmanager
