@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from alembic import command
 from alembic.config import Config
@@ -65,21 +68,18 @@ def migrate(engine: Engine) -> Revisions:
     :class:`LedgerError` when the database is newer than the code or cannot be changed.
     """
     try:
-        with engine.connect().execution_options(**{WRITE: True}) as connection:
-            if engine.dialect.name == "sqlite":
-                connection.exec_driver_sql(f"PRAGMA busy_timeout={_MIGRATION_BUSY_MS}")
-                connection.commit()
-            with connection.begin():
-                if engine.dialect.name == "postgresql":
-                    connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_ADVISORY_LOCK})")
-                before = _revisions(connection)
-                if not before.known:
-                    raise _too_new(engine, before)
-                if not before.at_head:
-                    command.upgrade(alembic_config(connection), "head")
-            if engine.dialect.name == "sqlite":
-                connection.exec_driver_sql(f"PRAGMA busy_timeout={BUSY_MS}")
-                connection.commit()
+        with (
+            engine.connect().execution_options(**{WRITE: True}) as connection,
+            _patient(connection),
+            connection.begin(),
+        ):
+            if engine.dialect.name == "postgresql":
+                connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_ADVISORY_LOCK})")
+            before = _revisions(connection)
+            if not before.known:
+                raise _too_new(engine, before)
+            if not before.at_head:
+                command.upgrade(alembic_config(connection), "head")
         return before
     except (SQLAlchemyError, CommandError) as error:
         raise _unreachable(engine, error) from error
@@ -101,6 +101,21 @@ def _revisions(connection: Connection) -> Revisions:
     known = current is None or current in {each.revision for each in script.walk_revisions()}
     pending = tuple(each.revision for each in script.iterate_revisions(head, current)) if known else ()
     return Revisions(current=current, head=head, pending=pending[::-1], known=known)
+
+
+@contextlib.contextmanager
+def _patient(connection: Connection) -> Iterator[None]:
+    """Let SQLite wait for as long as another process's migration may take."""
+    driver: Any = connection.connection.driver_connection
+    if connection.dialect.name != "sqlite":
+        yield
+        return
+    # Past SQLAlchemy, which would begin a transaction, and so wait, before the setting is made.
+    driver.execute(f"PRAGMA busy_timeout={_MIGRATION_BUSY_MS}")
+    try:
+        yield
+    finally:
+        driver.execute(f"PRAGMA busy_timeout={BUSY_MS}")
 
 
 def _too_new(engine: Engine, state: Revisions) -> LedgerError:

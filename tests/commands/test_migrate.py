@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+import sqlalchemy as sa
+import typer
+from typer.testing import CliRunner
+
+from proxy.commands.migrate import migrate
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    app = typer.Typer()
+    app.command("migrate")(migrate)
+
+    def run(*arguments: str):
+        return CliRunner().invoke(app, list(arguments))
+
+    return run
+
+
+def test_a_new_ledger_is_made_where_the_configuration_says(run, tmp_path):
+    (tmp_path / "joulegate.toml").write_text('[ledger]\nurl = "sqlite:///here.db"\n')
+    assert run("check").exit_code == 1
+    result = run()
+    assert result.exit_code == 0, result.output
+    assert "brought from empty to" in result.output
+    assert "already at" in run("up").output
+    check = run("check")
+    assert (check.exit_code, "as this release needs it" in check.output) == (0, True)
+    tables = sa.inspect(sa.create_engine(f"sqlite:///{tmp_path}/here.db")).get_table_names()
+    assert "calls" in tables
+
+
+def test_json_says_the_same(run):
+    url = ("--database", "sqlite:///other.db", "--json")
+    before, up, after = (json.loads(run(action, *url).stdout) for action in ("check", "up", "check"))
+    head = up["head"]
+    assert before == {"revision": None, "head": head, "at_head": False, "applied": [], "pending": up["applied"]}
+    assert up["applied"][-1] == head
+    assert after == {"revision": head, "head": head, "at_head": True, "applied": [], "pending": []}
+
+
+def test_a_newer_ledger_is_a_no_for_check_and_an_error_for_up(run, tmp_path):
+    run("up", "--database", "sqlite:///newer.db")
+    engine = sa.create_engine(f"sqlite:///{tmp_path}/newer.db")
+    with engine.begin() as connection:
+        connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
+    engine.dispose()
+    check = run("check", "--database", "sqlite:///newer.db")
+    assert (check.exit_code, "upgrade Joulegate" in check.output) == (1, True)
+    up = run("up", "--database", "sqlite:///newer.db")
+    assert (up.exit_code, "newer Joulegate" in up.output) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["up", "--database", "nonsense"], "cannot be used"),
+        (["up", "--database", "nosuch://me:hunter2@host/db"], "nosuch"),
+        (["check", "--config", "missing.toml"], "missing.toml"),
+        (["sideways"], "sideways"),
+    ],
+)
+def test_bad_usage_says_what_is_wrong_and_shows_no_password(run, arguments, says):
+    result = run(*arguments)
+    assert result.exit_code == 2
+    assert says in result.output
+    assert "hunter2" not in result.output

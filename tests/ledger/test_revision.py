@@ -1,0 +1,132 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from alembic import command
+from pytest_alembic.config import Config
+from pytest_alembic.tests import (
+    test_model_definitions_match_ddl,  # noqa: F401 - collected as tests of this module
+    test_single_head_revision,  # noqa: F401
+    test_up_down_consistency,  # noqa: F401
+    test_upgrade,  # noqa: F401
+)
+
+from proxy.errors import LedgerError
+from proxy.ledger.engine import open_engine
+from proxy.ledger.revision import alembic_config, migrate, require_head, revisions
+from proxy.ledger.tables import metadata
+from tests.rows import call_row, insert
+
+
+@pytest.fixture
+def engine(tmp_path):
+    engine = open_engine(f"sqlite:///{tmp_path}/ledger.db")
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def alembic_engine(engine):
+    return engine
+
+
+@pytest.fixture(name="alembic_config")
+def pytest_alembic_config():
+    return Config(alembic_config=alembic_config())
+
+
+def test_an_empty_database_is_brought_to_the_head_and_then_left_alone(engine):
+    assert revisions(engine).current is None
+    with pytest.raises(LedgerError, match="joulegate migrate up"):
+        require_head(engine)
+    first = migrate(engine)
+    assert first.pending
+    assert first.pending[-1] == first.head
+    require_head(engine)
+    insert(engine, call_row())
+    second = migrate(engine)
+    assert (second.current, second.pending, second.at_head) == (first.head, (), True)
+    with engine.connect() as connection:
+        assert connection.exec_driver_sql("SELECT count(*) FROM calls").scalar() == 1
+
+
+def test_the_revisions_build_the_tables_the_code_uses(engine):
+    migrate(engine)
+    with engine.connect() as connection:
+        command.check(alembic_config(connection))
+    inspected = sa.inspect(engine)
+    for table in metadata.sorted_tables:
+        assert [column["name"] for column in inspected.get_columns(table.name)] == table.columns.keys()
+        indexes = {index["name"]: index["column_names"] for index in inspected.get_indexes(table.name)}
+        assert indexes == {index.name: index.columns.keys() for index in table.indexes}
+
+
+def test_a_database_of_a_newer_release_is_left_alone_with_a_clear_message(engine):
+    migrate(engine)
+    with engine.begin() as connection:
+        connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
+    assert not revisions(engine).known
+    for act in (migrate, require_head):
+        with pytest.raises(LedgerError, match="newer Joulegate has used it"):
+            act(engine)
+
+
+def test_a_file_that_is_no_database_is_an_error_that_names_it(tmp_path):
+    (tmp_path / "ledger.db").write_text("This is no database, and long enough to show it. " * 50)
+    engine = open_engine(f"sqlite:///{tmp_path}/ledger.db")
+    for act in (migrate, require_head):
+        with pytest.raises(LedgerError, match=r"ledger\.db.*not a database"):
+            act(engine)
+
+
+def test_a_revision_that_fails_leaves_nothing_behind(engine):
+    with engine.begin() as connection:
+        connection.exec_driver_sql("CREATE TABLE journal_positions (x)")  # in the way of the last table
+    with pytest.raises(LedgerError, match="journal_positions"):
+        migrate(engine)
+    assert sa.inspect(engine).get_table_names() == ["journal_positions"]
+
+
+def test_processes_that_start_together_migrate_once(tmp_path):
+    program = (
+        "import sys; from proxy.ledger.engine import open_engine; from proxy.ledger.revision import migrate;"
+        "print(len(migrate(open_engine(sys.argv[1])).pending))"
+    )
+    url = f"sqlite:///{tmp_path}/ledger.db"
+    root = Path(__file__).parents[2]
+    children = [
+        subprocess.Popen([sys.executable, "-c", program, url], stdout=subprocess.PIPE, cwd=root) for _ in range(3)
+    ]
+    told = sorted(int(child.communicate(timeout=120)[0]) for child in children)
+    assert told[:2] == [0, 0]
+    assert told[2] > 0
+    engine = open_engine(url)
+    require_head(engine)
+    engine.dispose()
+
+
+def test_the_patience_of_a_migration_is_not_left_behind(engine):
+    migrate(engine)
+    with engine.connect() as connection:
+        assert connection.exec_driver_sql("PRAGMA busy_timeout").scalar() == 10_000
+
+
+def test_the_migrations_are_found_from_any_working_directory(tmp_path):
+    program = (
+        "import sys; sys.path.insert(0, sys.argv[2]); from proxy.ledger.engine import open_engine;"
+        "from proxy.ledger.revision import migrate; print(migrate(open_engine(sys.argv[1])).head)"
+    )
+    root = Path(__file__).parents[2]
+    ran = subprocess.run(
+        [sys.executable, "-c", program, f"sqlite:///{tmp_path}/ledger.db", str(root)],
+        capture_output=True,
+        cwd=tmp_path,
+        text=True,
+        check=False,
+    )
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert ran.stdout.strip()

@@ -1,0 +1,143 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from decimal import Decimal
+
+import pytest
+import sqlalchemy as sa
+
+from proxy.errors import LedgerError
+from proxy.ledger.engine import open_engine
+from proxy.ledger.revision import migrate
+from proxy.ledger.tables import CallRow, calls, facts_versions
+from proxy.ledger.write import Ledger, Position
+from tests.rows import PLAIN, call_row
+
+NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
+
+
+@pytest.fixture
+def engine(tmp_path):
+    engine = open_engine(f"sqlite:///{tmp_path}/ledger.db")
+    migrate(engine)
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def ledger(engine):
+    return Ledger(engine)
+
+
+def stored(engine: sa.Engine) -> list[CallRow]:
+    with engine.connect() as connection:
+        found = connection.execute(sa.select(calls).order_by(calls.c.id)).mappings()
+        return [CallRow(**row | {"flags": row["flags"] and tuple(row["flags"])}) for row in map(dict, found)]
+
+
+def put(ledger: Ledger, *rows: CallRow, positions: dict[str, Position] | None = None):
+    return ledger.commit(rows, journal="j1", positions=positions or {}, at=NOW)
+
+
+def test_rows_come_back_as_they_were_given(engine, ledger):
+    full = call_row(
+        project="p",
+        user="u",
+        key_id="k",
+        tags={"team": "sö"},
+        flags=("a", "b"),
+        units={"searches": 2.0},
+        cache_write_tokens=0,
+        cost_usd=Decimal("0.000000000001"),
+        reason="'; DROP TABLE calls; --",
+        stream=False,
+    )
+    bare = call_row(**{name: None for name in calls.columns.keys() if calls.c[name].nullable})  # noqa: SIM118
+    committed = put(ledger, full, bare)
+    assert committed.new == (full, bare)
+    assert stored(engine) == [full, bare]
+
+
+def test_only_rows_that_were_not_there_are_new(engine, ledger):
+    first, second, third = call_row(), call_row(), call_row()
+    put(ledger, first)
+    changed = call_row(id=first.id, outcome="error")
+    committed = put(ledger, second, changed, third, third)
+    assert committed.new == (second, third)
+    assert committed.refused == ()
+    assert stored(engine) == [first, second, third]
+
+
+def test_a_bad_row_is_refused_with_its_reason_and_the_others_stay(engine, ledger):
+    good = [call_row() for _ in range(3)]
+    too_large = call_row(output_tokens=2**63)
+    nameless = call_row(surface=None)
+    committed = put(ledger, good[0], too_large, good[1], nameless, good[2])
+    assert committed.new == tuple(good)
+    assert {row.id: reason.split(":")[0] for row, reason in committed.refused} == {
+        too_large.id: "OverflowError",
+        nameless.id: "IntegrityError",
+    }
+    assert stored(engine) == good
+
+
+def test_positions_are_written_with_the_rows_or_not_at_all(engine, ledger):
+    put(ledger, call_row(), positions={"s1": Position(resolved_to=0, read_to=10)})
+    put(ledger, positions={"s1": Position(resolved_to=5, read_to=20), "s2": Position(resolved_to=1, read_to=1)})
+    expected = {"s1": Position(resolved_to=5, read_to=20), "s2": Position(resolved_to=1, read_to=1)}
+    assert ledger.positions("j1") == expected
+    assert ledger.positions("another machine's") == {}
+    with engine.begin() as connection:
+        connection.exec_driver_sql(
+            "CREATE TRIGGER stop BEFORE UPDATE ON journal_positions BEGIN SELECT raise(ABORT, 'no'); END"
+        )
+    with pytest.raises(LedgerError, match="no"):
+        put(ledger, call_row(), positions={"s1": Position(resolved_to=30, read_to=30)})
+    assert len(stored(engine)) == 1
+    assert ledger.positions("j1") == expected
+    ledger.forget("j1", ["s2", "never there"])
+    assert ledger.positions("j1") == {"s1": expected["s1"]}
+
+
+def test_facts_versions_are_noted_when_first_used(engine, ledger):
+    put(ledger, call_row(facts_version="v1"), call_row(facts_version=None))
+    later = datetime(2026, 12, 1, tzinfo=UTC)
+    again = Ledger(engine)  # as after a restart
+    again.commit([call_row(facts_version="v1"), call_row(facts_version="v2")], journal="j1", positions={}, at=later)
+    with engine.connect() as connection:
+        found = connection.execute(sa.select(facts_versions).order_by(facts_versions.c.facts_version)).all()
+    assert [(row.facts_version, row.first_used_at) for row in found] == [("v1", NOW), ("v2", later)]
+
+
+def test_known_calls(ledger):
+    row = call_row()
+    put(ledger, row)
+    assert ledger.known([row.id, "unknown"]) == {row.id}
+    assert ledger.known([]) == set()
+
+
+def test_a_database_that_is_away_is_one_kind_of_error(engine, ledger):
+    row = call_row()
+    with engine.begin() as connection:
+        connection.exec_driver_sql("ALTER TABLE calls RENAME TO elsewhere")
+    for act in (lambda: put(ledger, row), lambda: ledger.known([row.id])):
+        with pytest.raises(LedgerError, match="calls"):
+            act()
+
+
+def test_a_database_that_stays_locked_is_away(tmp_path, engine, ledger):
+    with engine.connect() as connection:
+        connection.exec_driver_sql("PRAGMA busy_timeout=1")
+        connection.commit()
+    other = open_engine(f"sqlite:///{tmp_path}/ledger.db")
+    with other.connect() as blocker:
+        blocker.exec_driver_sql("DELETE FROM calls")
+        with pytest.raises(LedgerError, match="locked"):
+            put(ledger, call_row())
+        blocker.rollback()
+    assert len(put(ledger, call_row()).new) == 1
+    other.dispose()
+
+
+def test_the_plain_row_of_the_tests_is_a_good_row(ledger):
+    assert put(ledger, PLAIN).new == (PLAIN,)
