@@ -45,7 +45,14 @@ def run_console(config: Config, listening: socket.socket, gate_url: str, lifelin
     metrics.watch(recorder)
     stop = threading.Event()
     recording = threading.Thread(target=_record, args=(engine, recorder, stop), name="recorder")
-    app = build_console(engine=engine, metrics=metrics, recent=recent, recorder=recorder, gate_url=gate_url)
+    app = build_console(
+        engine=engine,
+        metrics=metrics,
+        recent=recent,
+        recorder=recorder,
+        gate_url=gate_url,
+        closing=lambda: server.should_exit,
+    )
     server = QuietServer(
         uvicorn.Config(app, ws="none", server_header=False, log_config=None, access_log=False, lifespan="auto",
                        timeout_graceful_shutdown=1)

@@ -48,7 +48,9 @@ def serve(
 
     Then point an SDK at it: OpenAI(base_url="http://127.0.0.1:8700/v1")
     """  # noqa: D301 - typer keeps the lines of a paragraph that begins with this character
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
+    # Warnings of anybody, and what this program itself has to say; never a line per call.
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
+    log.setLevel(logging.INFO)
     flags = _flags(host, port, console_port, database, workers)
     if demo:
         _demo(config, flags, for_s)
