@@ -31,7 +31,7 @@ def simulate(
     x-simulate-content-encoding: br  gzip, br, zstd, deflate, deflate-raw
     x-simulate-splits: 7             odd small pieces, chosen by this seed
     x-simulate-newline: crlf         end the lines of a stream with CR LF
-    x-simulate-usage: absent         or always, x_groq: in every stream's last chunk
+    x-simulate-usage: absent         or always, x_groq: in every stream
     x-simulate-body-bytes: 1000000   make the reply at least this long
     x-simulate-hang: before_head     or before_body: silence, until you leave
 
