@@ -14,12 +14,15 @@ Source: usage objects of recorded replies of 37 providers, read November 2026.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from estimator.usage import Usage
 
 COUNT_LIMIT = 10**9  # tokens; no call comes near it
+
+_CODE = re.compile(r"[A-Za-z][A-Za-z0-9_.]{0,63}")
 
 Path = tuple[str, ...]
 
@@ -203,6 +206,19 @@ def label(value: object, limit: int = 256) -> str | None:
     if not isinstance(value, str) or not value:
         return None
     return value[:limit].encode("utf-8", "replace").decode().replace("\0", "\ufffd")
+
+
+def error_code(error: object) -> str | None:
+    """Give the code, the type or the status of an error, never its message: that may repeat a key or a prompt."""
+    if isinstance(error, str):
+        return error if _CODE.fullmatch(error) else "error"
+    for name in ("code", "type", "status"):
+        value = at(error, (name,))
+        if type(value) is int and abs(value) < 10**6:
+            return str(value)
+        if isinstance(value, str) and _CODE.fullmatch(value):
+            return value
+    return "error" if error else None
 
 
 def _merged(old: dict[str, object], new: dict[str, object]) -> dict[str, object]:

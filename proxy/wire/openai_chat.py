@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from proxy.wire.canon import CHAT, at, label
+from proxy.wire.canon import CHAT, at, error_code, label
 from proxy.wire.lenient import REFUSED, Lenient, loads
 from proxy.wire.openai import OpenAISurface, prepare
 from proxy.wire.openai_strip import UsageStripper
@@ -108,7 +108,7 @@ class ChatReader(Reply):
         """Read a plain reply."""
         reply = _CHUNK.decode(body)
         if reply is None:
-            return isinstance(loads(body), list)  # an array: complete, and nothing in it for us
+            return self.array(body)
         self._about(reply)
         if isinstance(reply, _Chunk):
             for choice in reply.choices or ():
@@ -153,19 +153,6 @@ class ChatReader(Reply):
         _collect(said, self.text)
         if self.text.characters > before or said.audio is not None:
             self.started = True
-
-
-def error_code(error: object) -> str | None:
-    """Give the code or the type of an error object, whatever shape it has."""
-    if isinstance(error, str):
-        return label(error) or "error"
-    for name in ("code", "type", "status", "message"):
-        value = at(error, (name,))
-        if isinstance(value, str) and value:
-            return label(value)
-        if type(value) is int:
-            return str(value)[:20]
-    return "error" if error else None
 
 
 def _collect(said: _Said, text: Text) -> None:

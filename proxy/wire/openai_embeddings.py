@@ -6,10 +6,9 @@ from typing import Any
 
 import msgspec
 
-from proxy.wire.canon import CHAT, label
+from proxy.wire.canon import CHAT, error_code, label
 from proxy.wire.lenient import Lenient, loads
 from proxy.wire.openai import OpenAISurface
-from proxy.wire.openai_chat import error_code
 from proxy.wire.reply import Reply
 
 
@@ -34,7 +33,7 @@ class EmbeddingsReader(Reply):
         """Read a whole reply."""
         reply = _DOCUMENT.decode(body)
         if reply is None:
-            return isinstance(loads(body), list)
+            return self.array(body)
         self._about(reply)
         return True
 

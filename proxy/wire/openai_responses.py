@@ -10,10 +10,9 @@ from typing import Any
 
 import msgspec
 
-from proxy.wire.canon import RESPONSES, at, label, quantity
+from proxy.wire.canon import RESPONSES, at, error_code, label, quantity
 from proxy.wire.lenient import REFUSED, Lenient, loads
 from proxy.wire.openai import OpenAISurface
-from proxy.wire.openai_chat import error_code
 from proxy.wire.reply import Reply, Text
 
 _TERMINAL = frozenset({"response.completed", "response.incomplete", "response.failed", "response.cancelled"})
@@ -91,7 +90,8 @@ class ResponsesReader(Reply):
             event = lenient
         if event.delta.__class__ is str and event.delta:
             self.started = True
-            self.text.add(event.delta)
+            if not str(event.type).endswith("audio.delta"):  # sound in base64
+                self.text.add(event.delta)
         if event.response is not None:
             self._about(event.response)
         if isinstance(event.type, str) and event.type in _TERMINAL:
@@ -103,7 +103,7 @@ class ResponsesReader(Reply):
         """Read a plain reply."""
         response = _RESPONSE.decode(body)
         if response is None:
-            return isinstance(loads(body), list)
+            return self.array(body)
         self._about(response)
         if isinstance(response, _Response):
             for item in response.output or ():

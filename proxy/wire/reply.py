@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import re
 
-from proxy.wire.canon import Places, Statement, at, label, normal
+from proxy.wire.canon import Places, Statement, at, error_code, label, normal
+from proxy.wire.lenient import loads
 from proxy.wire.members import Members
 from proxy.wire.sse import Fragment, Framer, payload
 from proxy.wire.surface import Reading
@@ -19,7 +20,7 @@ TEXT_LIMIT = 256 * 1024  # characters of generated text that are kept
 _EARLY_TRIES = 4  # times a held document is tried before the reply is closed
 
 _BOM = b"\xef\xbb\xbf"
-_EVENTS = re.compile(rb"(?:data|event|id|retry)[ ]?(?::|\r|\n)|:")
+_EVENTS = re.compile(rb"(?:data|event|id|retry)(?::|\r|\n)|:")
 _EVENTS_BEGUN = (b"data:", b"event:", b"id:", b"retry:")
 
 
@@ -88,6 +89,15 @@ class Reply:
 
     def ended(self) -> None:
         """Conclude what only the whole reply tells."""
+
+    def array(self, body: bytes) -> bool:
+        """Read a document that is an array: Google's servers wrap an error so."""
+        tree = loads(body)
+        if not isinstance(tree, list):
+            return False
+        if tree:
+            self.error = error_code(at(tree[0], ("error",)))
+        return True
 
     # The reader's side.
 

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from estimator.usage import Usage
-from proxy.wire.canon import CHAT, COUNT_LIMIT, RESPONSES, Statement, label, normal
+from proxy.wire.canon import CHAT, COUNT_LIMIT, RESPONSES, Statement, error_code, label, normal
 
 
 def chat(model: str | None = None, **usage: object) -> tuple[Usage | None, tuple[str, ...]]:
@@ -158,3 +158,23 @@ def test_labels() -> None:
     assert label(5) is None
     assert label("\ud800\0") == "?\ufffd"
     assert label("x" * 300) == "x" * 256
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        ({"code": "rate_limit_exceeded", "type": "tokens", "message": "m"}, "rate_limit_exceeded"),
+        ({"code": None, "type": "server_error"}, "server_error"),
+        ({"code": 502, "message": "m"}, "502"),
+        ({"code": "Incorrect API key: sk-abc", "type": "invalid_request_error"}, "invalid_request_error"),
+        ({"message": "You said: my secret"}, "error"),
+        ("overloaded", "overloaded"),
+        ("no key sk-abc", "error"),
+        ("sk-abcdef", "error"),
+        ({}, None),
+        (None, None),
+        ([], None),
+    ],
+)
+def test_an_error_gives_its_code_and_never_its_message(error: object, code: str | None) -> None:
+    assert error_code(error) == code
