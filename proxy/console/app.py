@@ -1,0 +1,213 @@
+"""The console as an ASGI application; it reads the ledger and what the recorder tells, and changes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+from sqlalchemy import Engine
+from sqlalchemy.exc import SQLAlchemyError
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, PlainTextResponse, Response, StreamingResponse
+from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
+
+from proxy.console import api, pages
+from proxy.console.guard import Guard
+from proxy.console.health import Recording, health
+from proxy.console.live import Draw, event, follow
+from proxy.console.recent import RecentCalls
+from proxy.console.tables import call_rows
+from proxy.console.today import Sums, Today
+from proxy.ledger import read
+from proxy.ledger.tables import CallRow
+from proxy.metrics import CONTENT_TYPE, Metrics
+from proxy.reports import split
+from proxy.reports.period import Period, QuestionError, parse, today, zone_named
+
+_STATIC = Path(__file__).parent / "static"
+
+
+class Json(Response):
+    """A JSON reply."""
+
+    media_type = "application/json"
+
+    def render(self, content: object) -> bytes:
+        """Encode with msgspec."""
+        return msgspec.json.encode(content)
+
+
+def build_console(
+    *,
+    engine: Engine,
+    metrics: Metrics,
+    recent: RecentCalls,
+    recorder: Recording,
+    gate_url: str,
+    names: Collection[str] = (),
+    closing: Callable[[], bool] = lambda: False,
+    now: Callable[[], datetime] = lambda: datetime.now(UTC),
+) -> Starlette:
+    """Build the application.
+
+    ``gate_url`` is shown to newcomers (no path). ``names`` are host names besides loopback's that it
+    answers to on a loopback address. Open streams end when ``closing()`` is true.
+    """
+    console = _Console(engine, metrics, recent, recorder, gate_url, closing, now)
+    return Starlette(
+        routes=[
+            Route("/", console.page),
+            Route("/live", console.live),
+            Route("/metrics", console.metrics),
+            Route("/healthz", console.healthz),
+            Route("/api/calls", console.calls),
+            Route("/api/totals", console.totals),
+            Route("/api/health", console.health),
+            Route("/api/live", console.api_live),
+            Route("/api/openapi.json", console.openapi),
+            Mount("/static", StaticFiles(directory=_STATIC)),
+        ],
+        middleware=[Middleware(Guard, names=names)],
+        exception_handlers={QuestionError: _bad_question, SQLAlchemyError: _ledger_away},
+    )
+
+
+class _Console:
+    """The endpoints and what they share."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        metrics: Metrics,
+        recent: RecentCalls,
+        recorder: Recording,
+        gate_url: str,
+        closing: Callable[[], bool],
+        now: Callable[[], datetime],
+    ) -> None:
+        self._engine = engine
+        self._metrics = metrics
+        self._recent = recent
+        self._recorder = recorder
+        self._gate_url = gate_url
+        self._closing = closing
+        self._now = now
+        self._today = Today(engine, now=now)
+
+    async def page(self, request: Request) -> Response:
+        zone = zone_named(request.query_params.get("tz", "UTC"))
+
+        def draw() -> str:
+            after, calls = self._latest(pages.CALLS_SHOWN)
+            return pages.page(
+                sums=self._sums(zone.key),
+                health=health(self._recorder),
+                calls=calls,
+                after=after,
+                gate_url=self._gate_url,
+            )
+
+        return HTMLResponse(await run_in_threadpool(draw))
+
+    async def live(self, request: Request) -> Response:
+        zone = zone_named(request.query_params.get("tz", "UTC"))
+
+        async def sums() -> str:
+            return pages.today_section(await run_in_threadpool(self._sums, zone.key))
+
+        async def line() -> str:
+            return pages.health_line(health(self._recorder))
+
+        def written(rows: list[CallRow], number: int) -> bytes:
+            return event("calls", call_rows(rows[: pages.CALLS_SHOWN]), number)
+
+        return self._stream(request, written, {"today": sums, "health": line})
+
+    async def api_live(self, request: Request) -> Response:
+        def written(rows: list[CallRow], number: int) -> bytes:
+            first = number - len(rows) + 1
+            return b"".join(
+                event("call", msgspec.json.encode(api.call_json(row)).decode(), first + position)
+                for position, row in enumerate(reversed(rows))
+            )
+
+        return self._stream(request, written, {})
+
+    async def metrics(self, _: Request) -> Response:
+        # Rendering holds the interpreter for tens of milliseconds; elsewhere it would hold the event loop.
+        return Response(await run_in_threadpool(self._metrics.render), media_type=CONTENT_TYPE)
+
+    async def healthz(self, _: Request) -> Response:
+        return PlainTextResponse("ok\n")
+
+    async def health(self, _: Request) -> Response:
+        return Json(health(self._recorder))
+
+    async def calls(self, request: Request) -> Response:
+        limit = _limit(request.query_params.get("limit", "50"))
+        _, rows = await run_in_threadpool(self._latest, limit)
+        return Json({"calls": [api.call_json(row) for row in rows]})
+
+    async def totals(self, request: Request) -> Response:
+        asked = request.query_params
+        by = split.dimensions(asked.get("by", ""))
+        period = self._period(asked.get("month"), asked.get("from"), asked.get("to"), asked.get("tz", "UTC"))
+
+        def ask() -> object:
+            with self._engine.connect() as connection:
+                found = split.split(connection, by, period)
+            return api.totals_json(by, period, found.groups, found.total)
+
+        return Json(await run_in_threadpool(ask))
+
+    async def openapi(self, _: Request) -> Response:
+        return Json(api.openapi())
+
+    def _stream(
+        self, request: Request, written: Callable[[list[CallRow], int], bytes], redrawn: dict[str, Draw]
+    ) -> Response:
+        after = request.headers.get("last-event-id") or request.query_params.get("after", "")
+        number = int(after) if after.isascii() and after.isdigit() else self._recent.latest(0)[0]
+        events = follow(self._recent, number, written=written, redrawn=redrawn, closing=self._closing)
+        return StreamingResponse(events, media_type="text/event-stream", headers={"x-accel-buffering": "no"})
+
+    def _period(self, month: str | None, start: str | None, end: str | None, tz: str) -> Period:
+        if month is None and start is None and end is None:
+            return today(self._now(), zone_named(tz))
+        return parse(month=month, start=start, end=end, tz=tz, now=self._now())
+
+    def _latest(self, limit: int) -> tuple[int, list[CallRow]]:
+        """Give the last calls, at first also those that an earlier process recorded."""
+        if not self._recent.seeded:
+            try:
+                with self._engine.connect() as connection:
+                    self._recent.seed(read.recent(connection, limit=api.CALLS_MOST))
+            except SQLAlchemyError:
+                pass  # not there yet, or away: the next page tries again
+        return self._recent.latest(limit)
+
+    def _sums(self, tz: str) -> Sums | None:
+        try:
+            return self._today.sums(zone_named(tz))
+        except SQLAlchemyError:
+            return None
+
+
+def _limit(text: str) -> int:
+    if text.isascii() and text.isdigit() and 1 <= int(text) <= api.CALLS_MOST:
+        return int(text)
+    raise QuestionError(f"limit={text!r}: give a whole number from 1 to {api.CALLS_MOST}")
+
+
+def _bad_question(_: Request, error: Exception) -> Response:
+    return Json({"error": {"message": str(error)}}, status_code=400)
+
+
+def _ledger_away(_: Request, __: Exception) -> Response:
+    return Json({"error": {"message": "the ledger cannot be read at the moment"}}, status_code=503)

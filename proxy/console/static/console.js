@@ -1,0 +1,24 @@
+// Keeps the open page up to date. Without it the page is complete, only still.
+"use strict";
+const most = 50;
+const table = document.getElementById("calls");
+const source = new EventSource(document.body.dataset.live);
+
+source.addEventListener("calls", (event) => {
+  if (!table) return location.reload(); // the first call ever: draw the page with its tables
+  const drawn = document.createElement("template");
+  drawn.innerHTML = event.data; // escaped by the server
+  for (const row of [...drawn.content.children].reverse()) {
+    if (document.getElementById(row.id)) continue;
+    row.classList.add("new");
+    table.prepend(row);
+  }
+  while (table.children.length > most) table.lastElementChild.remove();
+});
+for (const part of ["today", "health"]) {
+  source.addEventListener(part, (event) => {
+    document.getElementById(part).innerHTML = event.data; // escaped by the server
+  });
+}
+source.onopen = () => document.body.classList.add("live");
+source.onerror = () => document.body.classList.remove("live");

@@ -1,0 +1,122 @@
+"""The tables of the first page: today's groups and the last calls."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from decimal import Decimal
+from html import escape
+
+from proxy.console.marks import cell, estimate, head, name, note, value
+from proxy.ledger.read import Totals
+from proxy.ledger.tables import CallRow
+from proxy.reports.figures import UNKNOWN, count, dollars, quantity, share
+
+# How far an estimate can be trusted, by the ledger's column `tier`: a mark and what it means.
+TIERS = {
+    "measured": ("●", "measured on the hardware"),
+    "disclosed": ("●", "disclosed by the provider"),
+    "deployment": ("◐", "modelled for a known deployment"),
+    "open_model": ("◐", "modelled for a model whose weights are open"),
+    "closed_model": ("○", "modelled for a model whose size is not public"),
+}
+_LEGEND = (
+    ("●", "measured or disclosed"),
+    ("◐", "modelled, model or deployment known"),
+    ("○", "modelled, model not public"),
+)
+
+
+def groups(dimension: str, rows: Sequence[Totals]) -> str:
+    """Draw one line per team or model."""
+    titles = head(dimension.capitalize(), "Calls", "Tokens", "Dollars", "Energy", "CO₂e", minor=("CO₂e",))
+    dearest = max((row.cost_usd for row in rows if row.cost_usd is not None), default=Decimal(0))
+    body = "".join(_group(row, dearest) for row in rows)
+    return _table(f"By {dimension}", titles, f"<tbody>{body}</tbody>")
+
+
+def last_calls(calls: Sequence[CallRow]) -> str:
+    """Draw the table that live calls are added to."""
+    titles = head(
+        *("Time (UTC)", "Team", "Model", "Tokens", "Dollars", "Compute", "Energy", "CO₂e", "Latency"),
+        minor=("Team", "Compute", "CO₂e", "Latency"),
+    )
+    legend = "".join(f"<span><b>{mark}</b> {words}</span>" for mark, words in _LEGEND)
+    table = _table("Last calls", titles, f'<tbody id="calls">{call_rows(calls)}</tbody>')
+    return f'{table}<p class="legend">Estimates: {legend}</p>'
+
+
+def call_rows(calls: Sequence[CallRow]) -> str:
+    """Draw one line per call."""
+    return "".join(map(_call, calls))
+
+
+def tokens(read: int | None, generated: int | None) -> int | None:
+    """Add what is known; unknown only if both are."""
+    return None if read is None and generated is None else (read or 0) + (generated or 0)
+
+
+def lacking(number: int, whole: int, what: str) -> str:
+    """Say which share of the calls a sum leaves out."""
+    return f"{share(number, whole)} {what}" if number else ""
+
+
+def _table(caption: str, titles: str, body: str) -> str:
+    return f'<div class="scroll"><table><caption>{caption}</caption>{titles}{body}</table></div>'
+
+
+def _group(group: Totals, dearest: Decimal) -> str:
+    unpriced = lacking(group.unpriced_calls, group.calls, "unpriced") if group.cost_usd is not None else ""
+    unknown = lacking(group.energy_unknown_calls, group.calls, "unknown") if group.joules is not None else ""
+    cells = (
+        cell(count(group.calls)),
+        cell(value(count(tokens(group.input_tokens, group.output_tokens)))),
+        cell(value(dollars(group.cost_usd, dearest)) + note(unpriced)),
+        cell(estimate(group.joules_low, group.joules, group.joules_high, "J") + note(unknown)),
+        cell(estimate(group.grams_co2e_low, group.grams_co2e, group.grams_co2e_high, "g"), minor=True),
+    )
+    return f'<tr><th scope="row">{name(group.key[0])}</th>{"".join(cells)}</tr>'
+
+
+def _call(row: CallRow) -> str:
+    when = f'<time datetime="{row.started_at.isoformat()}">{row.started_at:%H:%M:%S}</time>'
+    seconds = None if row.latency_ms is None else row.latency_ms / 1e3
+    narrow = f'<span class="narrow"> · {name(row.team)}</span>'  # where there is no room for a column of teams
+    cells = (
+        cell(when + _outcome(row)),
+        f'<th scope="row" class="minor">{name(row.team)}</th>',
+        cell(name(row.model or row.model_requested) + note(name(row.provider) + narrow)),
+        cell(_in_and_out(row)),
+        cell(value(dollars(row.cost_usd))),
+        cell(value(quantity(row.flops, "FLOP")), minor=True),
+        cell(_tier(row) + estimate(row.joules_low, row.joules, row.joules_high, "J") + _no_estimate(row)),
+        cell(estimate(row.grams_co2e_low, row.grams_co2e, row.grams_co2e_high, "g"), minor=True),
+        cell(value(quantity(seconds, "s")), minor=True),
+    )
+    return f'<tr id="c-{escape(row.id)}">{"".join(cells)}</tr>'
+
+
+def _outcome(row: CallRow) -> str:
+    if row.outcome == "ok":
+        return ""
+    status = "" if row.status is None else f" {row.status}"
+    return f'<span class="note {row.outcome}" title="{escape(row.reason or "")}">{row.outcome}{status}</span>'
+
+
+def _in_and_out(row: CallRow) -> str:
+    if row.input_tokens is None and row.output_tokens is None:
+        return value(UNKNOWN)
+    source = "" if row.usage_source == "reported" else note(row.usage_source)
+    return f'{count(row.input_tokens)}<span class="arrow"> → </span>{count(row.output_tokens)}{source}'
+
+
+def _tier(row: CallRow) -> str:
+    if row.joules is None or row.tier not in TIERS:
+        return ""
+    mark, words = TIERS[row.tier]
+    return f'<span class="tier" role="img" aria-label="{words}" title="{words}">{mark}</span>'
+
+
+def _no_estimate(row: CallRow) -> str:
+    if row.joules is not None or row.input_tokens is None or not row.estimate_reason:
+        return ""
+    return note(name(row.estimate_reason))
