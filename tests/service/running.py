@@ -1,0 +1,115 @@
+"""A whole `joulegate serve` in processes of its own, as an operator runs it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx2
+
+START_WITHIN_S = 30.0
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return int(probe.getsockname()[1])
+
+
+@dataclass
+class Service:
+    """One running service and what it left on disk."""
+
+    process: subprocess.Popen[bytes]
+    folder: Path
+    gate: str
+    console: str
+
+    @property
+    def ledger(self) -> Path:
+        return self.folder / "joulegate.db"
+
+    @property
+    def output(self) -> bytes:
+        return (self.folder / "output.log").read_bytes()
+
+    def calls(self, sql: str = "SELECT * FROM calls ORDER BY id") -> list[sqlite3.Row]:
+        if not self.ledger.exists():
+            return []
+        with contextlib.closing(sqlite3.connect(f"file:{self.ledger}?mode=ro", uri=True)) as connection:
+            connection.row_factory = sqlite3.Row
+            try:
+                return connection.execute(sql).fetchall()
+            except sqlite3.OperationalError as error:
+                if "no such table" in str(error):  # the recorder has not made it yet
+                    return []
+                raise
+
+    def wait_for_calls(self, count: int, *, within_s: float = 20.0) -> list[sqlite3.Row]:
+        deadline = time.monotonic() + within_s
+        while len(rows := self.calls()) < count and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert len(rows) == count
+        return rows
+
+    def children(self) -> dict[str, list[int]]:
+        """The processes, told apart by what they listen to: gates and the console share nothing but their parent."""
+        pids = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
+        return {"all": [int(pid) for pid in pids]}
+
+    def stop(self) -> int:
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(60)
+
+    def kill(self) -> None:
+        """SIGKILL to the parent and all its children at once."""
+        pids = [self.process.pid, *self.children()["all"]]
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        self.process.wait(10)
+
+
+@contextlib.contextmanager
+def service(folder: Path, toml: str, *arguments: str) -> Iterator[Service]:
+    """Run the service in ``folder``; what an earlier one left there is found again."""
+    (folder / "joulegate.toml").write_text(toml)
+    gate, console = free_port(), free_port()
+    command = [sys.executable, "-m", "proxy.cli", "serve", "--port", str(gate), "--console-port", str(console)]
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("JOULEGATE_")}
+    environment["PYTHONPATH"] = str(Path(__file__).parents[2])
+    with (folder / "output.log").open("ab") as output:
+        process = subprocess.Popen(
+            [*command, *arguments], cwd=folder, env=environment, stdout=output, stderr=subprocess.STDOUT
+        )
+    made = Service(process, folder, f"http://127.0.0.1:{gate}", f"http://127.0.0.1:{console}")
+    try:
+        _wait_until_up(made, "/readyz", made.gate)
+        _wait_until_up(made, "/healthz", made.console)
+        yield made
+    finally:
+        if process.poll() is None:
+            try:
+                made.stop()
+            except subprocess.TimeoutExpired:
+                made.kill()
+                raise
+
+
+def _wait_until_up(made: Service, path: str, base: str) -> None:
+    deadline = time.monotonic() + START_WITHIN_S
+    while time.monotonic() < deadline:
+        assert made.process.poll() is None, made.output.decode()
+        with contextlib.suppress(httpx2.TransportError):
+            if httpx2.get(base + path).status_code == 200:
+                return
+        time.sleep(0.02)
+    raise AssertionError(made.output.decode())
