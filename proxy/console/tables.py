@@ -38,7 +38,7 @@ def last_calls(calls: Sequence[CallRow]) -> str:
     """Draw the table that live calls are added to."""
     titles = head(
         *("Time (UTC)", "Team", "Model", "Tokens", "Dollars", "Compute", "Energy", "CO₂e", "Latency"),
-        minor=("Team", "Compute", "CO₂e", "Latency"),
+        minor=("Team", "Dollars", "Compute", "CO₂e", "Latency"),
     )
     legend = "".join(f"<span><b>{mark}</b> {words}</span>" for mark, words in _LEGEND)
     table = _table("Last calls", titles, f'<tbody id="calls">{call_rows(calls)}</tbody>')
@@ -80,13 +80,16 @@ def _group(group: Totals, dearest: Decimal) -> str:
 def _call(row: CallRow) -> str:
     when = f'<time datetime="{row.started_at.isoformat()}">{row.started_at:%H:%M:%S}</time>'
     seconds = None if row.latency_ms is None else row.latency_ms / 1e3
-    narrow = f'<span class="narrow"> · {name(row.team)}</span>'  # where there is no room for a column of teams
+    price = value(dollars(row.cost_usd))
+    # Where there is no room for columns of their own:
+    team_below = f'<span class="narrow"> · {name(row.team)}</span>'
+    price_below = f'<span class="note narrow">{price}</span>'
     cells = (
         cell(when + _outcome(row)),
         f'<th scope="row" class="minor">{name(row.team)}</th>',
-        cell(name(row.model or row.model_requested) + note(name(row.provider) + narrow)),
-        cell(_in_and_out(row)),
-        cell(value(dollars(row.cost_usd))),
+        cell(name(row.model or row.model_requested) + note(name(row.provider) + team_below)),
+        cell(_in_and_out(row) + price_below),
+        cell(price, minor=True),
         cell(value(quantity(row.flops, "FLOP")), minor=True),
         cell(_tier(row) + estimate(row.joules_low, row.joules, row.joules_high, "J") + _no_estimate(row)),
         cell(estimate(row.grams_co2e_low, row.grams_co2e, row.grams_co2e_high, "g"), minor=True),
