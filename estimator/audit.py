@@ -13,6 +13,7 @@ from typing import Any
 
 from estimator.carbon import operational_grams
 from estimator.facts import read_toml
+from estimator.units import JOULES_PER_KWH, JOULES_PER_WH
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +51,19 @@ class Calculation:
     phone_charges: float
     led_hours: float
     car_km: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scale:
+    """A million conversations a day for a year, and one conversation held against household things."""
+
+    annual_mwh: float
+    homes: float
+    annual_tonnes_co2e: float
+    annual_usd: float | None
+    user_usd: float | None  # one conversation a day for a year
+    per_phone_charge: float  # conversations
+    per_kettle: float
 
 
 @cache
@@ -113,10 +127,32 @@ def calculator(active_params: float, tokens: int, usd_per_million_input: Decimal
     )
 
 
+def at_scale(one: Conversation) -> Scale:
+    """Return the page's yearly figures and comparisons for a conversation on its global grid."""
+    k = parameters()["scale"]
+    year = k["conversations_per_day"] * k["days_per_year"]
+    mwh = one.joules / JOULES_PER_KWH / 1000 * year
+    dollars = float(one.cost_usd) if one.cost_usd is not None else None
+    return Scale(
+        annual_mwh=mwh,
+        homes=mwh / k["home_mwh_per_year"],
+        annual_tonnes_co2e=one.grams_co2e / 1e6 * year,
+        annual_usd=None if dollars is None else dollars * year,
+        user_usd=None if dollars is None else dollars * k["days_per_year"],
+        per_phone_charge=k["phone_charge_wh"] * JOULES_PER_WH / one.joules,
+        per_kettle=k["kettle_wh"] * JOULES_PER_WH / one.joules,
+    )
+
+
 def printed(value: float, digits: int) -> str:
     """Round as the page prints: half up, after binary noise below 1e-9 is gone."""
     cleaned = Decimal(repr(round(value, 9)))
     return str(cleaned.quantize(Decimal(1).scaleb(-digits), rounding=ROUND_HALF_UP))
+
+
+def printed_by_script(value: float, digits: int) -> str:
+    """Round as the page's script does, from the binary value itself: 38.3249… is $38.32."""
+    return str(Decimal(value).quantize(Decimal(1).scaleb(-digits), rounding=ROUND_HALF_UP))
 
 
 def printed_short(value: float) -> str:

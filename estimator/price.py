@@ -26,8 +26,10 @@ _ALSO: Final = {
 _UNITS: Final = {
     "seconds": ("audio_hours", 3600),
     "audio_seconds": ("audio_hours", 3600),
+    "audio_input_seconds": ("audio_hours", 3600),
     "searches": ("web_searches", 1),
     "web_search_requests": ("web_searches", 1),
+    "search_queries": ("web_searches", 1),
 }
 # Tiers as replies name them that are the standard price.
 _STANDARD: Final = frozenset({"default", "auto", "standard", "on_demand", "standard_only"})
@@ -268,5 +270,5 @@ def unpriced_units(usage: Usage, price: Price) -> tuple[str, ...]:
     return tuple(
         name
         for name, count in usage.units.items()
-        if count and _UNITS.get(name, (name, 1))[0] not in price.units and name != "cache_write_1h_tokens"
+        if count and not name.startswith("cache_write_") and _UNITS.get(name, (name, 1))[0] not in price.units
     )

@@ -138,13 +138,13 @@ def import_prices(
     """  # noqa: D301
     from estimator.facts import DATA
     from proxy.prices.genai import genai_listings, genai_version
-    from proxy.prices.listing import write_list
+    from proxy.prices.listing import dated, write_list
     from proxy.prices.litellm import find_map, litellm_listings
     from proxy.prices.merging import merge
 
     leading = genai_listings()
-    path = find_map(litellm)
-    others = litellm_listings(path) if path is not None else {}
+    price_map = find_map(litellm)
+    others = litellm_listings(price_map) if price_map is not None else {}
     checked = datetime.now(tz=UTC).date().isoformat()
     merged = {
         provider: merge(provider, leading.get(provider, []), others.get(provider, []))
@@ -152,7 +152,8 @@ def import_prices(
     }
     if write:
         for provider, joint in merged.items():
-            write_list(DATA / "prices", provider, joint.listings, checked)
+            path = DATA / "prices" / f"{provider}.json"
+            write_list(path.parent, provider, dated(joint.listings, path, checked), checked)
     if as_json:
         summary = {
             provider: {
@@ -168,11 +169,14 @@ def import_prices(
             for provider, joint in merged.items()
         }
         typer.echo(
-            json.dumps({"genai_prices": genai_version(), "litellm": path is not None, "providers": summary}, indent=1)
+            json.dumps(
+                {"genai_prices": genai_version(), "litellm": price_map is not None, "providers": summary}, indent=1
+            )
         )
         return
     table = Table(
-        title=f"Prices: genai-prices {genai_version()}" + ("" if path else ", no LiteLLM map"), title_justify="left"
+        title=f"Prices: genai-prices {genai_version()}" + ("" if price_map else ", no LiteLLM map"),
+        title_justify="left",
     )
     for column in ("provider", "models", "both agree", "both differ", "only LiteLLM", "tiers from LiteLLM"):
         table.add_column(column, justify="left" if column == "provider" else "right")

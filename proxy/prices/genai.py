@@ -35,6 +35,8 @@ _BUCKETS: Final = {
 _UNITS: Final = {  # unit of ours, how many of it their price is for
     "web_searches_kcount": ("web_searches", 1000),
     "storage_searches_kcount": ("file_searches", 1000),
+    "social_searches_kcount": ("x_searches", 1000),
+    "code_executions_kcount": ("code_executions", 1000),
     "requests_kcount": ("requests", 1000),
     "input_text_messages_kcount": ("messages", 1000),
     "input_document_kpages": ("pages", 1000),

@@ -6,7 +6,7 @@ Dollars are strings, so that no binary fraction ever stands between a price page
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,24 @@ def exact(value: Decimal) -> str:
     """Write a decimal with all its digits and none that say nothing: ``2.5``, ``0.075``, ``10``."""
     text = f"{value:f}"
     return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def dated(listings: list[Listing], before: Path, checked: str) -> list[Listing]:
+    """Keep what a list said before: a price without a date of its own that changed becomes a new dated row."""
+    if not before.is_file():
+        return listings
+    old = {row["id"]: row for row in json.loads(before.read_text(encoding="utf-8"))["models"]}
+    kept = []
+    for listing in listings:
+        history = old.get(listing.id, {}).get("prices")
+        undated = len(listing.prices) == 1 and "from" not in listing.prices[0]
+        if undated and history and old[listing.id].get("source", "genai-prices") == listing.source:
+            newest = {key: value for key, value in history[-1].items() if key != "from"}
+            now = listing.prices[0]
+            kept.append(replace(listing, prices=history if newest == now else [*history, {"from": checked, **now}]))
+        else:
+            kept.append(listing)
+    return kept
 
 
 def write_list(folder: Path, provider: str, listings: list[Listing], checked: str) -> None:

@@ -1,0 +1,97 @@
+"""Closed models: the three deployments follow an independent Monte Carlo, and keep what a roofline keeps."""
+
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from estimator import Deployment, Usage, estimate, resolve
+from estimator.closed import likenesses
+from estimator.units import JOULES_PER_WH
+
+# model, input, cached, output tokens, Wh at 5, 50 and 95 %: another implementation's samples
+PUBLISHED = [
+    ("gpt-4o", 500, 0, 500, 0.1529, 0.5336, 2.786),
+    ("gpt-4o", 2000, 0, 1000, 0.4671, 1.404, 5.947),
+    ("gpt-4o", 10000, 8000, 500, 0.503, 1.448, 4.822),
+    ("gpt-4o-mini", 500, 0, 500, 0.02404, 0.05755, 0.2198),
+    ("gpt-4o-mini", 2000, 0, 1000, 0.0744, 0.1603, 0.4968),
+    ("gpt-4o-mini", 10000, 8000, 500, 0.08757, 0.1762, 0.4017),
+    ("claude-sonnet-4-5", 500, 0, 500, 0.156, 0.5247, 2.807),
+    ("claude-sonnet-4-5", 2000, 0, 1000, 0.4525, 1.429, 5.864),
+    ("claude-sonnet-4-5", 10000, 8000, 500, 0.493, 1.399, 4.785),
+    ("claude-opus-4-5", 500, 0, 500, 0.2278, 0.8573, 4.725),
+    ("claude-opus-4-5", 2000, 0, 1000, 0.703, 2.264, 9.801),
+    ("claude-opus-4-5", 10000, 8000, 500, 0.7152, 2.404, 8.363),
+    ("gpt-5", 500, 0, 500, 0.1107, 0.3446, 1.765),
+    ("gpt-5", 2000, 0, 1000, 0.3345, 0.9441, 3.969),
+    ("gpt-5", 10000, 8000, 500, 0.3721, 0.9866, 3.048),
+    ("gemini-2.5-pro", 500, 0, 500, 0.8153, 3.045, 15.48),
+    ("gemini-2.5-pro", 2000, 0, 1000, 2.381, 9.024, 37.53),
+    ("gemini-2.5-pro", 10000, 8000, 500, 2.771, 9.939, 34.61),
+]
+PUE_OF_THE_PUBLISHED = 1.19
+tokens = st.integers(0, 200_000)
+
+
+def facility(name, n_in, n_cached, n_out):
+    made = estimate(Usage(input_tokens=n_in, cached_input_tokens=n_cached, output_tokens=n_out), name)
+    assert made.joules is not None
+    return made
+
+
+@pytest.mark.parametrize("row", PUBLISHED, ids=lambda row: "-".join(map(str, row[:4])))
+def test_intervals_follow_the_published_ones(row):
+    name, n_in, n_cached, n_out, low, mid, high = row
+    made = facility(name, n_in, n_cached, n_out)
+    assert made.joules is not None
+    assert made.profile is not None
+    scale = PUE_OF_THE_PUBLISHED / made.profile.pue / JOULES_PER_WH
+    assert made.tier == "closed_model"
+    assert made.joules.mid * scale == pytest.approx(mid, rel=0.17)
+    assert made.joules.low * scale == pytest.approx(low, rel=0.35)
+    assert made.joules.high * scale == pytest.approx(high, rel=0.35)
+
+
+@settings(deadline=None)
+@given(st.sampled_from(("gpt-4o", "gpt-4o-mini", "gemini-2.5-pro")), tokens, tokens, tokens, st.integers(1, 5000))
+def test_the_whole_band_rises_with_tokens(name, n_in, n_cached, n_out, more):
+    assume(n_cached <= n_in)
+    base = facility(name, n_in, n_cached, n_out).joules
+    for other in (
+        facility(name, n_in + more, n_cached, n_out).joules,
+        facility(name, n_in, n_cached, n_out + more).joules,
+    ):
+        assert other.low > base.low
+        assert other.mid > base.mid
+        assert other.high > base.high
+
+
+@settings(deadline=None)
+@given(st.sampled_from(("gpt-4o", "claude-sonnet-4-5")), tokens, tokens, tokens, st.integers(1, 5000))
+def test_the_whole_band_falls_weakly_with_cached_tokens(name, n_in, n_cached, n_out, more):
+    assume(n_cached + more <= n_in)
+    base = facility(name, n_in, n_cached, n_out).joules
+    other = facility(name, n_in, n_cached + more, n_out).joules
+    for point in ("low", "mid", "high"):
+        assert getattr(other, point) <= getattr(base, point) * (1 + 1e-12)
+
+
+def test_the_same_card_gives_the_same_numbers():
+    card = resolve("gpt-5")
+    assert card is not None
+    first = likenesses(card, None)
+    likenesses.cache_clear()
+    again = likenesses(card, None)
+    assert [like.facility_factor for like in first] == [like.facility_factor for like in again]
+    assert [like.roofline.n_gpus for like in first] == [like.roofline.n_gpus for like in again]
+
+
+def test_knowing_the_deployment_narrows_the_band():
+    usage = Usage(input_tokens=500, output_tokens=500)
+    blind = estimate(usage, "gpt-4o").joules
+    known = estimate(
+        usage, "gpt-4o", deployment=Deployment(gpu="H100", n_gpus=16, precision="fp8", batch=200, pue=1.2)
+    ).joules
+    assert blind is not None
+    assert known is not None
+    assert known.high / known.low < 0.5 * blind.high / blind.low

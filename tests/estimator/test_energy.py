@@ -1,0 +1,140 @@
+"""The roofline against cases worked out by another implementation, and what must hold for every workload."""
+
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from estimator import Deployment, Usage, estimate, resolve
+from estimator.deployments import find_gpu
+from estimator.energy import Roofline
+
+# model, H100s, precision, batch
+PLANTS = {
+    "8B": ("Llama-3.1-8B-Instruct", 1, "bf16", 64),
+    "70B": ("Llama-3.1-70B-Instruct", 4, "bf16", 64),
+    "405B": ("Llama-3.1-405B-Instruct-FP8", 8, "fp8", 64),
+    "Qwen3": ("Qwen3-235B-A22B-Instruct-2507", 8, "bf16", 128),
+    "gpt-oss": ("gpt-oss-120b", 1, "mxfp4", 64),
+    "Gemma": ("gemma-3-27b-it", 2, "bf16", 64),
+}
+# plant; input, cached, output tokens; GPU, server and facility joules, GPU-seconds, effective batch
+# with host 0.30, reserve 1.10, PUE 1.2
+GOLDEN = [
+    ("8B", 2000, 0, 1000, 188.063426, 292.823296, 351.387955, 0.372093, 64),
+    ("8B", 2000, 1800, 1000, 154.222419, 241.34087, 289.609044, 0.310373, 64),
+    ("8B", 100, 0, 400, 41.122783, 65.193259, 78.231911, 0.086399, 64),
+    ("70B", 2000, 0, 1000, 1229.690883, 1917.447065, 2300.936478, 2.444966, 64),
+    ("70B", 2000, 1800, 1000, 935.87917, 1470.53277, 1764.639324, 1.909375, 64),
+    ("70B", 100, 0, 400, 324.54907, 512.504564, 615.005477, 0.673163, 64),
+    ("405B", 2000, 0, 1000, 4270.970875, 6844.503329, 8213.403994, 9.291928, 64),
+    ("405B", 2000, 1800, 1000, 3427.607229, 5563.605508, 6676.32661, 7.762933, 64),
+    ("405B", 100, 0, 400, 1296.376997, 2112.111075, 2534.533291, 2.970114, 64),
+    ("Qwen3", 2000, 0, 1000, 2030.595633, 3272.004366, 3926.40524, 4.495018, 91.596022),
+    ("Qwen3", 2000, 1800, 1000, 1907.331119, 3078.67571, 3694.410852, 4.245071, 91.596022),
+    ("Qwen3", 100, 0, 400, 530.944946, 862.888177, 1035.465812, 1.207137, 128),
+    ("gpt-oss", 2000, 0, 1000, 296.063182, 470.452204, 564.542645, 0.626765, 64),
+    ("gpt-oss", 2000, 1800, 1000, 267.892732, 426.256959, 511.508351, 0.569589, 64),
+    ("gpt-oss", 100, 0, 400, 101.400895, 161.766064, 194.119277, 0.217425, 64),
+    ("Gemma", 2000, 0, 1000, 545.884129, 851.574628, 1021.889554, 1.087022, 64),
+    ("Gemma", 2000, 1800, 1000, 431.655841, 677.822995, 813.387595, 0.878795, 64),
+    ("Gemma", 100, 0, 400, 138.569798, 219.106426, 262.927711, 0.288656, 64),
+]
+MODELS = (
+    "llama-3.1-8b-instruct",
+    "llama-3.1-70b-instruct",
+    "gpt-oss-120b",
+    "gemma-3-27b-it",
+    "deepseek-v3.1",
+    "nemotron-nano-9b-v2",
+)
+tokens = st.integers(0, 100_000)
+
+
+@pytest.mark.parametrize("case", GOLDEN, ids=lambda case: "-".join(map(str, case[:4])))
+def test_worked_cases_are_reproduced(case):
+    plant, n_in, n_cached, n_out, gpu_j, it_j, facility_j, gpu_seconds, batch_eff = case
+    name, n_gpus, precision, batch = PLANTS[plant]
+    made = estimate(
+        Usage(input_tokens=n_in, cached_input_tokens=n_cached, output_tokens=n_out),
+        name,
+        deployment=Deployment(
+            gpu="H100", n_gpus=n_gpus, precision=precision, batch=batch, host_share=0.30, reserve=1.10, pue=1.2
+        ),
+    )
+    assert made.tier == "deployment"
+    assert made.gpu_joules is not None
+    assert made.it_joules is not None
+    assert made.joules is not None
+    assert made.profile is not None
+    assert made.gpu_joules.mid == pytest.approx(gpu_j, rel=1e-6)
+    assert made.it_joules.mid == pytest.approx(it_j, rel=1e-6)
+    assert made.joules.mid == pytest.approx(facility_j, rel=1e-6)
+    stages = made.profile.points[0].stages(n_in, n_cached, n_out)
+    assert stages.gpu_seconds == pytest.approx(gpu_seconds, abs=1e-6)  # printed with six decimals
+    assert stages.batch == pytest.approx(batch_eff, rel=1e-6)
+
+
+def roofline(name, batch=64.0, gpu="H100", n_gpus=8, precision="bfloat16"):
+    card = resolve(name)
+    assert card is not None
+    assert card.architecture is not None
+    return Roofline(card.architecture, find_gpu(gpu), n_gpus, precision, batch)
+
+
+@settings(deadline=None)
+@given(st.sampled_from(MODELS), tokens, tokens, tokens, st.integers(1, 10_000), st.integers(1, 10_000))
+def test_joules_rise_with_tokens(name, n_in, n_cached, n_out, more_in, more_out):
+    assume(n_cached <= n_in)
+    plant = roofline(name)
+    base = plant.draw(n_in, n_cached, n_out).gpu_joules
+    assert plant.draw(n_in + more_in, n_cached, n_out).gpu_joules > base
+    assert plant.draw(n_in, n_cached, n_out + more_out).gpu_joules > base
+
+
+@settings(deadline=None)
+@given(st.sampled_from(MODELS), tokens, tokens, tokens, st.integers(1, 10_000))
+def test_joules_fall_weakly_with_cached_tokens(name, n_in, n_cached, n_out, more):
+    assume(n_cached + more <= n_in)
+    plant = roofline(name)
+    fewer = plant.draw(n_in, n_cached, n_out).gpu_joules
+    assert plant.draw(n_in, n_cached + more, n_out).gpu_joules <= fewer * (1 + 1e-12)
+
+
+@settings(deadline=None)
+@given(st.sampled_from(MODELS), tokens, tokens, st.floats(1, 2000), st.sampled_from(("A100", "H100", "H200", "B200")))
+def test_a_gpu_never_draws_more_than_its_design_power(name, n_in, n_out, batch, gpu):
+    draw = roofline(name, batch=batch, gpu=gpu).draw(n_in, 0, n_out)
+    assert draw.gpu_joules <= draw.gpu_seconds * find_gpu(gpu).tdp_w * (1 + 1e-12)
+
+
+@settings(deadline=None)
+@given(st.sampled_from(MODELS), tokens, st.integers(1, 20_000), st.floats(1, 500), st.floats(1.01, 4))
+def test_a_larger_batch_never_costs_more(name, n_in, n_out, batch, factor):
+    small = roofline(name, batch=batch).draw(n_in, 0, n_out).gpu_joules
+    assert roofline(name, batch=batch * factor).draw(n_in, 0, n_out).gpu_joules <= small * (1 + 1e-9)
+
+
+def test_two_calls_on_a_cached_prefix_cost_what_one_long_call_costs():
+    plant = roofline("llama-3.1-8b-instruct", n_gpus=1)
+    one = plant.draw(1000, 0, 400).gpu_joules
+    two = plant.draw(1000, 0, 200).gpu_joules + plant.draw(1200, 1200, 200).gpu_joules
+    assert two == pytest.approx(one, rel=0.01)
+
+
+def test_long_context_is_held_to_the_memory():
+    draw = roofline("llama-3.1-8b-instruct", n_gpus=1).draw(100_000, 0, 500)
+    assert draw.batch == pytest.approx(4.3, abs=0.1)
+
+
+def test_an_idle_request_draws_nothing():
+    assert roofline("llama-3.1-8b-instruct").draw(0, 0, 0).gpu_joules == 0
+
+
+def test_another_vendor_is_corrected_and_its_band_is_wider():
+    usage = Usage(input_tokens=500, output_tokens=500)
+    bands = {}
+    for gpu in ("H100", "MI300X"):
+        made = estimate(usage, "llama-3.1-8b-instruct", deployment=Deployment(gpu=gpu, n_gpus=1, batch=64))
+        assert made.gpu_joules is not None
+        bands[gpu] = made.gpu_joules.high / made.gpu_joules.low
+    assert bands["MI300X"] > 2 * bands["H100"]

@@ -1,0 +1,115 @@
+import pytest
+
+from estimator import known_models, resolve
+from estimator.models import surrogate
+
+NAMES = {
+    "gpt-4o": "gpt-4o",
+    "GPT-4o": "gpt-4o",
+    "gpt-4o-2024-08-06": "gpt-4o",
+    "openai/gpt-4o": "gpt-4o",
+    "openrouter/openai/gpt-4o": "gpt-4o",
+    "ft:gpt-4o-mini-2024-07-18:acme::abc123": "gpt-4o-mini",
+    "gpt-35-turbo": "gpt-3.5-turbo",
+    "gpt-5-mini-2025-08-07": "gpt-5-mini",
+    "gpt-4.1-nano": "gpt-4.1-nano",
+    "o3-2025-04-16": "o3",
+    "text-embedding-3-small": "text-embedding-3-small",
+    "claude-opus-4-20250514": "claude-opus-4",
+    "claude-sonnet-4-5-20250929": "claude-sonnet-4-5",
+    "claude-3-5-sonnet-latest": "claude-3-5-sonnet",
+    "anthropic/claude-opus-4.5": "claude-opus-4-5",
+    "us.anthropic.claude-sonnet-4-5-20250929-v1:0": "claude-sonnet-4-5",
+    "global.anthropic.claude-opus-4-6-v1": "claude-opus-4-6",
+    "claude-sonnet-4-5@20250929": "claude-sonnet-4-5",
+    "models/gemini-2.5-pro": "gemini-2.5-pro",
+    "publishers/google/models/gemini-2.5-flash": "gemini-2.5-flash",
+    "gemini-2.5-pro-preview-05-06": "gemini-2.5-pro",
+    "meta-llama/Llama-3.1-8B-Instruct": "llama-3.1-8b-instruct",
+    "meta.llama3-1-8b-instruct-v1:0": "llama-3.1-8b-instruct",
+    "llama-3.1-8b-instant": "llama-3.1-8b-instruct",
+    "llama3.1:8b": "llama-3.1-8b-instruct",
+    "llama-3.3-70b-versatile": "llama-3.3-70b-instruct",
+    "meta-llama/Llama-3.3-70B-Instruct-Turbo": "llama-3.3-70b-instruct",
+    "accounts/fireworks/models/llama-v3p1-70b-instruct": "llama-3.1-70b-instruct",
+    "deepseek-chat": "deepseek-v3.1",
+    "deepseek/deepseek-r1:free": "deepseek-r1",
+    "qwen3:4b": "qwen3-4b",
+    "qwen2.5:7b": "qwen2.5-7b-instruct",
+    "moonshotai/kimi-k2-instruct-0905": "kimi-k2",
+    "mistral-small-2503": "mistral-small-3.1-24b",
+    "gemma3:27b": "gemma-3-27b-it",
+    "openai/gpt-oss-120b": "gpt-oss-120b",
+    "amazon.nova-pro-v1:0": "nova-pro",
+}
+
+
+@pytest.mark.parametrize(("name", "card_id"), NAMES.items())
+def test_names_of_the_traffic_find_their_card(name, card_id):
+    card = resolve(name)
+    assert card is not None
+    assert card.id == card_id
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "",
+        "model",
+        "my-finetune",
+        "gpt",
+        "llama",
+        "Llama-3.2-3B-Instruct-Q8_0.gguf",
+        "/models/Meta-Llama-3.1-8B-Instruct.gguf",
+        "gpt-4o" * 100,
+        "phi3:14b",
+        "qwen3:999b",
+        "\x00",
+        "../../etc/passwd",
+    ],
+)
+def test_what_no_card_is_for_stays_unknown(name):
+    assert resolve(name) is None
+
+
+def test_the_providers_own_prefix_is_taken_off():
+    card = resolve("groq/llama-3.1-8b-instant", "groq")
+    assert card is not None
+    assert card.id == "llama-3.1-8b-instruct"
+
+
+def test_every_known_model_resolves_to_itself():
+    for name in known_models():
+        card = resolve(name)
+        assert card is not None
+        assert card.id == name
+
+
+def test_open_cards_have_a_shape_and_say_whether_it_was_checked():
+    card = resolve("gpt-oss-120b")
+    assert card is not None
+    assert card.verified
+    assert card.architecture is not None
+    assert card.architecture.experts == 128
+    llama = resolve("llama-3.1-8b-instruct")
+    assert llama is not None
+    assert not llama.verified
+    deepseek = resolve("deepseek-v3.1")
+    assert deepseek is not None
+    assert deepseek.architecture is not None
+    assert deepseek.architecture.latent_attention
+
+
+def test_closed_cards_have_ranges_and_a_source():
+    card = resolve("gpt-4o")
+    assert card is not None
+    assert card.weights == "closed"
+    assert card.active_params == (44e9, 132e9)
+    assert card.source == "ecologits-0.11.3"
+
+
+def test_a_guessed_shape_grows_with_the_model():
+    small, large = surrogate(8e9, 8e9, "dense"), surrogate(400e9, 100e9, "moe")
+    assert large.layers > small.layers
+    assert small.experts == 0
+    assert large.experts_active == 32
