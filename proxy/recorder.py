@@ -15,6 +15,7 @@ import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 from proxy.call import Closed, Lost, Opened
@@ -65,17 +66,20 @@ class Recorder:
         Unix epoch, ``new_id`` the name under which a new journal directory keeps its positions.
         """
         self.problem: str | None = None  # why it stands still, None while it works
+        self.on_rows = on_rows
         self._directory = directory
         self._ledger = ledger
         self._estimate = estimate
-        self._on_rows = on_rows
         self._clock = clock
+        self._made_at = clock()
+        self._standing_by = False  # another recorder works
         self._new_id = new_id
         self._lock_fd = -1
         self._journal = ""
         self._tail: Tail | None = None
         self._committed: dict[str, Position] = {}  # as found at the start: what lies before was done by another
         self._read_to: dict[str, int] = {}
+        self._undeletable: set[str] = set()
         self._moved: set[str] = set()  # segments read on since their position was committed
         self._open: dict[str, dict[str, tuple[int, Opened]]] = {}  # by segment, by call: calls without an end, in order
         self._segment_of: dict[str, str] = {}  # of each call in _open
@@ -103,9 +107,14 @@ class Recorder:
 
     @property
     def lag_seconds(self) -> float:
-        """Age of the oldest call that ended and is not in the ledger; 0 when there is none."""
-        oldest = self._oldest_us
-        return 0.0 if oldest is None else max(0.0, self._clock() - oldest / 1e6)
+        """Age of the oldest call that ended and is not in the ledger; 0 when there is none.
+
+        Until the first look at the journals, which needs the ledger, it is the recorder's own age.
+        """
+        oldest = None if self._oldest_us is None else self._oldest_us / 1e6
+        if self._tail is None and not self._standing_by and any(self._directory.glob("*.journal")):
+            oldest = self._made_at
+        return 0.0 if oldest is None else max(0.0, self._clock() - oldest)
 
     @property
     def record_counts(self) -> Mapping[str, int]:
@@ -187,9 +196,9 @@ class Recorder:
         try:
             fcntl.flock(self._lock_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
+            self._standing_by = True
             return None
-        if self._oldest_us is None and any(self._directory.glob("*.journal")):
-            self._oldest_us = int(self._clock() * 1e6)  # until it was looked at, something may wait since now
+        self._standing_by = False
         self._journal = self._identity()
         positions = self._ledger.positions(self._journal)
         gone = [segment for segment in positions if not (self._directory / segment).exists()]
@@ -197,7 +206,7 @@ class Recorder:
             self._ledger.forget(self._journal, gone)
         self._committed = {segment: position for segment, position in positions.items() if segment not in gone}
         self._read_to, self._moved, self._open, self._segment_of = {}, set(), {}, {}
-        self._streams_open, self._entries, self._batch = 0, [], None
+        self._streams_open, self._entries, self._batch, self._oldest_us = 0, [], None, None
         self._tail = Tail(self._directory, {name: each.resolved_to for name, each in self._committed.items()})
         return self._tail
 
@@ -256,6 +265,8 @@ class Recorder:
             _log.exception("segment %s could not be set aside", segment)
 
     def _begin(self, segment: str, offset: int, opened: Opened) -> None:
+        if opened.id in self._segment_of:  # written twice: the first one counts
+            return
         self._open.setdefault(segment, {})[opened.id] = (offset, opened)
         self._segment_of[opened.id] = segment
         self._streams_open += opened.stream
@@ -288,7 +299,7 @@ class Recorder:
             [row for row, _ in batch.rows],
             journal=self._journal,
             positions=batch.positions,
-            at=time_at(int(self._clock() * 1e6)),
+            at=self._time(),
         )
         self._batch = None
         self._moved.clear()
@@ -305,21 +316,32 @@ class Recorder:
         if not committed.new:
             return len(batch.rows)
         try:
-            self._on_rows(committed.new)
+            self.on_rows(committed.new)
         except Exception:  # a listener's trouble is its own: the rows are in the ledger
             _log.exception("rows were recorded, but passing them on failed")
         return len(batch.rows)
 
     def _trim(self, tail: Tail) -> None:
         """Delete the segments that are wholly in the ledger; all that was read is committed now."""
-        done = [segment for segment in tail.drained() if segment not in self._open]
+        done = [each for each in tail.drained() if each not in self._open and each not in self._undeletable]
+        if not done:
+            return
+        positions = {segment: self._position(segment) for segment in done}
+        self._ledger.commit((), journal=self._journal, positions=positions, at=self._time(), durable=True)
         for segment in done:
-            tail.remove(segment)
+            try:
+                tail.remove(segment)
+            except OSError:
+                _log.exception("segment %s is recorded, but cannot be deleted", segment)
+                self._undeletable.add(segment)
+                continue
             self._read_to.pop(segment, None)
             self._committed.pop(segment, None)
             self._moved.discard(segment)
-        if done:
-            self._ledger.forget(self._journal, done)
+        self._ledger.forget(self._journal, (segment for segment in done if segment not in self._undeletable))
+
+    def _time(self) -> datetime:
+        return time_at(int(self._clock() * 1e6))
 
     def _stumble(self, error: Exception) -> None:
         problem = str(error) if isinstance(error, LedgerError) else f"{type(error).__name__}: {error}"

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import shutil
 import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -73,8 +74,12 @@ def set_aside(directory: Path, segment: str) -> None:
     """Give a segment a second name, under which a person can look at what was wrong in it."""
     aside = directory / SET_ASIDE
     aside.mkdir(exist_ok=True)
-    with contextlib.suppress(FileExistsError):
+    try:
         os.link(directory / segment, aside / segment)
+    except FileExistsError:
+        pass
+    except OSError:  # a file system without links
+        shutil.copyfile(directory / segment, aside / segment)
 
 
 class Tail:

@@ -381,6 +381,29 @@ def test_while_the_ledger_is_away_nothing_is_lost_and_the_lag_grows(bench):
     journal.close()
 
 
+def test_a_ledger_away_from_the_start_shows_as_lag_only_where_something_waits(bench):
+    with bench.engine.connect() as connection:
+        connection.execute(sa.text("ALTER TABLE journal_positions RENAME TO positions_away"))
+        connection.commit()
+    recorder, standing_by = bench.recorder(), bench.recorder()
+    bench.now += 30
+    with pytest.raises(LedgerError):
+        recorder.run_once()
+    assert recorder.lag_seconds == 0
+    journal = bench.journal()
+    journal.append(closed())
+    assert recorder.lag_seconds == pytest.approx(30)
+    assert standing_by.run_once() == 0
+    assert standing_by.lag_seconds == 0
+    with bench.engine.connect() as connection:
+        connection.execute(sa.text("ALTER TABLE positions_away RENAME TO journal_positions"))
+        connection.commit()
+    catch_up(recorder)
+    assert recorder.lag_seconds == 0
+    assert len(bench.rows()) == 1
+    journal.close()
+
+
 def test_a_ledger_away_when_a_replayed_opening_is_looked_up_costs_nothing(bench):
     journal = bench.journal()
     long, done = opened(), opened()
@@ -565,3 +588,39 @@ def test_closed_records_stand_alone(bench):
     assert (row.outcome, row.status, row.provider) == ("rejected", 401, None)
     assert isinstance(refused, Closed)
     journal.close()
+
+
+def test_a_segment_that_cannot_be_deleted_holds_nothing_up(bench, monkeypatch):
+    journal = bench.journal(segment_bytes=1000)
+    for _ in range(6):
+        journal.append(closed())
+    stuck = bench.segments()[0]
+    unlink = Path.unlink
+
+    def refuse(path: Path, missing_ok: bool = False) -> None:
+        if path.name == stuck:
+            raise PermissionError(13, "Permission denied", str(path))
+        unlink(path, missing_ok=missing_ok)
+
+    monkeypatch.setattr(Path, "unlink", refuse)
+    recorder = bench.recorder()
+    catch_up(recorder)
+    journal.append(closed())
+    catch_up(recorder)
+    assert len(bench.rows()) == 7
+    assert bench.segments()[0] == stuck
+    assert len(bench.segments()) == 2
+    assert stuck in bench.positions()  # so that the next recorder does not read it again
+    journal.close()
+
+
+def test_an_opening_written_twice_is_one_call(bench):
+    begun = opened()
+    bench.journals.mkdir()
+    for number in (1, 2):
+        (bench.journals / f"gate-1-1795000000000000-00000{number}.journal").write_bytes(frame(begun) * 2)
+    recorder = bench.recorder()
+    catch_up(recorder)
+    assert bench.outcomes() == {begun.id: "interrupted"}
+    assert (recorder.calls_in_flight, recorder.streams_open) == (0, 0)
+    assert bench.segments() == []

@@ -6,7 +6,8 @@ Core takes with dictionaries.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import contextlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from importlib.metadata import version
@@ -74,16 +75,23 @@ class Ledger:
             return self._known(connection, ids)
 
     def commit(
-        self, rows: Iterable[CallRow], *, journal: str, positions: Mapping[str, Position], at: datetime
+        self,
+        rows: Iterable[CallRow],
+        *,
+        journal: str,
+        positions: Mapping[str, Position],
+        at: datetime,
+        durable: bool = False,
     ) -> Committed:
         """Write rows and positions, all or nothing; a row whose id is there already changes nothing.
 
         A row the database will not take is left out and given back. ``at``: the time, for the record
-        of when facts were first used.
+        of when facts were first used. ``durable``: return only when this and all earlier commits would
+        survive a power cut, as must be before a journal segment is deleted.
         """
         by_id = {row.id: row for row in rows}
         facts = {row.facts_version for row in by_id.values() if row.facts_version is not None} - self._facts_written
-        with self._transaction() as connection:
+        with self._transaction(durable=durable) as connection:
             there = self._known(connection, list(by_id))
             fresh = [row for row in by_id.values() if row.id not in there]
             refused = self._insert_all(connection, fresh)
@@ -102,8 +110,18 @@ class Ledger:
                     (journal, segment),
                 )
 
-    def _transaction(self) -> _Transaction:
-        return _Transaction(self._engine)
+    @contextlib.contextmanager
+    def _transaction(self, *, durable: bool = False) -> Iterator[Connection]:
+        try:
+            with (
+                self._engine.connect().execution_options(**{WRITE: True}) as connection,
+                _synchronous(connection, durable=durable),
+                connection.begin(),
+            ):
+                yield connection
+        except SQLAlchemyError as error:
+            cause = error.orig if isinstance(error, DBAPIError) else error
+            raise LedgerError(f"the ledger {shown(self._engine.url)} cannot be written to: {cause}") from error
 
     def _known(self, connection: Connection, ids: Sequence[str]) -> set[str]:
         if not ids:
@@ -167,31 +185,15 @@ class Ledger:
         return f"INSERT INTO {table.name} ({columns}) VALUES ({marks}) ON CONFLICT {on_conflict}"  # noqa: S608
 
 
-class _Transaction:
-    """A writing transaction whose database errors are all :class:`LedgerError`."""
-
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-
-    def __enter__(self) -> Connection:
-        try:
-            self._connection = self._engine.connect().execution_options(**{WRITE: True})
-            self._connection.begin()
-        except SQLAlchemyError as error:
-            raise self._away(error) from error
-        return self._connection
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
-        try:
-            if error is None:
-                self._connection.commit()
-        except SQLAlchemyError as failed:
-            raise self._away(failed) from failed
-        finally:
-            self._connection.close()  # rolls back what was not committed
-        if isinstance(error, SQLAlchemyError):
-            raise self._away(error) from error
-
-    def _away(self, error: SQLAlchemyError) -> LedgerError:
-        cause = error.orig if isinstance(error, DBAPIError) else error
-        return LedgerError(f"the ledger {shown(self._engine.url)} cannot be written to: {cause}")
+@contextlib.contextmanager
+def _synchronous(connection: Connection, *, durable: bool) -> Iterator[None]:
+    """Let SQLite's commit wait for the disk, which then has every commit before it too."""
+    if connection.dialect.name != "sqlite" or not durable:
+        yield
+        return
+    driver: Any = connection.connection.driver_connection
+    driver.execute("PRAGMA synchronous=FULL")
+    try:
+        yield
+    finally:
+        driver.execute("PRAGMA synchronous=NORMAL")

@@ -139,5 +139,27 @@ def test_a_database_that_stays_locked_is_away(tmp_path, engine, ledger):
     other.dispose()
 
 
+def test_a_durable_commit_waits_for_the_disk_and_an_ordinary_one_does_not(engine, ledger):
+    heard: list[str] = []
+    with engine.connect() as connection:
+        connection.connection.driver_connection.set_trace_callback(heard.append)
+        synchronous = connection.exec_driver_sql("PRAGMA synchronous").scalar()
+    put(ledger, call_row())
+    assert not any("synchronous=" in statement for statement in heard)
+    heard.clear()
+    ledger.commit((), journal="j1", positions={"s1": Position(resolved_to=1, read_to=1)}, at=NOW, durable=True)
+    kept = [statement for statement in heard if statement.startswith(("PRAGMA", "BEGIN", "COMMIT", "INSERT"))]
+    assert kept[0] == "PRAGMA synchronous=FULL"
+    assert kept[1] == "BEGIN IMMEDIATE"
+    assert "journal_positions" in kept[2]
+    assert kept[3:] == ["COMMIT", "PRAGMA synchronous=NORMAL"]
+    with engine.begin() as connection:
+        connection.exec_driver_sql("ALTER TABLE journal_positions RENAME TO elsewhere")
+    with pytest.raises(LedgerError):
+        ledger.commit((), journal="j1", positions={"s1": Position(resolved_to=2, read_to=2)}, at=NOW, durable=True)
+    with engine.connect() as connection:
+        assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == synchronous == 1
+
+
 def test_the_plain_row_of_the_tests_is_a_good_row(ledger):
     assert put(ledger, PLAIN).new == (PLAIN,)
