@@ -7,8 +7,10 @@ import json
 from collections.abc import Iterator, MutableMapping
 from contextlib import contextmanager
 from functools import partial
+from types import SimpleNamespace
 from typing import Any
 
+import httptools
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
@@ -75,7 +77,24 @@ class _GateProtocol(HttpToolsProtocol):
             if self._head_left < -READ_BYTES:
                 self._refuse_head()
                 return
-        super().data_received(data)
+        self._unset_keepalive_if_required()
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            self._ignore_upgrade(data[upgrade.args[0] :])
+        except httptools.HttpParserError:
+            self.send_400_response("")
+
+    def _ignore_upgrade(self, rest: bytes) -> None:
+        """Take the body of a request that offers another protocol: RFC 9110 §7.8 lets a server ignore the offer."""
+        # The parser stops after such a head (Java's client sends one with its first request): another takes over.
+        self.cycle.keep_alive = False
+        self.parser = httptools.HttpRequestParser(
+            SimpleNamespace(on_body=self.on_body, on_message_complete=self.on_message_complete)
+        )
+        framing = [pair for pair in self.headers if pair[0] in (b"content-length", b"transfer-encoding")]
+        head = b"".join(b"%b: %b\r\n" % pair for pair in framing)
+        self.data_received(b"POST / HTTP/1.1\r\n" + head + b"\r\n" + rest)
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
@@ -99,6 +118,8 @@ class _GateProtocol(HttpToolsProtocol):
             self.cycle.send = partial(_send_to_http10, self.cycle)  # type: ignore[method-assign]
 
     def on_message_complete(self) -> None:
+        if self.parser.should_upgrade():
+            return  # too early
         super().on_message_complete()
         self._in_head = True
         self._head_left = self._header_bytes

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+import struct
 import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
@@ -12,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import msgspec
+import uvloop
 
 from proxy.app import GateApplication, build_gate
 from proxy.call import Closed, Opened, Record
@@ -26,6 +28,12 @@ class Seen:
 
     head: bytes
     body: bytes
+    reader: asyncio.StreamReader
+
+    async def gone(self) -> None:
+        """Wait until the gate has closed its connection."""
+        while await self.reader.read(65536):
+            pass
 
     @property
     def line(self) -> bytes:
@@ -49,7 +57,8 @@ class Provider:
 
     script: Script
     seen: list[Seen] = field(default_factory=list)
-    closed: list[float] = field(default_factory=list)
+    connections: int = 0
+    closed: int = 0  # of the connections
     port: int = 0
 
     @property
@@ -57,9 +66,10 @@ class Provider:
         return f"http://127.0.0.1:{self.port}"
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
         try:
             while head := await _head(reader):
-                seen = Seen(head, b"")
+                seen = Seen(head, b"", reader)
                 seen.body = await _body(reader, seen)
                 self.seen.append(seen)
                 await self.script(seen, writer)
@@ -67,7 +77,7 @@ class Provider:
         except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
             pass
         finally:
-            self.closed.append(time.monotonic())
+            self.closed += 1
             writer.close()
 
 
@@ -90,6 +100,38 @@ async def _body(reader: asyncio.StreamReader, seen: Seen) -> bytes:
         await reader.readexactly(2)
     await reader.readexactly(2)
     return body
+
+
+def says(reply: bytes) -> Script:
+    """Say the same to every request."""
+
+    async def script(seen: Seen, writer: asyncio.StreamWriter) -> None:
+        writer.write(reply)
+
+    return script
+
+
+def reply(body: bytes, *headers: str, status: str = "200 OK", content_type: str = "application/json") -> bytes:
+    """A whole reply with its length."""
+    lines = [f"HTTP/1.1 {status}", f"content-type: {content_type}", f"content-length: {len(body)}", *headers]
+    return "\r\n".join(lines).encode("latin-1") + b"\r\n\r\n" + body
+
+
+def stream_head(*headers: str, content_type: str = "text/event-stream") -> bytes:
+    """The head of a reply in chunks."""
+    lines = ["HTTP/1.1 200 OK", f"content-type: {content_type}", "transfer-encoding: chunked", *headers]
+    return "\r\n".join(lines).encode("latin-1") + b"\r\n\r\n"
+
+
+def chunk(data: bytes) -> bytes:
+    """One chunk; an empty one ends the reply."""
+    return b"%x\r\n%b\r\n" % (len(data), data)
+
+
+async def until(event: threading.Event) -> None:
+    """Wait in a script for what a test's own thread says."""
+    while not event.is_set():  # noqa: ASYNC110 the event is of another thread
+        await asyncio.sleep(0.001)
 
 
 @contextlib.contextmanager
@@ -124,6 +166,7 @@ class RunningGate:
     port: int
     journal: Path
     app: GateApplication
+    stop: Callable[[], None]  # as on SIGTERM; returns when the gate has ended
 
     @property
     def url(self) -> str:
@@ -166,15 +209,84 @@ def running(config: Config) -> Iterator[RunningGate]:
     app = build_gate(config)
     server = gate_server(app, header_bytes=config.gate.header_bytes, shutdown_s=config.gate.shutdown_s)
     listening = socket.create_server(("127.0.0.1", 0))
-    thread = threading.Thread(target=lambda: asyncio.run(server.serve(sockets=[listening])), daemon=True)
+
+    def serve() -> None:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(server.serve(sockets=[listening]))
+
+    thread = threading.Thread(target=serve, daemon=True)
     thread.start()
-    try:
-        yield RunningGate(listening.getsockname()[1], Path(config.journal.directory), app)
-    finally:
+
+    def stop() -> None:
         server.should_exit = True
         thread.join(30)
-        listening.close()
         assert not thread.is_alive()
+
+    try:
+        yield RunningGate(listening.getsockname()[1], Path(config.journal.directory), app, stop)
+    finally:
+        stop()
+        listening.close()
+
+
+class Client:
+    """A raw client that reads as much as it is told to."""
+
+    def __init__(self, port: int, *, timeout_s: float = 20.0) -> None:
+        self.socket = socket.create_connection(("127.0.0.1", port), timeout=timeout_s)
+        self._held = b""
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.socket.close()
+
+    def send(self, data: bytes) -> None:
+        self.socket.sendall(data)
+
+    def until(self, mark: bytes) -> bytes:
+        """Read up to and with ``mark``; what came is given also where the other side closed before."""
+        while mark not in self._held:
+            piece = self.socket.recv(65536)
+            if not piece:
+                break
+            self._held += piece
+        end = self._held.find(mark)
+        end = len(self._held) if end < 0 else end + len(mark)
+        read, self._held = self._held[:end], self._held[end:]
+        return read
+
+    def exactly(self, size: int) -> bytes:
+        while len(self._held) < size and (piece := self.socket.recv(65536)):
+            self._held += piece
+        read, self._held = self._held[:size], self._held[size:]
+        return read
+
+    def answer(self) -> Answer:
+        """Read one whole reply, the connection staying open."""
+        head = self.until(b"\r\n\r\n")
+        found = parse(head)
+        if (length := found.header("content-length")) is not None:
+            return parse(head + self.exactly(int(length)))
+        body = b""
+        while line := self.until(b"\r\n"):
+            body += line + self.exactly(int(line, 16) + 2)
+            if line == b"0\r\n":
+                break
+        return parse(head + body)
+
+    def rest(self) -> bytes:
+        """Read until the other side closes."""
+        read, self._held = self._held, b""
+        while piece := self.socket.recv(65536):
+            read += piece
+        return read
+
+    def reset(self) -> None:
+        """Leave with a RST, as a killed process may."""
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.socket.close()
 
 
 def ask(port: int, request: bytes, *, timeout_s: float = 20.0) -> bytes:
