@@ -86,7 +86,7 @@ def estimate(
             provider=provider,
             deployment=None if given == Deployment() else given,
             zone=zone,
-            at=at.replace(tzinfo=UTC) if at is not None else None,
+            at=at.replace(tzinfo=UTC) if at is not None else datetime.now(tz=UTC),
             method=method.value,
             service_tier=service_tier,
         )
