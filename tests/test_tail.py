@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import fcntl
 import random
 import zlib
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+import proxy.tail
 from proxy.call import Closed
 from proxy.journal import FRAME_BYTES_MAX, HEADER, Journal, frame
 from proxy.tail import SET_ASIDE, Entry, Tail
@@ -185,6 +187,41 @@ def test_a_writer_is_ended_when_it_let_go_of_its_last_segment_not_when_it_rotate
     drain(tail)
     assert tail.ended(last)
     assert last in tail.drained()
+
+
+def test_a_rotation_while_the_reader_looks_does_not_look_like_the_writers_end(tmp_path, monkeypatch):
+    journal = Journal.open(tmp_path, worker="gate-1", segment_bytes=500)
+    journal.append(opened())
+    (first,) = (path.name for path in tmp_path.glob("*.journal"))
+    looked = proxy.tail._unlocked
+
+    def rotate_then_look(fd: int) -> bool:
+        if len(list(tmp_path.glob("*.journal"))) == 1:  # after the listing, before the lock is looked at
+            journal.append(closed())
+        return looked(fd)
+
+    monkeypatch.setattr(proxy.tail, "_unlocked", rotate_then_look)
+    tail = Tail(tmp_path)
+    assert len(tail.read(10)) == 1
+    assert tail.drained() == [first]
+    assert not tail.ended(first)
+    assert len(tail.read(10)) == 1
+    assert not tail.ended(first)
+    journal.close()
+
+
+def test_a_segment_is_not_read_while_an_earlier_one_may_still_grow(tmp_path):
+    first, second = (f"gate-1-1795000000000000-00000{number}.journal" for number in (1, 2))
+    begun = opened()
+    framed = frame(begun)
+    dead_segment(tmp_path, framed[:-1], first)
+    dead_segment(tmp_path, frame(closed(begun)), second)
+    tail = Tail(tmp_path)
+    with (tmp_path / first).open("ab") as writer:
+        fcntl.flock(writer, fcntl.LOCK_EX)
+        assert drain(tail) == []
+        writer.write(framed[-1:])
+    assert [entry.segment for entry in drain(tail)] == [first, second]
 
 
 def test_a_segments_successor_waits_until_it_is_read_to_its_end(tmp_path):
