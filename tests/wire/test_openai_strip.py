@@ -140,7 +140,7 @@ CHUNKS = st.lists(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     CHUNKS,
     st.sampled_from(["\n", "\r\n", "\r"]),

@@ -156,3 +156,17 @@ def test_names_are_bounded_and_storable() -> None:
     reading = reader.close()
     assert reading.model == "m" * 256
     assert reading.response_id == "a?b\ufffd"
+
+
+def test_a_stream_without_end_stays_flat() -> None:
+    reader = SURFACES["openai.chat"].reader(b"", 200)
+    event = b'data: {"id":"c","model":"m","choices":[{"index":0,"delta":{"content":"word "}}],"usage":{"prompt_tokens":1}}\n\n'
+    for _ in range(100_000):
+        reader.feed(event)
+    tracemalloc.start()
+    for _ in range(100_000):
+        reader.feed(event)
+    grown = tracemalloc.get_traced_memory()[0]
+    tracemalloc.stop()
+    assert grown < 100_000
+    assert reader.close().text_characters == 1_000_000
