@@ -1,4 +1,4 @@
-"""What an estimate costs: medians of many rounds, in microseconds; run ``python bench/estimator.py [--json]``.
+"""What an estimate costs: medians of many rounds, in microseconds; run ``python -m bench.estimator [--json]``.
 
 ``first`` is the first estimate of a model, which compiles its card and, for a closed model, draws
 its Monte Carlo; it is paid once for a model, deployment, provider and zone. ``import`` is a fresh

@@ -67,11 +67,12 @@ class Price:
 class _Row:
     starts: date | None
     hours: tuple[time, time] | None  # UTC
+    current: bool  # in force on the day the list was checked, at any hour
     price: Price
 
     def holds(self, at: datetime | None) -> bool:
         if at is None:
-            return self.hours is None
+            return self.current
         if self.starts is not None and at.date() < self.starts:
             return False
         if self.hours is None:
@@ -102,11 +103,13 @@ def _listings(provider: str) -> tuple[dict[str, _Listing], tuple[_Listing, ...]]
     if provider not in price_lists():
         return exact, ()
     table = read_json(f"prices/{provider}.json")
+    checked = date.fromisoformat(table["checked"])
     for row in table["models"]:
         source = row.get("source", table["source"])
-        standard = tuple(_row(provider, row["id"], source, entry, None, None) for entry in row["prices"])
+        standard = tuple(_row(provider, row["id"], source, checked, entry, None, None) for entry in row["prices"])
+        current = next((entry for entry in reversed(standard) if entry.current), standard[0]).price
         tiers = {
-            tier: tuple(_row(provider, row["id"], source, entry, tier, standard[-1].price) for entry in entries)
+            tier: tuple(_row(provider, row["id"], source, checked, entry, tier, current) for entry in entries)
             for tier, entries in row.get("tiers", {}).items()
         }
         listing = _Listing(row["match"], standard, tiers)
@@ -118,7 +121,15 @@ def _listings(provider: str) -> tuple[dict[str, _Listing], tuple[_Listing, ...]]
     return exact, tuple(ordered)
 
 
-def _row(provider: str, model: str, source: str, entry: dict[str, Any], tier: str | None, base: Price | None) -> _Row:
+def _row(
+    provider: str,
+    model: str,
+    source: str,
+    checked: date,
+    entry: dict[str, Any],
+    tier: str | None,
+    base: Price | None,
+) -> _Row:
     starts = date.fromisoformat(entry["from"]) if "from" in entry else None
     hours = entry.get("hours")
     rates = {bucket: _steps(value) for bucket, value in entry["rates"].items()}
@@ -137,7 +148,12 @@ def _row(provider: str, model: str, source: str, entry: dict[str, Any], tier: st
         rates=rates,
         units=units,
     )
-    return _Row(starts, (time.fromisoformat(hours[0]), time.fromisoformat(hours[1])) if hours else None, price)
+    return _Row(
+        starts=starts,
+        hours=(time.fromisoformat(hours[0]), time.fromisoformat(hours[1])) if hours else None,
+        current=hours is None and (starts is None or starts <= checked),
+        price=price,
+    )
 
 
 def _steps(value: str | list[Any]) -> Rate:
@@ -192,8 +208,8 @@ def find_price(
 ) -> Price | None:
     """Return the price of a model at a provider, or ``None`` when no list has it.
 
-    ``at`` chooses the row then in force (naive times are UTC; ``None`` the newest); a tier without a
-    price of its own costs the standard price.
+    ``at`` chooses the row then in force (naive times are UTC; ``None`` stands for the day the list was
+    checked); a tier without a price of its own costs the standard price.
     """
     listing = _listing(model, provider)
     if listing is None:

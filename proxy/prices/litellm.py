@@ -94,7 +94,7 @@ def find_map(path: Path | None) -> Path | None:
 def litellm_listings(path: Path) -> dict[str, list[Listing]]:
     """Return every entry of a provider we know in the normal form, one exact name each."""
     table = json.loads(path.read_text(encoding="utf-8"), parse_float=Decimal, parse_int=Decimal)
-    lists: dict[str, list[Listing]] = {}
+    lists: dict[str, dict[str, Listing]] = {}
     for key, row in table.items():
         provider = OURS.get(row.get("litellm_provider", ""))
         if provider is None:
@@ -106,10 +106,9 @@ def litellm_listings(path: Path) -> dict[str, list[Listing]]:
         if standard is None:
             continue
         tiers = {tier: [entry] for suffix, tier in _TIERS.items() if (entry := _entry(row, suffix)) is not None}
-        lists.setdefault(provider, []).append(
-            Listing(id=name, match=[f"={name}"], prices=[standard], tiers=tiers, source="litellm")
-        )
-    return lists
+        listing = Listing(id=name, match=[f"={name}"], prices=[standard], tiers=tiers, source="litellm")
+        lists.setdefault(provider, {}).setdefault(name, listing)
+    return {provider: list(listings.values()) for provider, listings in lists.items()}
 
 
 def _entry(row: dict[str, Any], suffix: str) -> dict[str, Any] | None:

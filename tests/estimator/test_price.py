@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from estimator import Usage, estimate
+from estimator.facts import read_json
 from estimator.price import cost_usd, every_price, find_price, matches, price_lists, unpriced_units
 
 CONVERSATION = Usage(input_tokens=2000, output_tokens=1000)
@@ -59,6 +60,14 @@ def test_a_price_is_the_one_in_force_that_day():
     after = estimate(CONVERSATION, "o3", provider="openai", at=datetime(2025, 6, 10, tzinfo=UTC))
     assert (before.cost_usd, after.cost_usd) == (Decimal("0.06"), Decimal("0.012"))
     assert after.price_id == "openai/o3@2025-06-10"
+
+
+def test_without_a_day_it_is_the_price_of_the_day_the_list_was_checked():
+    for provider in price_lists():
+        checked = datetime.fromisoformat(read_json(f"prices/{provider}.json")["checked"]).date()
+        for model in {price.model for price in every_price(provider)}:
+            price = find_price(model, provider)
+            assert price is None or price.valid_from is None or price.valid_from <= checked
 
 
 def test_a_price_can_hang_on_the_hour():
