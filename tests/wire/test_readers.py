@@ -160,7 +160,8 @@ def test_names_are_bounded_and_storable() -> None:
 
 def test_a_stream_without_end_stays_flat() -> None:
     reader = SURFACES["openai.chat"].reader(b"", 200)
-    event = b'data: {"id":"c","model":"m","choices":[{"index":0,"delta":{"content":"word "}}],"usage":{"prompt_tokens":1}}\n\n'
+    chunk = {"id": "c", "choices": [{"index": 0, "delta": {"content": "word "}}], "usage": {"prompt_tokens": 1}}
+    event = b"data: " + json.dumps(chunk).encode() + b"\n\n"
     for _ in range(100_000):
         reader.feed(event)
     tracemalloc.start()
