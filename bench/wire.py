@@ -1,4 +1,4 @@
-"""CPU time of reading one streamed event, and of stripping one: run ``python bench/wire.py``.
+"""CPU time of reading one streamed event, and of stripping one: run ``python -m bench.wire``.
 
 Each figure is the best of several rounds, in microseconds of process time per event of about 250
 bytes, fed as the network usually gives it: one event a piece, and three events a piece.
