@@ -56,7 +56,7 @@ class Recorder:
         ledger: Ledger,
         *,
         estimate: Estimator,
-        on_rows: Callable[[Sequence[CallRow]], None] = _ignore,
+        on_rows: Callable[[Sequence[CallRow]], object] = _ignore,
         clock: Callable[[], float] = time.time,
         new_id: Callable[[], str] = lambda: str(uuid.uuid4()),
     ) -> None:

@@ -558,11 +558,11 @@ def test_gates_and_recorders_killed_again_and_again_lose_and_double_nothing(benc
     told: dict[str, str] = {}
     for number in range(6):
         gates = [start(GATE, bench.journals, f"gate{worker}", number * 1000) for worker in (1, 2)]
-        recorder = start(RECORDER, bench.journals, bench.database)
-        time.sleep(draw.uniform(0.6, 1.6))
-        for child in (recorder, *gates):
+        recorders = [start(RECORDER, bench.journals, bench.database) for _ in range(2)]
+        time.sleep(draw.uniform(0.8, 2.4))
+        for child in (*recorders, *gates):
             os.kill(child.pid, signal.SIGKILL)
-        for child in (*gates, recorder):
+        for child in (*gates, *recorders):
             assert child.stdout is not None
             for line in child.stdout.read().decode().splitlines():
                 name, *still_open = line.split()
