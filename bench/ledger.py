@@ -1,6 +1,6 @@
 """Rows per second from journal to committed SQLite row, estimates included, against a bare executemany.
 
-    python bench/ledger.py [--rows 40000] [--rounds 5]
+    python -m bench.ledger [--rows 40000] [--rounds 5]
 
 Both write the same rows into a database of the same layout in the same round; the ratio per round is
 the evidence, the absolute figures move with the machine. Also prints bytes per row and per append.
