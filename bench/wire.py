@@ -15,7 +15,7 @@ from proxy.wire.openai_chat import ChatReader
 from proxy.wire.openai_embeddings import EmbeddingsReader
 from proxy.wire.openai_responses import ResponsesReader
 from proxy.wire.openai_strip import UsageStripper
-from proxy.wire.sse import Framer, payload
+from proxy.wire.sse import Framer
 
 EVENTS = 3000
 ROUNDS = 7
@@ -65,7 +65,7 @@ def _round(feed: Callable[[bytes], object], pieces: list[bytes]) -> int:
 
 def _frame_only() -> Callable[[bytes], object]:
     framer = Framer()
-    return lambda piece: [payload(block) for block in framer.feed(piece)]
+    return framer.payloads
 
 
 def _decode_only(name: bytes) -> Callable[[], Callable[[bytes], object]]:

@@ -12,7 +12,7 @@ import re
 from proxy.wire.canon import Places, Statement, at, error_code, label, normal
 from proxy.wire.lenient import loads
 from proxy.wire.members import Members
-from proxy.wire.sse import Fragment, Framer, payload
+from proxy.wire.sse import Framer
 from proxy.wire.surface import Reading
 
 DOCUMENT_LIMIT = 1024 * 1024  # bytes of a document that are held; a larger one is only scanned
@@ -109,8 +109,8 @@ class Reply:
                 if not self._opaque:
                     self._begin(data)
                 return
-            for block in framer.feed(data):
-                self._read(block)
+            for payload in framer.payloads(data):
+                self._read(payload)
         except Exception:  # metering never fails a call
             self._opaque = True
             self._framer = None
@@ -155,21 +155,18 @@ class Reply:
             elif is_events(head):
                 self._head = b""
                 self._framer = Framer()
-                for block in self._framer.feed(head):
-                    self._read(block)
+                for payload in self._framer.payloads(head):
+                    self._read(payload)
             elif could_become_events(head):
                 self._head = head
             else:
                 self._opaque = True
 
-    def _read(self, block: bytes) -> None:
-        if block.__class__ is Fragment:
-            self.flags["event.oversized"] = None
-        elif data := payload(block):
-            try:
-                self.event(data)
-            except Exception:  # one event that cannot be read loses no other
-                self.flags["reader.failed"] = None
+    def _read(self, payload: bytes) -> None:
+        try:
+            self.event(payload)
+        except Exception:  # one event that cannot be read loses no other
+            self.flags["reader.failed"] = None
 
     def _hold(self, data: bytes) -> None:
         document = self._document
@@ -204,8 +201,10 @@ class Reply:
 
     def _end(self) -> None:
         if self._framer is not None:
-            for block in self._framer.close():
-                self._read(block)
+            for payload in self._framer.last_payload():
+                self._read(payload)
+            if self._framer.oversized:
+                self.flags["event.oversized"] = None
         elif self._document is not None and not self._whole(self._document):
             self._members = Members(self.members)
             self._scan(b"".join(self._document))

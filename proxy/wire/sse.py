@@ -63,6 +63,22 @@ class Framer:
             blocks += self._overflow()
         return blocks
 
+    def payloads(self, data: bytes) -> list[bytes]:
+        """Give the payloads of the events that ``data`` completed, for who only reads."""
+        if (
+            data.find(b"\n") == len(data) - 2
+            and data.startswith(b"data: ")
+            and data.endswith(b"\n\n")
+            and _CR not in data
+            and not (self._held or self._overflowing)
+        ):
+            return [data[6:]]  # the usual network chunk again, looked at once instead of twice
+        return _payloads(self.feed(data))
+
+    def last_payload(self) -> list[bytes]:
+        """Give the payload of the last event, whose blank line never came, if there is one."""
+        return _payloads(self.close())
+
     def close(self) -> list[bytes]:
         """Give back the last event, whose blank line never came, if there is one."""
         if not self._held:
@@ -117,6 +133,11 @@ class Framer:
             fragment = Fragment(held[:-3])
         del self._held[:-3]
         return [fragment]
+
+
+def _payloads(blocks: list[bytes]) -> list[bytes]:
+    found = [payload(block) for block in blocks if block.__class__ is not Fragment]
+    return [data for data in found if data]
 
 
 def payload(block: bytes) -> bytes:

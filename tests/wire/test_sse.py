@@ -55,6 +55,15 @@ def test_payload_follows_the_standard(body: bytes) -> None:
             assert [block[start:end] for start, end in data_spans(block)] == values
 
 
+@given(PIECES, st.lists(st.integers(0, 90), max_size=6))
+def test_payloads_are_those_of_the_blocks(body: bytes, at: list[int]) -> None:
+    framer = Framer()
+    seen = [found for piece in split(body, at) for found in framer.payloads(piece)] + framer.last_payload()
+    assert [found.rstrip(b"\r\n") for found in seen] == [
+        found.rstrip(b"\r\n") for block in frame([body]) if (found := payload(block))
+    ]
+
+
 @pytest.mark.parametrize("end", [b"\n", b"\r\n", b"\r"])
 def test_every_line_end_makes_events(end: bytes) -> None:
     event = b"event: e" + end + b"data: 1" + end + end
