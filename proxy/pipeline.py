@@ -301,7 +301,10 @@ async def _hold(exchange: Exchange, meter: Meter) -> bytes:
         left_s = (deadline - time.perf_counter_ns()) / 1e9
         if not await exchange.readable(left_s):
             break
-        piece = await exchange.read()
+        try:
+            piece = await exchange.read()
+        except UpstreamError:
+            break  # it is raised again when the client has what came before
         pieces.append(meter.feed(piece))
         size += len(piece)
         if meter.complete or exchange.ended:

@@ -113,7 +113,9 @@ class Meter:
         except Exception:  # metering never breaks traffic
             self._reader = None
             self._flags.append("metering.failed")
-        if self._stripper is None or (self._decoder is not None and self._decoder.broken):
+        if self._stripper is not None and self._decoder is not None and self._decoder.broken:
+            self._stripper = None  # a client that decodes fails as it would have without us
+        if self._stripper is None:
             return piece
         shown = self._stripper.feed(plain)
         return shown if self._encoder is None else self._encoder.feed(shown)

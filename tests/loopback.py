@@ -210,6 +210,12 @@ def running(config: Config) -> Iterator[RunningGate]:
     server = gate_server(app, header_bytes=config.gate.header_bytes, shutdown_s=config.gate.shutdown_s)
     listening = socket.create_server(("127.0.0.1", 0))
 
+    async def wait_for_exit() -> None:
+        while not server.should_exit:  # noqa: ASYNC110 set by another thread; uvicorn itself looks ten times a second
+            await asyncio.sleep(0.005)
+
+    server.main_loop = wait_for_exit
+
     def serve() -> None:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(server.serve(sockets=[listening]))
