@@ -15,7 +15,7 @@ from estimator.errors import UnknownMethodError
 from estimator.facts import facts_version
 from estimator.grid import grid
 from estimator.models import ModelCard, resolve
-from estimator.price import Price, cost_usd, find_price, price_lists, unpriced_units
+from estimator.price import Price, cost_usd, find_price, own_shop, price_lists, unpriced_units
 from estimator.profiles import Profile, Tier, profile
 from estimator.ranges import Range
 from estimator.usage import Usage
@@ -258,7 +258,7 @@ def _seller(name: str, card: ModelCard | None, provider: str | None) -> tuple[st
         return None, f"no price for {name!r}: the model and its provider are unknown"
     if card.weights == "open":
         return None, f"{card.id} has open weights: its price depends on the provider, and none was given"
-    return ("gemini" if card.maker == "google" else card.maker), ""
+    return own_shop(card.maker), ""
 
 
 def _dollars(

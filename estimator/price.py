@@ -22,6 +22,8 @@ _ALSO: Final = {
     "vertex": ("gemini", "anthropic", "mistral"),
     "google": ("gemini",),
 }
+# Under which name a maker sells its own models.
+_OWN_SHOP: Final = {"google": "gemini", "amazon": "bedrock"}
 # How the units of a call are called in price lists, with the divisor from one to the other.
 _UNITS: Final = {
     "seconds": ("audio_hours", 3600),
@@ -93,6 +95,11 @@ class _Listing:
 def price_lists() -> frozenset[str]:
     """Return the providers there is a price list for."""
     return frozenset(path.stem for path in (DATA / "prices").glob("*.json"))
+
+
+def own_shop(maker: str) -> str:
+    """Return the provider that a maker sells its models as."""
+    return _OWN_SHOP.get(maker, maker)
 
 
 @lru_cache(maxsize=64)

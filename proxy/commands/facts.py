@@ -62,13 +62,13 @@ def show(
 
 def _show_model(model: str, provider: str | None, as_json: bool) -> None:
     from estimator import resolve
-    from estimator.price import find_price
+    from estimator.price import find_price, own_shop
 
     card = resolve(model, provider)
     if card is None:
         typer.echo(f"no card for {model!r}: add an entry to estimator/data/models", err=True)
         raise typer.Exit(ANSWER_IS_NO)
-    seller = provider or ("gemini" if card.maker == "google" else card.maker)
+    seller = provider or own_shop(card.maker)
     price = find_price(model, seller) or find_price(card.id, seller)
     shown = {
         "id": card.id,
@@ -137,13 +137,16 @@ def import_prices(
     joulegate facts import --litellm unpacked/litellm
     """  # noqa: D301
     from estimator.facts import DATA
+    from proxy.errors import ConfigError
     from proxy.prices.genai import genai_listings, genai_version
     from proxy.prices.listing import dated, write_list
     from proxy.prices.litellm import find_map, litellm_listings
     from proxy.prices.merging import merge
 
-    leading = genai_listings()
     price_map = find_map(litellm)
+    if write and price_map is None:
+        raise ConfigError("no LiteLLM map, whose models would be lost: unpack a wheel and name it with --litellm")
+    leading = genai_listings()
     others = litellm_listings(price_map) if price_map is not None else {}
     checked = datetime.now(tz=UTC).date().isoformat()
     merged = {

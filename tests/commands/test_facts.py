@@ -3,6 +3,7 @@ import json
 from typer.testing import CliRunner
 
 from proxy.cli import app
+from proxy.errors import ConfigError
 
 run = CliRunner()
 
@@ -28,6 +29,13 @@ def test_check_finds_the_shipped_facts_sound():
     assert done.exit_code == 0
     assert "sound" in done.output
     assert json.loads(run.invoke(app, ["facts", "check", "--json"]).output)["problems"] == []
+
+
+def test_import_does_not_write_half_a_list(monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    done = run.invoke(app, ["facts", "import"])
+    assert isinstance(done.exception, ConfigError)
+    assert "--litellm" in str(done.exception)
 
 
 def test_import_compares_without_writing(tmp_path):

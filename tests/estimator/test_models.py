@@ -1,6 +1,8 @@
+import json
+
 import pytest
 
-from estimator import known_models, resolve
+from estimator import facts, known_models, models, resolve
 from estimator.models import surrogate
 
 NAMES = {
@@ -113,3 +115,38 @@ def test_a_guessed_shape_grows_with_the_model():
     assert large.layers > small.layers
     assert small.experts == 0
     assert large.experts_active == 32
+
+
+@pytest.fixture
+def own_models(tmp_path, monkeypatch):
+    """A data folder with no models yet."""
+    (tmp_path / "models").mkdir()
+    monkeypatch.setattr(facts, "DATA", tmp_path)
+    monkeypatch.setattr(models, "DATA", tmp_path)
+    models._index.cache_clear()
+    resolve.cache_clear()
+    yield tmp_path / "models"
+    models._index.cache_clear()
+    resolve.cache_clear()
+
+
+def test_a_new_model_is_one_entry(own_models):
+    shape = {"layers": 80, "hidden": 8192, "heads": 64, "kv_heads": 8, "head_dim": 128, "ffn": 28672, "vocab": 128256}
+    row = {
+        "id": "house-70b",
+        "kind": "dense",
+        "weights": "open",
+        "total_b": 70.6,
+        "active_b": 70.6,
+        "precision": "bf16",
+    }
+    rows = [{**row, **shape, "source": "model-cards", "verified": "layers", "aliases": ["house-70b-instruct"]}]
+    (own_models / "house.json").write_text(json.dumps({"maker": "house", "models": rows}))
+    card = resolve("house/House-70B-Instruct")
+    assert card is not None
+    assert card.id == "house-70b"
+    assert card.verified
+    assert card.architecture is not None
+    assert card.architecture.full_layers == 80
+    assert card.architecture.kv_elements == 2048
+    assert resolve("gpt-4o") is None
