@@ -156,7 +156,7 @@ def normal(stated: Mapping[str, object], places: Places, *, model: str | None) -
         image_output_tokens=find(places.image_output),
         units=units,
     )
-    if usage == Usage():
+    if read is None and written is None and usage == Usage():
         if total is None:
             return None, tuple(flags)
         flags["usage.only_total"] = None  # cannot be split into input and output
@@ -195,7 +195,7 @@ def quantity(value: object) -> float | None:
 def at(stated: object, path: Iterable[str]) -> object:
     """Give what lies at ``path`` in nested objects, None where nothing does."""
     for name in path:
-        if not isinstance(stated, Mapping):
+        if not isinstance(stated, dict):
             return None
         stated = stated.get(name)
     return stated
