@@ -134,6 +134,8 @@ def estimate(
         gpu = _ordered(low.gpu_joules, mid.gpu_joules, high.gpu_joules)
         servers = _ordered(low.it_joules, mid.it_joules, high.it_joules)
         facility = _ordered(low.facility_joules, mid.facility_joules, high.facility_joules)
+        if made.silicon_band is not None:
+            gpu, servers, facility = (value.widened(*made.silicon_band) for value in (gpu, servers, facility))
         grams = (facility * operational_grams(1.0, made.grid.grams_per_kwh)).widened(*made.carbon_band)
         embodied = _ordered(low.embodied_grams, mid.embodied_grams, high.embodied_grams).widened(*made.embodied_band)
     water = None

@@ -41,3 +41,9 @@ def _operator(name: str) -> Overheads:
 def overheads(provider: str | None) -> Overheads:
     """Return the overheads of a provider's operator, or the generic ones."""
     return _operator(_table()["operators"].get(provider, "generic"))
+
+
+def other_silicon(provider: str | None) -> str | None:
+    """Return what a provider computes on, where that is known not to be a GPU."""
+    name = _table()["silicon"].get(provider)
+    return None if name is None else str(name)

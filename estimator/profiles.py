@@ -11,9 +11,9 @@ from estimator.carbon import embodied_grams_per_gpu_second
 from estimator.deployments import Deployment, constants, find_gpu, find_precision, gpus_needed
 from estimator.energy import Roofline
 from estimator.flops import flops
-from estimator.grid import GridIntensity, grid
+from estimator.grid import WORLD, GridIntensity, grid
 from estimator.models import Architecture, ModelCard, surrogate
-from estimator.overheads import Overheads, overheads
+from estimator.overheads import Overheads, other_silicon, overheads
 from estimator.ranges import combined
 from estimator.water import liters
 
@@ -73,6 +73,7 @@ class Profile:
     pue: float
     market_grams_per_kwh: float | None
     gpu_band: Band
+    silicon_band: Band | None  # a closed model on something else than GPUs
     facility_band: Band
     carbon_band: Band
     embodied_band: Band
@@ -99,7 +100,8 @@ def profile(card: ModelCard, deployment: Deployment | None, provider: str | None
 
     """
     known = deployment or Deployment()
-    operator = overheads(provider or card.maker if card.weights == "closed" else provider)
+    host = provider or card.maker if card.weights == "closed" else provider
+    operator = overheads(host)
     place = grid(zone or operator.zone)
     if card.total_params is None or card.active_params is None:
         return None
@@ -110,7 +112,8 @@ def profile(card: ModelCard, deployment: Deployment | None, provider: str | None
     if known.pue is None:
         assumptions.append(f"PUE {pue:g}, operator {operator.operator} ({operator.source})")
     if zone is None:
-        assumptions.append(f"electricity of {place.name}, where operator {operator.operator} is assumed to run")
+        where = "the world's mean electricity" if place.zone == WORLD else f"electricity of {place.name}"
+        assumptions.append(f"{where}, where operator {operator.operator} is assumed to run")
     total = math.sqrt(card.total_params[0] * card.total_params[1])
     active = math.sqrt(card.active_params[0] * card.active_params[1])
     shape = card.architecture or surrogate(total, active, card.kind)
@@ -118,6 +121,11 @@ def profile(card: ModelCard, deployment: Deployment | None, provider: str | None
         assumptions.append(f"shape guessed from the parameter count: {shape.layers} layers")
     elif not card.verified and card.source == "model-cards":
         assumptions.append("shape typed from the public model card, not verified")
+
+    silicon = other_silicon(host) if known.gpu is None else None
+    silicon_band: Band = tuple(bands["other_silicon"]) if silicon else (1.0, 1.0)
+    if silicon is not None:
+        assumptions.append(f"reckoned as if on GPUs, though it is known to run on {silicon}: wider band")
 
     tier: Tier
     if card.weights == "closed":
@@ -134,7 +142,7 @@ def profile(card: ModelCard, deployment: Deployment | None, provider: str | None
         roofline = _open_roofline(card, shape, known, assumptions)
         points = (_point(roofline, known, pue, _PLAIN),)
         tier = "deployment" if known.known else "open_model"
-        gpu_band = combined(bands["deployment_known" if known.known else "open_model"], roofline.gpu.band)
+        gpu_band = combined(bands["deployment_known" if known.known else "open_model"], roofline.gpu.band, silicon_band)
         facility = combined(gpu_band, bands["facility"])
         if known.host_share is None:
             assumptions.append(f"host draws {defaults['host_share']:.0%} of the GPUs' TDP")
@@ -161,9 +169,10 @@ def profile(card: ModelCard, deployment: Deployment | None, provider: str | None
         pue=pue,
         market_grams_per_kwh=known.market_grams_per_kwh,
         gpu_band=gpu_band,
+        silicon_band=silicon_band if silicon and tier == "closed_model" else None,
         facility_band=facility,
         carbon_band=combined(facility, bands["grid_hourly"]),
-        embodied_band=combined(gpu_band, k["embodied"]["band"]),
+        embodied_band=combined(silicon_band if tier == "closed_model" else gpu_band, k["embodied"]["band"]),
         water_band=water_band or (1.0, 1.0),
         liters_per_it_joule=per_joule,
         active_band=(card.active_params[0] / shape.active_params, card.active_params[1] / shape.active_params),
@@ -203,9 +212,6 @@ def _closed_prior(card: ModelCard) -> str:
         return ""
     low, high = (f"{value / 1e9:g}" for value in card.active_params)
     active = low if low == high else f"{low}–{high}"
-    text = (
+    return (
         f"{active} B active parameters ({card.source}, an estimate); GPU, count, precision and batch drawn from priors"
     )
-    if card.maker == "google":
-        text += "; reckoned as if on NVIDIA GPUs, though it runs on TPUs"
-    return text

@@ -153,10 +153,10 @@ def _print(made: Estimate) -> None:
             table.add_row(label, *(f"{point * factor:.3g} mL" for point in (value.low, value.mid, value.high)))
         else:
             table.add_row(label, *(with_prefix(point * factor, unit) for point in (value.low, value.mid, value.high)))
-    table.add_row(
-        "price", "", "unknown" if made.cost_usd is None else f"${made.cost_usd.normalize():f}", made.price_id or ""
-    )
+    table.add_row("price", "", "unknown" if made.cost_usd is None else f"${made.cost_usd.normalize():f}", "")
     Console().print(table)
+    if made.price_id is not None:
+        sys.stdout.write(f"price: {made.price_id}\n")
     for text in made.assumptions:
         sys.stdout.write(f"assumed: {text}\n")
     for reason in dict.fromkeys(made.reasons.values()):

@@ -86,6 +86,15 @@ def test_the_same_card_gives_the_same_numbers():
     assert [like.roofline.n_gpus for like in first] == [like.roofline.n_gpus for like in again]
 
 
+def test_other_silicon_is_a_wider_band_around_the_same_middle():
+    usage = Usage(input_tokens=500, output_tokens=500)
+    for model, gpu, other in (("llama-3.3-70b-instruct", "together", "groq"), ("gpt-4o", "nobody", "groq")):
+        plain, strange = (estimate(usage, model, provider=name) for name in (gpu, other))
+        assert strange.joules.mid == plain.joules.mid
+        assert strange.joules.high / strange.joules.low > 1.2 * plain.joules.high / plain.joules.low
+        assert any("LPU" in text for text in strange.assumptions)
+
+
 def test_knowing_the_deployment_narrows_the_band():
     usage = Usage(input_tokens=500, output_tokens=500)
     blind = estimate(usage, "gpt-4o").joules
