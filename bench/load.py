@@ -59,7 +59,7 @@ def wrk(url: str, *, key: str, connections: int, seconds: float, cores: Cores, f
 
 
 def _percentile(text: str, percent: int) -> float:
-    match = re.search(rf"^\s+{percent}%\s+([\d.]+)(us|ms|s)$", text, re.MULTILINE)
+    match = re.search(rf"^\s+{percent}%\s+([\d.]+)(us|ms|s)\s*$", text, re.MULTILINE)
     if match is None:
         raise SystemExit(f"bench: wrk printed no {percent}th percentile:\n{text}")
     return float(match[1]) * UNIT_MS[match[2]]
