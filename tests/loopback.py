@@ -49,6 +49,7 @@ class Seen:
 
 
 Script = Callable[[Seen, asyncio.StreamWriter], Awaitable[None]]
+Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
 @dataclass
@@ -74,11 +75,8 @@ class Provider:
                 self.seen.append(seen)
                 await self.script(seen, writer)
                 await writer.drain()
-        except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
-            pass
         finally:
             self.closed += 1
-            writer.close()
 
 
 async def _head(reader: asyncio.StreamReader) -> bytes:
@@ -135,11 +133,19 @@ async def until(event: threading.Event) -> None:
 
 
 @contextlib.contextmanager
-def provider(script: Script) -> Iterator[Provider]:
-    made = Provider(script)
+def listening(serve: Serve, **settings: object) -> Iterator[int]:
+    """Serve connections in a thread of its own; gives the port."""
+
+    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            await serve(reader, writer)
+        except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
+            pass
+        finally:
+            writer.close()
+
     loop = asyncio.new_event_loop()
-    server = loop.run_until_complete(asyncio.start_server(made.serve, "127.0.0.1", 0, limit=2**24))
-    made.port = server.sockets[0].getsockname()[1]
+    server = loop.run_until_complete(asyncio.start_server(connected, "127.0.0.1", 0, limit=2**24, **settings))
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()
 
@@ -149,14 +155,22 @@ def provider(script: Script) -> Iterator[Provider]:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.sleep(0.01)  # closed connections are let go of
 
     try:
-        yield made
+        yield server.sockets[0].getsockname()[1]
     finally:
         asyncio.run_coroutine_threadsafe(end(), loop).result(10)
         loop.call_soon_threadsafe(loop.stop)
         thread.join(10)
         loop.close()
+
+
+@contextlib.contextmanager
+def provider(script: Script, **settings: object) -> Iterator[Provider]:
+    made = Provider(script)
+    with listening(made.serve, **settings) as made.port:
+        yield made
 
 
 @dataclass
@@ -209,6 +223,7 @@ def running(config: Config) -> Iterator[RunningGate]:
     app = build_gate(config)
     server = gate_server(app, header_bytes=config.gate.header_bytes, shutdown_s=config.gate.shutdown_s)
     listening = socket.create_server(("127.0.0.1", 0))
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 64 * 1024)  # so that a slow client is felt soon
 
     async def wait_for_exit() -> None:
         while not server.should_exit:  # noqa: ASYNC110 set by another thread; uvicorn itself looks ten times a second
