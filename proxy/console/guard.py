@@ -8,6 +8,7 @@ loopback only loopback's own names are answered.
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Collection
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -24,6 +25,8 @@ HEADERS = {
     "cross-origin-opener-policy": "same-origin",
     "cross-origin-resource-policy": "same-origin",
 }
+
+_HOST = re.compile(r"(?:\[([^\]]+)\]|([^:\[\]]+))(?::\d+)?")  # an address in brackets, or a name; then a port
 
 
 class Guard:
@@ -55,8 +58,9 @@ class Guard:
         await self._app(scope, receive, send_guarded)
 
     def _known(self, host: str) -> bool:
-        name = host[: host.rfind("]") + 1] if host.startswith("[") else host.partition(":")[0]
-        return _loopback(name.removeprefix("[").removesuffix("]").lower()) or name.lower() in self._names
+        found = _HOST.fullmatch(host)
+        name = "" if found is None else (found[1] or found[2]).lower()
+        return _loopback(name) or name in self._names
 
 
 def _loopback(host: str) -> bool:

@@ -30,11 +30,11 @@ async def follow(
     redrawn: dict[str, Draw],
     closing: Callable[[], bool],
 ) -> AsyncIterator[bytes]:
-    """Give events for the calls after ``after``, and for each part in ``redrawn`` when its text changes."""
+    """Give events: the calls after ``after``, and each part in ``redrawn``, first at once and then when it changes."""
     number = after
-    shown = {name: await draw() for name, draw in redrawn.items()}
+    shown: dict[str, str] = {}
     yield b"retry: 1000\n\n"
-    quiet = since_redraw = 0.0
+    quiet, since_redraw = 0.0, REDRAW_SECONDS
     while not closing():
         number, rows = recent.after(number)
         out = [written(rows, number)] if rows else []
@@ -42,7 +42,7 @@ async def follow(
             since_redraw = 0.0
             for name, draw in redrawn.items():
                 text = await draw()
-                if text != shown[name]:
+                if text != shown.get(name):
                     shown[name] = text
                     out.append(event(name, text))
         if quiet >= BEAT_SECONDS:

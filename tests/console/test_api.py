@@ -1,0 +1,121 @@
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from decimal import Decimal
+
+import jsonschema
+import msgspec
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from proxy.ledger.tables import CallRow, calls
+from tests.console.conftest import NOON, serve
+from tests.rows import UNESTIMATED, UNMETERED, UNPRICED, call_row
+
+
+def get(console, path: str, status: int = 200):
+    """Ask, and hold the answer against the API's own description."""
+    reply = console.get(path)
+    assert (reply.status, reply.headers["content-type"]) == (status, "application/json"), reply.text
+    document = json.loads(console.get("/api/openapi.json").text)
+    described = document["paths"][path.partition("?")[0]]["get"]["responses"][str(status)]
+    schema = described["content"]["application/json"]["schema"] | {"components": document["components"]}
+    jsonschema.validate(json.loads(reply.text), schema)
+    return json.loads(reply.text)
+
+
+def test_calls_are_ledger_rows_the_latest_first(console):
+    rows = [call_row(cost_usd=Decimal("0.0000001"), tags={"k": "v"}), call_row(**UNMETERED), call_row(**UNPRICED)]
+    console.record(*rows)
+    found = get(console, "/api/calls")["calls"]
+    assert [each["id"] for each in found] == [row.id for row in reversed(rows)]
+    assert list(found[0]) == [column.name for column in calls.columns]
+    assert found[2]["cost_usd"] == "0.0000001"
+    assert found[1]["cost_usd"] is found[1]["joules"] is found[1]["input_tokens"] is None
+    read = msgspec.convert(found[2], CallRow, strict=False)
+    assert read == rows[0]
+    assert [each["id"] for each in get(console, "/api/calls?limit=1")["calls"]] == [rows[2].id]
+
+
+def test_totals_of_today_by_default(console):
+    console.record(
+        call_row(), call_row(team="ads", **UNPRICED | UNESTIMATED), call_row(started_at=NOON - timedelta(days=1))
+    )
+    found = get(console, "/api/totals")
+    assert (found["from"], found["to"], found["tz"]) == ("2026-11-23T00:00:00Z", "2026-11-24T00:00:00Z", "UTC")
+    assert found["total"]["calls"] == 2
+    assert (found["total"]["cost_usd"], found["total"]["unpriced_calls"]) == ("0.00075", 1)
+    split = get(console, "/api/totals?by=team,model")
+    assert sorted((each["by"]["team"], each["by"]["model"], each["joules"]) for each in split["groups"]) == [
+        ("ads", "house-model", None),
+        ("search", "gpt-4o", 400.0),
+    ]
+    assert split["total"] == found["total"]
+
+
+def test_totals_of_a_period(console):
+    console.record(call_row(), call_row(started_at=NOON - timedelta(days=40)))
+    assert get(console, "/api/totals?month=2026-10")["total"]["calls"] == 1
+    assert get(console, "/api/totals?from=2026-10-01&to=2026-11-23")["total"]["calls"] == 2
+    days = get(console, "/api/totals?by=day&from=2026-10-01&tz=Asia/Kolkata")["groups"]
+    assert sorted(each["by"]["day"] for each in days) == ["2026-10-14", "2026-11-23"]
+
+
+@pytest.mark.parametrize(
+    ("path", "says"),
+    [
+        ("/api/calls?limit=0", "limit='0': give a whole number from 1 to 500"),
+        ("/api/calls?limit=501", "from 1 to 500"),
+        ("/api/calls?limit=%C2%B2", "from 1 to 500"),
+        ("/api/totals?by=colour", "cannot split by 'colour': choose from team,"),
+        ("/api/totals?from=soon", "--from 'soon' is not a date"),
+        ("/api/totals?month=2026", "'2026' is not a month"),
+        ("/api/totals?tz=Nowhere", "no time zone 'Nowhere'"),
+    ],
+)
+def test_a_wrong_question_is_answered_with_what_to_do(console, path, says):
+    assert says in get(console, path, 400)["error"]["message"]
+
+
+def test_a_ledger_that_is_away_is_said(tmp_path):
+    with serve(f"sqlite:///{tmp_path}/ledger.db", migrated=False) as console:
+        assert get(console, "/api/totals", 503) == {"error": {"message": "the ledger cannot be read at the moment"}}
+        assert get(console, "/api/calls")["calls"] == []
+
+
+@pytest.mark.parametrize(
+    ("state", "status"),
+    [
+        ({}, "ok"),
+        ({"lag_seconds": 61.0}, "late"),
+        ({"active": False}, "standing_by"),
+        ({"problem": "no disk", "active": False, "lag_seconds": 99.0}, "standing_still"),
+    ],
+)
+def test_health(console, state, status):
+    for name, value in state.items():
+        setattr(console.recorder, name, value)
+    console.recorder.record_counts = {"recorded": 7, "lost": 1, "poison": 2}
+    found = get(console, "/api/health")
+    assert found["status"] == status
+    assert found["missing_calls"] == 3
+    assert found["problem"] == state.get("problem")
+
+
+def test_healthz_answers_while_the_process_does(console):
+    console.recorder.problem = "no disk"
+    assert (console.get("/healthz").status, console.get("/healthz").text) == (200, "ok\n")
+
+
+def test_metrics_are_prometheus_text(console):
+    console.record(call_row())
+    reply = console.get("/metrics")
+    assert reply.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
+    names = {family.name for family in text_string_to_metric_families(reply.text)}
+    assert {"joulegate_calls", "joulegate_streams_open", "joulegate_overhead_seconds"} <= names
+
+
+def test_nothing_changes_anything(console):
+    document = json.loads(console.get("/api/openapi.json").text)
+    assert {method for path in document["paths"].values() for method in path} == {"get"}
