@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from datetime import UTC, datetime
 from pathlib import Path
 
 from proxy.call import Closed
@@ -102,7 +103,14 @@ def estimate_headers(closed: Closed) -> Headers:
     model = closed.model or closed.opened.model_requested
     if model is None:
         return []
-    values = centre(closed.usage, model, provider=closed.opened.provider, zone=closed.opened.zone)
+    values = centre(
+        closed.usage,
+        model,
+        provider=closed.opened.provider,
+        zone=closed.opened.zone,
+        at=datetime.fromtimestamp(closed.opened.started_at_us / 1e6, UTC),
+        service_tier=closed.service_tier,
+    )
     headers: Headers = []
     if values.cost_usd is not None:
         headers.append((b"x-joulegate-cost-usd", f"{values.cost_usd:f}".encode()))
