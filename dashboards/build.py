@@ -8,13 +8,17 @@ includes cached tokens, output includes reasoning.
 from __future__ import annotations
 
 import sys
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
-from grafana_foundation_sdk.builders import common, dashboard, prometheus, stat, timeseries
-from grafana_foundation_sdk.cog.encoder import JSONEncoder
-from grafana_foundation_sdk.models import common as shapes
-from grafana_foundation_sdk.models import dashboard as model
+with warnings.catch_warnings():
+    # The SDK prefers Grafana's new schema; files that are provisioned are still read in this one, by every Grafana.
+    warnings.filterwarnings("ignore", "Prefer using dashboardv2", DeprecationWarning)
+    from grafana_foundation_sdk.builders import common, dashboard, prometheus, stat, timeseries
+    from grafana_foundation_sdk.cog.encoder import JSONEncoder
+    from grafana_foundation_sdk.models import common as shapes
+    from grafana_foundation_sdk.models import dashboard as model
 
 TARGET = Path(__file__).parent / "grafana" / "joulegate-overview.json"
 DATASOURCE = model.DataSourceRef(type_val="prometheus", uid="${datasource}")
@@ -90,6 +94,12 @@ FIGURES = (
         why="At list price, priced calls only.",
     ),
     Figure(
+        title="Compute",
+        unit="si:FLOP",
+        expr=total("joulegate_flops_total"),
+        why="Floating-point operations, estimated.",
+    ),
+    Figure(
         title="Energy",
         unit="joule",
         expr=total("joulegate_energy_joules_total"),
@@ -100,6 +110,12 @@ FIGURES = (
         unit="massg",
         expr=total("joulegate_carbon_grams_total", OPERATIONAL),
         why="CO2e of the electricity, location-based, centre of the band.",
+    ),
+    Figure(
+        title="Embodied carbon",
+        unit="massg",
+        expr=total("joulegate_carbon_grams_total", ',scope="embodied"'),
+        why="CO2e of making the hardware, the share of these calls.",
     ),
     Figure(
         title="Water",
@@ -261,7 +277,7 @@ def figure_panel(figure: Figure) -> stat.Panel:
         .datasource(DATASOURCE)
         .unit(figure.unit)
         .height(4)
-        .span(4)
+        .span(24 // len(FIGURES))
         .graph_mode(shapes.BigValueGraphMode.NONE)
         .color_mode(shapes.BigValueColorMode.NONE)
         .no_value("unknown")

@@ -100,7 +100,7 @@ def console(tmp_path) -> Iterator[Running]:
 
 
 @contextlib.contextmanager
-def serve(url: str, *, migrated: bool = True, **options) -> Iterator[Running]:
+def serve(url: str, *, migrated: bool = True, port: int = 0, **options) -> Iterator[Running]:
     engine, recent, recorder = open_engine(url), RecentCalls(), Recorder()
     if migrated:
         migrate(engine)
@@ -116,7 +116,7 @@ def serve(url: str, *, migrated: bool = True, **options) -> Iterator[Running]:
         **options,
     )
     server = QuietServer(uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=5))
-    listening = socket.create_server(("127.0.0.1", 0))
+    listening = socket.create_server(("127.0.0.1", port))
     thread = threading.Thread(target=lambda: asyncio.run(server.serve(sockets=[listening])))
     thread.start()
     try:
