@@ -16,7 +16,7 @@ from bench.load import Streamed, open_streams, read_streams, wrk
 from bench.processes import Cores, Running, free_port
 from bench.targets import Launch, Providers, Target, canned_provider, paced_provider, plain_environment
 
-PACE = Pace(interval_ms=10, chunks=300)
+PACE = Pace(interval_ms=10, chunks=800)
 MEMORY_PACE = Pace(interval_ms=1000, chunks=20)
 
 
