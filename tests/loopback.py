@@ -92,12 +92,12 @@ async def _body(reader: asyncio.StreamReader, seen: Seen) -> bytes:
         return await reader.readexactly(int(length))
     if seen.header(b"transfer-encoding") != b"chunked":
         return b""
-    body = b""
+    body = bytearray()
     while size := int(await reader.readline(), 16):
         body += await reader.readexactly(size)
         await reader.readexactly(2)
     await reader.readexactly(2)
-    return body
+    return bytes(body)
 
 
 def says(reply: bytes) -> Script:
@@ -299,10 +299,10 @@ class Client:
 
     def rest(self) -> bytes:
         """Read until the other side closes."""
-        read, self._held = self._held, b""
+        read, self._held = bytearray(self._held), b""
         while piece := self.socket.recv(65536):
             read += piece
-        return read
+        return bytes(read)
 
     def reset(self) -> None:
         """Leave with a RST, as a killed process may."""
@@ -349,13 +349,13 @@ def parse(raw: bytes) -> Answer:
     if (b"transfer-encoding", b"chunked") not in headers:
         length = next((int(v) for n, v in headers if n == b"content-length"), None)
         return Answer(status, headers, rest, length is None or length == len(rest))
-    body, at = b"", 0
+    body, at = bytearray(), 0
     while True:
         end = rest.find(b"\r\n", at)
         if end < 0:
-            return Answer(status, headers, body, False)
+            return Answer(status, headers, bytes(body), False)
         size = int(rest[at:end], 16)
         if size == 0:
-            return Answer(status, headers, body, True)
+            return Answer(status, headers, bytes(body), True)
         body += rest[end + 2 : end + 2 + size]
         at = end + 2 + size + 2
