@@ -1,0 +1,111 @@
+"""A real browser (Debian's chromium), driven over a pipe as its DevTools protocol allows."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import json
+import os
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from typing import Any
+
+FLAGS = (
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--remote-debugging-pipe",
+)
+
+
+class Browser:
+    """One tab."""
+
+    def __init__(self, read: int, write: int) -> None:
+        self._in = os.fdopen(read, "rb", buffering=0)
+        self._out = os.fdopen(write, "wb", buffering=0)
+        self._held = b""
+        self._numbers = itertools.count(1)
+        self.complaints: list[str] = []  # violated policies, failed loads, uncaught errors
+        (tab,) = [each for each in self.send("Target.getTargets")["targetInfos"] if each["type"] == "page"]
+        self._session = ""
+        self._session = self.send("Target.attachToTarget", targetId=tab["targetId"], flatten=True)["sessionId"]
+        for domain in ("Log", "Runtime", "Page"):
+            self.send(f"{domain}.enable")
+
+    _session = ""
+
+    def send(self, method: str, **parameters: Any) -> Any:
+        number = next(self._numbers)
+        message = {"id": number, "method": method, "params": parameters}
+        if self._session:
+            message["sessionId"] = self._session
+        self._out.write(json.dumps(message).encode() + b"\0")
+        while True:
+            answer = self._next()
+            if answer.get("id") == number:
+                assert "error" not in answer, answer
+                return answer["result"]
+            if answer.get("method") == "Log.entryAdded":
+                self.complaints.append(answer["params"]["entry"]["text"])
+            elif answer.get("method") == "Runtime.exceptionThrown":
+                self.complaints.append(json.dumps(answer["params"]))
+
+    def evaluate(self, script: str) -> Any:
+        return self.send("Runtime.evaluate", expression=script, returnByValue=True)["result"].get("value")
+
+    def wait(self, script: str, *, seconds: float = 20.0) -> None:
+        deadline = time.monotonic() + seconds
+        while not self.evaluate(script):
+            assert time.monotonic() < deadline, f"never: {script}; {self.complaints}"
+            time.sleep(0.05)
+
+    def _next(self) -> dict[str, Any]:
+        while b"\0" not in self._held:
+            piece = self._in.read(65536)
+            assert piece, "the browser ended"
+            self._held += piece
+        message, _, self._held = self._held.partition(b"\0")
+        return json.loads(message)
+
+
+@contextlib.contextmanager
+def browser() -> Iterator[Browser]:
+    found = shutil.which("chromium")
+    assert found, "needs chromium (Debian package chromium)"
+    theirs_in, ours_out = os.pipe()
+    ours_in, theirs_out = os.pipe()
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
+        # The browser reads commands from descriptor 3 and writes to 4.
+        process = subprocess.Popen(
+            [
+                "bash",
+                "-c",
+                f'exec "$0" "$@" 3<&{theirs_in} 4>&{theirs_out}',
+                found,
+                *FLAGS,
+                f"--user-data-dir={profile}",
+            ],
+            pass_fds=(theirs_in, theirs_out),
+            stderr=subprocess.DEVNULL,
+        )
+        os.close(theirs_in)
+        os.close(theirs_out)
+        tab = None
+        try:
+            tab = Browser(ours_in, ours_out)
+            yield tab
+        finally:
+            process.terminate()
+            process.wait(20)
+            if tab is not None:
+                tab._in.close()
+                tab._out.close()
