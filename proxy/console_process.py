@@ -9,6 +9,7 @@ import asyncio
 import logging
 import socket
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 
 import uvicorn
@@ -20,6 +21,7 @@ from proxy.console import RecentCalls, build_console
 from proxy.errors import LedgerError
 from proxy.ledger.engine import open_engine
 from proxy.ledger.revision import migrate
+from proxy.ledger.tables import CallRow
 from proxy.ledger.write import Ledger
 from proxy.listener import QuietServer
 from proxy.metrics import Metrics
@@ -40,8 +42,12 @@ def run_console(config: Config, listening: socket.socket, gate_url: str, lifelin
         models=known_models(),
     )
     recent = RecentCalls()
-    recorder = Recorder(Path(config.journal.directory), Ledger(engine), estimate=estimate)
-    recorder.on_rows = lambda rows: (metrics.record(rows), recent.add(rows))
+
+    def show(rows: Sequence[CallRow]) -> None:
+        metrics.record(rows)
+        recent.add(rows)
+
+    recorder = Recorder(Path(config.journal.directory), Ledger(engine), estimate=estimate, on_rows=show)
     metrics.watch(recorder)
     stop = threading.Event()
     recording = threading.Thread(target=_record, args=(engine, recorder, stop), name="recorder")

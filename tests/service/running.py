@@ -44,7 +44,7 @@ class Service:
     def calls(self, sql: str = "SELECT * FROM calls ORDER BY id") -> list[sqlite3.Row]:
         if not self.ledger.exists():
             return []
-        with contextlib.closing(sqlite3.connect(f"file:{self.ledger}?mode=ro", uri=True)) as connection:
+        with contextlib.closing(sqlite3.connect(self.ledger)) as connection:
             connection.row_factory = sqlite3.Row
             try:
                 return connection.execute(sql).fetchall()
