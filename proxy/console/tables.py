@@ -91,7 +91,7 @@ def _call(row: CallRow) -> str:
         cell(_in_and_out(row) + price_below),
         cell(price, minor=True),
         cell(value(quantity(row.flops, "FLOP")), minor=True),
-        cell(_tier(row) + estimate(row.joules_low, row.joules, row.joules_high, "J") + _no_estimate(row)),
+        cell(_tier(row) + (_why(row) or estimate(row.joules_low, row.joules, row.joules_high, "J"))),
         cell(estimate(row.grams_co2e_low, row.grams_co2e, row.grams_co2e_high, "g"), minor=True),
         cell(value(quantity(seconds, "s")), minor=True),
     )
@@ -109,7 +109,12 @@ def _in_and_out(row: CallRow) -> str:
     if row.input_tokens is None and row.output_tokens is None:
         return value(UNKNOWN)
     source = "" if row.usage_source == "reported" else note(row.usage_source)
-    return f'{count(row.input_tokens)}<span class="arrow"> → </span>{count(row.output_tokens)}{source}'
+    return f'{_tokens(row.input_tokens)}<span class="arrow"> → </span>{_tokens(row.output_tokens)}{source}'
+
+
+def _tokens(number: int | None) -> str:
+    # Half of a count is common (an embedding generates nothing) and no reason for alarm.
+    return '<span class="none" title="not stated by the provider">–</span>' if number is None else count(number)
 
 
 def _tier(row: CallRow) -> str:
@@ -119,7 +124,8 @@ def _tier(row: CallRow) -> str:
     return f'<span class="tier" role="img" aria-label="{words}" title="{words}">{mark}</span>'
 
 
-def _no_estimate(row: CallRow) -> str:
+def _why(row: CallRow) -> str:
+    """Say on request why there is no estimate although there were tokens."""
     if row.joules is not None or row.input_tokens is None or not row.estimate_reason:
         return ""
-    return note(name(row.estimate_reason))
+    return f'<details><summary class="none">{UNKNOWN}</summary>{escape(row.estimate_reason)}</details>'
