@@ -17,7 +17,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from proxy.app import GateApplication
 
 READ_BYTES = 256 * 1024  # what the event loop reads at once
-LINGER_S = 2.0  # how long a refused client may go on sending: closing at once could take its answer away
+LINGER_S = 30.0  # how long a client may go on sending what nobody reads: closing at once would take its answer away
 KEEP_ALIVE_S = 75  # longer than the 60 s after which common load balancers close an idle connection themselves
 
 
@@ -65,10 +65,10 @@ class _GateProtocol(HttpToolsProtocol):
         self._header_bytes = header_bytes
         self._head_left = header_bytes  # of the head that is arriving
         self._in_head = True
-        self._refused = False
+        self._deaf = False  # what still comes is read and thrown away
 
     def data_received(self, data: bytes) -> None:
-        if self._refused:
+        if self._deaf:
             return
         # A bomb without a line end reaches no callback: bound what is fed while a head is open, too.
         if self._in_head:
@@ -107,13 +107,21 @@ class _GateProtocol(HttpToolsProtocol):
     def on_header(self, name: bytes, value: bytes) -> None:
         super().on_header(name, value)
         self._count(len(name) + len(value) + 4)
+        if len(name) == 17 and name.lower() == b"transfer-encoding" and value.lower() != b"chunked":
+            # The parser would let pass what we would then send on as plain chunks.
+            self._refuse(501, "transfer_coding_unknown", "Of the transfer codings only `chunked` is known here.")
 
     def on_headers_complete(self) -> None:
-        if self._refused:
+        if self._deaf:
             return
         self._in_head = False
         super().on_headers_complete()
-        if self.scope["http_version"] == "1.0" and self.cycle is not None:
+        if not self.cycle.keep_alive:
+            transport = SimpleNamespace(
+                write=self.transport.write, is_closing=self.transport.is_closing, close=self._close_when_told
+            )
+            self.cycle.transport = transport  # type: ignore[assignment]
+        if self.scope["http_version"] == "1.0":
             # RFC 9112 §6.1: no chunked coding towards HTTP/1.0; a reply without a length ends with its connection.
             self.cycle.send = partial(_send_to_http10, self.cycle)  # type: ignore[method-assign]
 
@@ -138,26 +146,44 @@ class _GateProtocol(HttpToolsProtocol):
         self._refuse(431, "request_header_fields_too_large", message)
 
     def _refuse(self, status: int, code: str, message: str) -> None:
-        if self._refused:
+        if self._deaf:
             return
-        self._refused = True
+        self._deaf = True
         running = self.cycle is not None and not self.cycle.response_complete
-        if running and self.cycle.more_body:
+        if running and not self.cycle.more_body:
+            # This request came behind another, whose client shall have its reply: it takes the connection with it.
+            self._gate.refused(status, code)
+            self.cycle.keep_alive = False
+            return
+        call_id = b""
+        if running:
             # The body of a call is broken: to who carries it, its client is gone, and that is its record.
             self.cycle.disconnected = True
             self.cycle.message_event.set()
-            call_id = b""
         else:
             call_id = b"x-joulegate-call-id: %b\r\n" % self._gate.refused(status, code).encode()
-        if not running or (self.cycle.more_body and not self.cycle.response_started):
+        if not running or not self.cycle.response_started:
             error = {"message": message, "type": "invalid_request_error", "param": None, "code": code}
             body = json.dumps({"error": error}).encode()
             head = b"content-type: application/json\r\nconnection: close\r\ncontent-length: %d\r\n" % len(body)
             self.transport.write(STATUS_LINE[status] + head + call_id + b"\r\n" + body)
+        self._linger()
+
+    def _close_when_told(self) -> None:
+        """Close after the last reply; its client may still be sending."""
+        if self._in_head:
+            self.transport.close()
+        else:
+            self._linger()
+
+    def _linger(self) -> None:
+        """Say that nothing more comes, and close when the client has seen it: at once would take its answer away."""
+        self._deaf = True
+        self.connections.discard(self)  # a shutdown need not wait for it
+        if not self.transport.is_closing():
+            self.flow.resume_reading()
             self.transport.write_eof()
             self.loop.call_later(LINGER_S, self.transport.close)
-        else:
-            self.transport.close()
 
 
 async def _send_to_http10(cycle: RequestResponseCycle, message: MutableMapping[str, Any]) -> None:

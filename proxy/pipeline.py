@@ -149,18 +149,18 @@ async def _receive_body(gate: Gate, call: Received, admitted: Admitted, receive:
     pieces: list[bytes] = []
     size = 0
     more = True
-    while more and size <= limit:
+    while more and max(size, length or 0) <= limit:
         piece, more = await _next(call, receive)
         pieces.append(piece)
         size += len(piece)
     body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+    if max(size, length or 0) > limit and call.provider is None:
+        message = (
+            f"The body is larger than {limit} bytes, too large to read its model from; "
+            "send it to /{provider}/v1/…, where it is passed on as it comes."
+        )
+        raise Refusal(413, "request_too_large", message)
     if more:
-        if call.provider is None:
-            message = (
-                f"The body is larger than {limit} bytes, too large to read its model from; "
-                "send it to /{provider}/v1/…, where it is passed on as it comes."
-            )
-            raise Refusal(413, "request_too_large", message)
         call.sending = _stream(call, body, receive)
         return
     call.sending, call.body_bytes = body, size
@@ -188,7 +188,7 @@ def _decoded(body: bytes, encoding: bytes) -> bytes:
     """Take the content-encoding off a copy of the body, so that it can be read; the body itself where it cannot."""
     plain = decoder(encoding)
     decoded = plain.feed(body) if plain is not None else b""
-    return decoded if plain is not None and not plain.broken else body
+    return decoded if decoded and plain is not None and not plain.broken else body
 
 
 def _choose(gate: Gate, call: Received, admitted: Admitted) -> Target:
