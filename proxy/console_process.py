@@ -10,12 +10,13 @@ import logging
 import socket
 import threading
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 
 import uvicorn
 from sqlalchemy.engine import Engine
 
-from estimator import estimate, known_models
+from estimator import estimate, resolve
 from proxy.config import Config
 from proxy.console import RecentCalls, build_console
 from proxy.errors import LedgerError
@@ -39,7 +40,7 @@ def run_console(config: Config, listening: socket.socket, gate_url: str, lifelin
     metrics = Metrics(
         teams=[team.name for team in config.team],
         providers=[provider.name for provider in config.provider],
-        models=known_models(),
+        model_name=model_name,
     )
     recent = RecentCalls()
 
@@ -77,6 +78,21 @@ def run_console(config: Config, listening: socket.socket, gate_url: str, lifelin
     finally:
         stop.set()
         recording.join()
+
+
+def model_name(row: CallRow) -> str | None:
+    """Name a call's model as the facts do: its card, else the entry of the price list; None where neither knows it."""
+    return _known_as(row.model, row.model_requested, row.provider, row.price_id)
+
+
+@lru_cache(maxsize=4096)
+def _known_as(served: str | None, requested: str | None, provider: str | None, price_id: str | None) -> str | None:
+    for name in (served, requested):
+        card = resolve(name, provider) if name is not None else None
+        if card is not None:
+            return card.id
+    # A price is "<provider>/<model>@<valid from>".
+    return price_id.partition("/")[2].rpartition("@")[0] if price_id is not None else None
 
 
 def _record(engine: Engine, recorder: Recorder, stop: threading.Event) -> None:

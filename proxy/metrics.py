@@ -208,16 +208,20 @@ class Metrics:
         *,
         teams: Collection[str],
         providers: Collection[str],
-        models: Collection[str],
+        model_name: Callable[[CallRow], str | None],
         series_limit: int = 2000,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Declare all metrics; at most ``series_limit`` distinct (team, provider, model) get their own series."""
+        """Declare all metrics; at most ``series_limit`` distinct (team, provider, model) get their own series.
+
+        ``model_name`` gives the name a call's model has among the known ones, None where it is not known:
+        providers answer with dated names, clients ask by aliases.
+        """
         # The extra `_created` series would double the scrape for a figure that Prometheus 2 does not read.
         prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]
         self._teams = frozenset(teams)
         self._providers = frozenset(providers)
-        self._models = frozenset(models)
+        self._model_name = model_name
         self._series_limit = series_limit
         self._series: set[tuple[str, str, str]] = set()
         self._clock = clock
@@ -291,8 +295,11 @@ class Metrics:
     def _labels(self, row: CallRow) -> tuple[str, str, str]:
         team = self._closed(self._teams, row.team)
         provider = self._closed(self._providers, row.provider)
-        # The served name is the truth, but providers answer with dated names; then the asked-for name will do.
-        model = self._closed(self._models, row.model if row.model in self._models else row.model_requested or row.model)
+        model = self._model_name(row)
+        if model is None:
+            model = OTHER
+            if row.model is not None or row.model_requested is not None:
+                self._add("joulegate_dropped_series_total", (), 1)
         who = (team, provider, model)
         if who not in self._series:
             if len(self._series) >= self._series_limit and model != OTHER:

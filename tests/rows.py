@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable, Collection
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -100,3 +101,12 @@ def insert(engine: sa.Engine, *rows: CallRow) -> None:
     """Put rows into a ledger's calls."""
     with engine.connect().execution_options(**{WRITE: True}) as connection, connection.begin():
         connection.execute(sa.insert(calls), [msgspec.structs.asdict(row) for row in rows])
+
+
+def known(models: Collection[str]) -> Callable[[CallRow], str | None]:
+    """Know these model names and no alias of them."""
+
+    def name(row: CallRow) -> str | None:
+        return next((each for each in (row.model, row.model_requested) if each in models), None)
+
+    return name

@@ -13,7 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from proxy import metrics as module
 from proxy.metrics import DECLARED, TOKEN_KINDS, Metrics
-from tests.rows import UNESTIMATED, UNMETERED, UNPRICED, call_row
+from tests.rows import UNESTIMATED, UNMETERED, UNPRICED, call_row, known
 
 REFERENCE = Path(__file__).parent.parent / "docs" / "reference" / "metrics.md"
 
@@ -54,7 +54,8 @@ class Recorder:
 
 
 def make(**changes) -> Metrics:
-    closed = {"teams": {"search", "ads"}, "providers": {"openai", "groq"}, "models": {"gpt-4o", "o3", "llama"}}
+    models = changes.pop("models", {"gpt-4o", "o3", "llama"})
+    closed = {"teams": {"search", "ads"}, "providers": {"openai", "groq"}, "model_name": known(models)}
     return Metrics(**(closed | changes))
 
 
@@ -216,11 +217,11 @@ def test_junk_names_do_not_grow_the_series():
 
 
 def test_known_names_do_not_grow_the_series_beyond_the_cap():
-    known = [f"m{n}" for n in range(100)]
-    metrics = make(models=known, series_limit=10)
-    metrics.record([call_row(model=model) for model in known])
+    names = [f"m{n}" for n in range(100)]
+    metrics = make(models=names, series_limit=10)
+    metrics.record([call_row(model=model) for model in names])
     models = {dict(labels)["model"] for name, labels in samples(metrics) if name == "joulegate_calls_total"}
-    assert models == {*known[:10], "other"}
+    assert models == {*names[:10], "other"}
     assert value(metrics, "joulegate_dropped_series_total") == 90
     assert sum(v for (name, _), v in samples(metrics).items() if name == "joulegate_calls_total") == 100
 

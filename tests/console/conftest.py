@@ -20,7 +20,7 @@ from proxy.ledger.revision import migrate
 from proxy.ledger.tables import CallRow
 from proxy.listener import QuietServer
 from proxy.metrics import Metrics
-from tests.rows import insert
+from tests.rows import insert, known
 
 NOON = datetime(2026, 11, 23, 12, 30, tzinfo=UTC)
 
@@ -104,7 +104,7 @@ def serve(url: str, *, migrated: bool = True, port: int = 0, **options) -> Itera
     engine, recent, recorder = open_engine(url), RecentCalls(), Recorder()
     if migrated:
         migrate(engine)
-    metrics = Metrics(teams={"search", "ads"}, providers={"openai"}, models={"gpt-4o", "house-model"})
+    metrics = Metrics(teams={"search", "ads"}, providers={"openai"}, model_name=known({"gpt-4o", "house-model"}))
     metrics.watch(recorder)
     app = build_console(
         engine=engine,
