@@ -241,6 +241,7 @@ class Metrics:
         # `labels()` costs three times the increment, so children are kept by metric and label values.
         self._counter_children: dict[tuple[str, ...], Counter] = {}
         self._histogram_children: dict[tuple[str, ...], Histogram] = {}
+        self._sums: dict[tuple[str, ...], float] = {}  # of the batch that is being recorded
         self._rendered = b""
         self._rendered_at = -math.inf
         self._render_lock = threading.Lock()
@@ -253,6 +254,10 @@ class Metrics:
         """Add committed ledger rows."""
         for row in rows:
             self._record(row)
+        # Calls of one batch share their labels: one increment for each series, not for each call.
+        for (name, *labels), amount in self._sums.items():
+            self._counter(name, tuple(labels)).inc(amount)
+        self._sums.clear()
 
     def render(self, *, max_age_seconds: float = 1.0) -> bytes:
         """Give the text exposition, at most ``max_age_seconds`` old: making it takes tens of milliseconds."""
@@ -320,11 +325,15 @@ class Metrics:
         if amount is None or not 0 <= amount < math.inf:
             return
         key = (name, *labels)
+        self._sums[key] = self._sums.get(key, 0.0) + float(amount)
+
+    def _counter(self, name: str, labels: tuple[str, ...]) -> Counter:
+        key = (name, *labels)
         child = self._counter_children.get(key)
         if child is None:
             counter = self._counters[name]
             child = self._counter_children[key] = counter.labels(*labels) if labels else counter
-        child.inc(float(amount))
+        return child
 
     def _observe(self, name: str, labels: tuple[str, ...], seconds: float) -> None:
         key = (name, *labels)
