@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 from dataclasses import dataclass, field
 from random import SystemRandom
@@ -101,8 +102,8 @@ async def carry(gate: Gate, scope: Scope, receive: Receive, send: Send) -> None:
         message = "The gate was shut down before the reply had ended; try again."
         await _fail(gate, call, "interrupted", 503, "gate_shut_down", message, send)
         raise
-    except Exception:
-        log.exception("call %s failed in the gate", call.id)
+    except Exception as error:
+        _report(call.id, error)
         await _fail(gate, call, "error", 500, "gate_failed", "The gate failed; its log says more.", send)
 
 
@@ -273,52 +274,61 @@ async def _pass_through(gate: Gate, call: Received, exchange: Exchange, meter: M
     if meter.strips or exchange.status in _WITHOUT_BODY:  # the length would promise what does not come
         headers = [pair for pair in headers if pair[0] != b"content-length"]
     headers = [*headers, (b"x-joulegate-call-id", call.id.encode())]
-    first = b""
+    shown, ended = b"", False
     if gate.estimate_headers is not None and call.surface.metered and not call.asked.stream:
-        first = await _hold(exchange, meter)
+        shown, ended = await _hold(exchange, meter)
         if meter.closed is not None:
             headers += _estimates(gate.estimate_headers, meter.closed)
     call.answering = True
     await send({"type": "http.response.start", "status": exchange.status, "headers": headers})
-    if first:
-        await send({"type": "http.response.body", "body": first, "more_body": True})
-    while piece := await exchange.read():
-        shown = meter.feed(piece)
-        if meter.closed is None and (meter.complete or exchange.ended):
-            meter.finish(_outcome(exchange.status))
+    while not ended:
         if shown:
             await send({"type": "http.response.body", "body": shown, "more_body": True})
-    meter.finish(_outcome(exchange.status))
-    await send({"type": "http.response.body", "body": meter.last(), "more_body": False})
+        shown, ended = await _next_piece(exchange, meter)
+    exchange.release()
+    await send({"type": "http.response.body", "body": shown + meter.last(), "more_body": False})
 
 
-async def _hold(exchange: Exchange, meter: Meter) -> bytes:
-    """Hold a plain reply until its usage is known, within the bounds; gives what was read."""
+async def _next_piece(exchange: Exchange, meter: Meter) -> tuple[bytes, bool]:
+    """Read on: what the client is to see next, and whether that is the end. The call is written down before it."""
+    piece = await exchange.read()
+    shown = meter.feed(piece) if piece else b""
+    ended = exchange.ended
+    if ended or meter.complete:
+        meter.finish(_outcome(exchange.status))
+    return shown, ended
+
+
+async def _hold(exchange: Exchange, meter: Meter) -> tuple[bytes, bool]:
+    """Hold a plain reply until its usage is known, within the bounds; gives what was read and whether that is all."""
     pieces: list[bytes] = []
-    size = 0
+    size, ended = 0, False
     deadline = time.perf_counter_ns() + int(HELD_REPLY_S * 1e9)
-    while size < HELD_REPLY_BYTES:
+    while size < HELD_REPLY_BYTES and meter.closed is None:
         left_s = (deadline - time.perf_counter_ns()) / 1e9
         if not await exchange.readable(left_s):
             break
         try:
-            piece = await exchange.read()
+            shown, ended = await _next_piece(exchange, meter)
         except UpstreamError:
             break  # it is raised again when the client has what came before
-        pieces.append(meter.feed(piece))
-        size += len(piece)
-        if meter.complete or exchange.ended:
-            meter.finish(_outcome(exchange.status))
-            break
-    return b"".join(pieces)
+        pieces.append(shown)
+        size += len(shown)
+    return b"".join(pieces), ended
 
 
 def _estimates(estimate: EstimateHeaders, closed: Closed) -> Headers:
     try:
         return estimate(closed)
-    except Exception:  # what a call cost is no reason for it to fail
-        log.exception("no estimate for call %s", closed.opened.id)
+    except Exception as error:  # what a call cost is no reason for it to fail
+        _report(closed.opened.id, error)
         return []
+
+
+def _report(call_id: str, error: Exception) -> None:
+    """Log a fault of ours: where and what, without the exception's message, which may hold words of a prompt."""
+    where = "".join(traceback.format_tb(error.__traceback__))
+    log.error("call %s: %s in the gate\n%s", call_id, type(error).__name__, where)
 
 
 async def _fail(gate: Gate, call: Received, outcome: Outcome, status: int, code: str, message: str, send: Send) -> None:

@@ -113,14 +113,14 @@ class Upstream:
 class Exchange:
     """One request and its reply over one connection."""
 
-    __slots__ = ("_connection", "_finished", "_origin", "_pump", "_upstream", "headers", "status")
+    __slots__ = ("_connection", "_origin", "_pump", "_released", "_upstream", "headers", "status")
 
     def __init__(self, upstream: Upstream, origin: Origin, connection: _Connection) -> None:
         self._upstream = upstream
         self._origin = origin
         self._connection = connection
         self._pump: asyncio.Task[None] | None = None
-        self._finished = False  # the connection may be another exchange's by now
+        self._released = False  # the connection may be another exchange's by now
         self.status = 0
         self.headers: Headers = []
 
@@ -153,12 +153,9 @@ class Exchange:
 
     async def read(self) -> bytes:
         """Give the body's next bytes, ``b""`` at its end. Raises :class:`UpstreamError` where it breaks off."""
-        if self._finished:
-            return b""
         connection = self._connection
         while not connection.pieces:
             if connection.complete:
-                self._finish()
                 return b""
             if connection.failure is not None:
                 raise connection.failure
@@ -179,18 +176,19 @@ class Exchange:
     @property
     def ended(self) -> bool:
         """Whether the whole reply has arrived (it may still have to be read)."""
-        return self._finished or self._connection.complete
+        return self._connection.complete
 
     def abort(self) -> None:
-        """Close the connection now, unless all was read; whoever waits for the reply gets an :class:`UpstreamError`."""
-        if self._finished:
+        """Close the connection now, unless it was released; whoever waits for the reply gets an UpstreamError."""
+        if self._released:
             return
         self._stop_pump()
         self._connection.fail(502, "upstream_cancelled", "The call was cancelled.")
         self._connection.abort()
 
-    def _finish(self) -> None:
-        self._finished = True
+    def release(self) -> None:
+        """Give the connection back for the next call; only when all of the reply was read."""
+        self._released = True
         pumping = self._pump is not None and not self._pump.done()
         self._stop_pump()
         if self._connection.reusable and not pumping:
