@@ -35,7 +35,7 @@ EstimateHeaders = Callable[[Closed], Headers]
 
 HELD_REPLY_BYTES = 256 * 1024  # a plain reply's head waits for its usage: at most for this many bytes…
 HELD_REPLY_S = 0.05  # …and this long, so that nothing is delayed that would have come earlier
-_WITHOUT_BODY = (204, 304)
+WITHOUT_BODY = (204, 304)
 _random = SystemRandom()
 log = logging.getLogger("joulegate")
 
@@ -271,7 +271,7 @@ async def _pass_through(gate: Gate, call: Received, exchange: Exchange, meter: M
     await exchange.head()
     meter.replied(exchange.status, exchange.headers)
     headers = exchange.headers
-    if meter.strips or exchange.status in _WITHOUT_BODY:  # the length would promise what does not come
+    if meter.strips or exchange.status in WITHOUT_BODY:  # the length would promise what does not come
         headers = [pair for pair in headers if pair[0] != b"content-length"]
     headers = [*headers, (b"x-joulegate-call-id", call.id.encode())]
     shown, ended = b"", False
