@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from estimator.deployments import Gpu, constants
+from estimator.deployments import Gpu
+from estimator.fits import constants
 from estimator.units import GRAMS_PER_KG, JOULES_PER_KWH, SECONDS_PER_YEAR
 
 

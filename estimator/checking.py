@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from estimator.deployments import constants, find_gpu
+from estimator.deployments import find_gpu
 from estimator.facts import DATA, read_json, sources
+from estimator.fits import constants
 from estimator.grid import grid, known_regions, known_zones
 from estimator.models import known_models, resolve
 from estimator.overheads import overheads

@@ -15,9 +15,11 @@ from functools import lru_cache
 from statistics import NormalDist
 from typing import Final
 
-from estimator.deployments import Deployment, Gpu, constants, find_gpu, find_precision, gpus_needed
+from estimator.deployments import Deployment, Gpu, find_gpu, find_precision, gpus_needed
 from estimator.energy import Draw, Roofline
+from estimator.fits import constants, find_fit
 from estimator.models import ModelCard, surrogate
+from estimator.ranges import NINETY, combined
 
 # Input, cached and output tokens: short and long, prompt-heavy and output-heavy, cached and not.
 WORKLOADS: Final = (
@@ -56,7 +58,7 @@ def _draws(card: ModelCard, deployment: Deployment | None) -> list[_Sample]:
         msg = f"{card.id} has no parameter range to draw from"
         raise ValueError(msg)
     known = deployment or Deployment()
-    priors, bands, defaults = constants()["priors"], constants()["bands"], constants()["defaults"]
+    priors, defaults, fit = constants()["priors"], constants()["defaults"], find_fit(known.fit)
     count: int = priors["samples"]
     # One stratified permutation per variable: the quantiles settle with a tenth of the samples.
     chance = random.Random(priors["seed"])  # noqa: S311 - reproducible sampling, no secret
@@ -65,8 +67,6 @@ def _draws(card: ModelCard, deployment: Deployment | None) -> list[_Sample]:
         column = [(i + 0.5) / count for i in range(count)]
         chance.shuffle(column)
         columns.append(column)
-    low, high = bands["deployment_known"]
-    residual_centre, residual_sigma = math.log(low * high) / 2, math.log(high / low) / (2 * 1.645)
     batch_median = defaults["batch_closed_moe" if card.kind == "moe" else "batch_closed_dense"]
     total_middle = math.sqrt(card.total_params[0] * card.total_params[1])
     pue_middle = sum(defaults["pue_band"]) / 2
@@ -78,21 +78,26 @@ def _draws(card: ModelCard, deployment: Deployment | None) -> list[_Sample]:
         down, up = priors["total_factor"]
         total = max(active, total_middle * down * (up / down) ** u_total) if card.kind == "moe" else active
         gpu = find_gpu(known.gpu) if known.gpu else _pick(priors["gpus"], u_gpu)
-        precision = known.precision or ("fp8" if u_precision < priors["fp8_share"] else "bfloat16")
-        precision = find_precision(precision)
+        precision = find_precision(known.precision or ("fp8" if u_precision < priors["fp8_share"] else "bfloat16"))
         n_gpus = known.n_gpus or gpus_needed(total, precision, gpu) * (2 if u_count < 0.5 else 1)
         batch = known.batch or max(1.0, batch_median * math.exp(priors["batch_sigma"] * _normal(u_batch)))
+        roofline = Roofline(
+            surrogate(total, active, card.kind),
+            gpu,
+            n_gpus,
+            precision,
+            batch,
+            tensor_parallel=known.tensor_parallel,
+            kv_bytes=known.kv_bytes,
+            speculation=known.speculation,
+            stack=known.stack,
+            fit=fit,
+        )
+        low, high = combined(roofline.band, gpu.band)
+        residual_centre, residual_sigma = math.log(low * high) / 2, math.log(high / low) / (2 * NINETY)
         samples.append(
             _Sample(
-                roofline=Roofline(
-                    surrogate(total, active, card.kind),
-                    gpu,
-                    n_gpus,
-                    precision,
-                    batch,
-                    tensor_parallel=known.tensor_parallel,
-                    stack=known.stack,
-                ),
+                roofline=roofline,
                 residual=math.exp(residual_centre + residual_sigma * _normal(u_residual)),
                 host_share=known.host_share
                 if known.host_share is not None

@@ -1,8 +1,8 @@
 """The roofline: joules of one request from the model's shape, the GPU's data sheet and the batch.
 
 A decode step reads the weights once for the whole batch and every sequence's KV cache; it takes as
-long as the slower of memory and arithmetic, plus overheads per layer and per sequence. Energy is a
-share of the TDP for the time, plus shares for arithmetic and traffic, capped by the TDP itself.
+long as memory and arithmetic need, plus overheads per layer and per sequence. Energy is a share of
+the TDP for the time, plus shares for arithmetic and traffic, capped by the TDP itself.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from estimator.deployments import WEIGHT_BYTES, Gpu, constants
+from estimator.deployments import Gpu, Precision, Speculation
+from estimator.fits import Fit, constants, find_fit
 from estimator.models import Architecture
 
 
@@ -23,6 +24,21 @@ class Draw:
     batch: float  # after the memory limit
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One decode step of the whole batch: bytes, FLOPs and seconds of each part, for showing."""
+
+    weight_bytes: float
+    kv_bytes: float  # of one sequence
+    flops: float  # of one output token
+    memory_s: float
+    arithmetic_s: float
+    kv_s: float
+    overhead_s: float
+    step_s: float
+    prefill_s: float
+
+
 class Roofline:
     """One model on one deployment with every constant of its formula worked out beforehand."""
 
@@ -32,6 +48,8 @@ class Roofline:
         "_arith_s",
         "_attention",
         "_batch",
+        "_cap",
+        "_draft",
         "_expert_bytes",
         "_expert_share",
         "_factor",
@@ -40,19 +58,26 @@ class Roofline:
         "_kv_free",
         "_kv_s",
         "_layers",
+        "_overhead_power",
         "_power",
         "_s_power",
         "_seq_s",
+        "_smooth",
         "_state",
         "_step_s",
+        "_tokens_per_step",
         "_traffic",
+        "_verified",
         "_weight_bytes",
         "_weight_s",
         "_window",
         "_windowed",
+        "band",
+        "fit",
         "gpu",
         "n_gpus",
         "precision",
+        "speculation",
     )
 
     def __init__(
@@ -60,51 +85,63 @@ class Roofline:
         shape: Architecture,
         gpu: Gpu,
         n_gpus: int,
-        precision: str,
+        precision: Precision,
         batch: float,
         *,
         tensor_parallel: int | None = None,
+        kv_bytes: float = 2.0,
+        speculation: Speculation | None = None,
         stack: str = "current",
         memory_limit: bool = True,
+        fit: Fit | None = None,
     ) -> None:
-        k = constants()["constants"]
-        self.gpu, self.n_gpus, self.precision = gpu, n_gpus, precision
+        k = fit or find_fit()
+        self.gpu, self.n_gpus, self.precision, self.speculation, self.fit = gpu, n_gpus, precision, speculation, k
         moe = shape.experts > 0 and shape.experts_active < shape.experts
         share = shape.experts_active / shape.experts if moe else 1.0
         expert_params = (shape.total_params - shape.active_params) / (1 - share) if moe else 0.0
-        bytes_expert = WEIGHT_BYTES[precision]
-        bytes_dense = 2.0 if precision == "mxfp4" else bytes_expert
-        efficiency = k["moe_efficiency"] if moe else 1.0
-        peak = gpu.fp8_flops if precision == "fp8" and gpu.fp8_flops else gpu.bf16_flops
+        expert_params = min(expert_params, shape.total_params)
+        efficiency = k.moe_efficiency if moe else 1.0
+        peak = gpu.fp8_flops if precision.eight_bit and gpu.fp8_flops else gpu.bf16_flops
         ranks = tensor_parallel or n_gpus
         copies = float(n_gpus) if shape.latent_attention else max(1.0, ranks / shape.kv_heads)
-        overhead = k["omega_2024"] if stack == "vllm-2024" else 1.0
-        per_layer = k["tau_layer_s"] * (k["fp8_overhead"] if precision == "fp8" else 1.0)
+        old = stack == "vllm-2024"
+        overhead = k.omega_2024 if old else 1.0
+        per_layer = k.tau_layer_s * (k.fp8_overhead if precision.eight_bit else 1.0)
         if n_gpus > 1:
-            per_layer += k["tau_comm_s"]
+            per_layer += k.tau_comm_s
 
         self._batch = float(batch)
-        self._weight_bytes = (shape.total_params - expert_params) * bytes_dense
-        self._expert_bytes = expert_params * bytes_expert
+        self._weight_bytes = (shape.total_params - expert_params) * precision.dense_bytes
+        self._expert_bytes = expert_params * precision.expert_bytes
+        if not moe:
+            self._weight_bytes = shape.total_params * precision.expert_bytes
         self._expert_share = 1 - share
         self._active2 = 2 * shape.active_params
         self._layers = shape.full_layers + shape.window_layers
         self._attention = 2.0 * shape.heads * shape.head_dim
         self._full, self._windowed, self._window = shape.full_layers, shape.window_layers, shape.window
-        self._kv2 = 2 * shape.kv_elements * copies
+        self._kv2 = kv_bytes * shape.kv_elements * copies
         self._state = shape.state_bytes
         memory = constants()["defaults"]["memory_share"] * n_gpus * gpu.memory
         self._kv_free = memory - self._weight_bytes - self._expert_bytes if memory_limit else math.inf
-        self._weight_s = 1 / (n_gpus * gpu.bandwidth * k["eta_mem"] * efficiency)
-        self._kv_s = 1 / (n_gpus * gpu.bandwidth * k["eta_mem"])
-        self._arith_s = 1 / (n_gpus * peak * k["eta_comp"] * efficiency)
+        self._weight_s = 1 / (n_gpus * gpu.bandwidth * k.eta_mem * efficiency)
+        self._kv_s = 1 / (n_gpus * gpu.bandwidth * k.eta_mem)
+        self._arith_s = 1 / (n_gpus * peak * k.eta_comp * efficiency)
+        self._smooth = k.smooth_roof
         self._step_s = shape.layers * per_layer * overhead
-        self._seq_s = k["tau_seq_s"] * overhead
+        self._seq_s = (k.tau_seq_s + k.tau_seq_layer_s * shape.layers) * overhead
         self._power = n_gpus * gpu.tdp_w
-        self._s_power = k["s"] * self._power
-        self._arith = k["phi"] * gpu.tdp_w / peak
-        self._traffic = k["beta"] * gpu.tdp_w / gpu.bandwidth
-        self._factor = gpu.energy_factor
+        self._s_power = k.s * self._power
+        self._overhead_power = ((k.s_overhead_2024 if old else k.s_overhead) - k.s) * self._power
+        self._arith = k.phi * gpu.tdp_w / peak
+        self._traffic = k.beta_of.get(gpu.name, k.beta) * gpu.tdp_w / gpu.bandwidth
+        self._cap = k.cap
+        self._factor = k.energy_factor.get(gpu.vendor, 1.0)
+        self.band = k.band(sparse=moe or precision.bits < 16)
+        self._verified = float(speculation.draft_tokens + 1) if speculation else 1.0
+        self._tokens_per_step = speculation.tokens_per_step if speculation else 1.0
+        self._draft = speculation.draft_tokens * speculation.draft_cost if speculation else 0.0
 
     def draw(self, n_in: float, n_cached: float, n_out: float, cv2: float = 0.0) -> Draw:
         """Return joules and GPU-seconds of a request; ``cv2`` is the output length's squared variation.
@@ -114,42 +151,80 @@ class Roofline:
         prefill = self.prefill_flops(n_in, n_cached)
         if n_out <= 0:
             seconds = prefill * self._arith_s
-            joules = self._s_power * seconds + self._arith * prefill
-            return self._capped(joules, seconds, 1.0, self._batch)
-        windowed, window = self._windowed, self._window
-        held = n_in + n_out
-        cache = self._kv2 * (self._full * held + (windowed * min(held, window) if windowed else 0))
-        batch = self._batch
-        if cache > 0 and batch * cache > self._kv_free:
-            batch = max(1.0, self._kv_free / cache)
-        weights = self._weight_bytes
-        if self._expert_bytes:
-            weights += self._expert_bytes * (1 - self._expert_share**batch)
-        context = n_in + n_out * (1 + cv2) / 2
-        attended = self._full * context + (windowed * min(context, window) if windowed else 0)
+            return self._capped(self._s_power * seconds + self._arith * prefill, seconds, 1.0, self._batch)
+        batch = self._limited(n_in + n_out)
+        attended = self._attended(n_in + n_out * (1 + cv2) / 2)
         kv = self._kv2 * attended + self._state
         flops = self._active2 + 2 * self._attention * attended
-        step = (
-            max(weights * self._weight_s, batch * flops * self._arith_s)
-            + batch * kv * self._kv_s
-            + self._step_s
-            + self._seq_s * batch
-        )
-        seconds = step / batch + prefill * self._arith_s / n_out
-        joules = (
-            self._s_power * seconds + self._arith * (flops + prefill / n_out) + self._traffic * (weights / batch + kv)
-        )
+        seconds, joules = self._decode(batch, kv, flops, 1.0)
+        if self.speculation is not None:
+            # The draft's share follows a plain step; a verifying step checks all proposed tokens at once.
+            verify_s, verify_j = self._decode(batch, kv, flops, self._verified)
+            seconds = (verify_s + self._draft * seconds) / self._tokens_per_step
+            joules = (verify_j + self._draft * joules) / self._tokens_per_step
+        before = prefill * self._arith_s / n_out
+        seconds += before
+        joules += self._s_power * before + self._arith * prefill / n_out
         return self._capped(joules, seconds, n_out, batch)
+
+    def _decode(self, batch: float, kv: float, flops: float, tokens: float) -> tuple[float, float]:
+        """Return seconds and joules, for each sequence, of one step over ``tokens`` positions of each."""
+        weights = self._weight_bytes
+        if self._expert_bytes:
+            weights += self._expert_bytes * (1 - self._expert_share ** (batch * tokens))
+        memory, arithmetic = weights * self._weight_s, batch * tokens * flops * self._arith_s
+        roof = math.hypot(memory, arithmetic) if self._smooth else max(memory, arithmetic)
+        overhead = self._step_s / batch + self._seq_s
+        seconds = roof / batch + kv * self._kv_s + overhead
+        joules = (
+            self._s_power * seconds
+            + self._overhead_power * overhead
+            + self._arith * flops * tokens
+            + self._traffic * (weights / batch + kv)
+        )
+        return seconds, joules
+
+    def _limited(self, held: float) -> float:
+        """Return the batch whose KV caches of ``held`` tokens each fit beside the weights, at least 1."""
+        cache = self._kv2 * self._attended(held)
+        if cache > 0 and self._batch * cache > self._kv_free:
+            return max(1.0, self._kv_free / cache)
+        return self._batch
+
+    def _attended(self, context: float) -> float:
+        """Return context tokens summed over the layers that attend, windows respected."""
+        if self._windowed:
+            return self._full * context + self._windowed * min(context, self._window)
+        return self._full * context
 
     def _capped(self, joules: float, seconds: float, tokens: float, batch: float) -> Draw:
         """Cap smoothly at the TDP: a GPU cannot draw more for the time it takes."""
         limit = self._power * seconds
         if joules <= 0 or limit <= 0:
             return Draw(0.0, 0.0, batch)
-        capped = joules * (1 + (joules / limit) ** 8) ** -0.125
+        capped = joules * (1 + (joules / limit) ** self._cap) ** (-1 / self._cap)
         return Draw(capped * tokens * self._factor, self.n_gpus * seconds * tokens, batch)
 
     def prefill_flops(self, n_in: float, n_cached: float) -> float:
         """Return the FLOPs of reading the prompt: causal attention, the cached prefix left out."""
         pairs = n_in * n_in - n_cached * n_cached
         return self._active2 * (n_in - n_cached) + self._attention * self._layers * pairs
+
+    def step(self, n_in: float, n_cached: float, n_out: float) -> Step:
+        """Return the parts of one plain decode step at the request's mean context."""
+        batch = self._limited(n_in + n_out)
+        attended = self._attended(n_in + n_out / 2)
+        kv = self._kv2 * attended + self._state
+        flops = self._active2 + 2 * self._attention * attended
+        weights = self._weight_bytes + self._expert_bytes * (1 - self._expert_share**batch)
+        return Step(
+            weight_bytes=weights,
+            kv_bytes=kv,
+            flops=flops,
+            memory_s=weights * self._weight_s,
+            arithmetic_s=batch * flops * self._arith_s,
+            kv_s=batch * kv * self._kv_s,
+            overhead_s=self._step_s + self._seq_s * batch,
+            step_s=batch * self._decode(batch, kv, flops, 1.0)[0],
+            prefill_s=self.prefill_flops(n_in, n_cached) * self._arith_s,
+        )

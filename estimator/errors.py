@@ -25,3 +25,7 @@ class DeploymentError(EstimatorError, ValueError):
 
 class FactsError(EstimatorError):
     """A shipped data file is missing or does not say what it must."""
+
+
+class WorkloadError(EstimatorError, ValueError):
+    """A row of a table of workloads lacks a fact or states one that cannot be."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from estimator.deployments import constants
+from estimator.fits import constants
 from estimator.flops import flops
 from estimator.ranges import Range
 from estimator.units import JOULES_PER_KWH, JOULES_PER_WH, with_prefix
@@ -53,8 +53,8 @@ def _roofline(made: Estimate, profile: Profile, usage: Usage) -> list[str]:
     lines = [
         f"FLOPs        prefill {with_prefix(counted.prefill, 'FLOP')} + decode {with_prefix(counted.decode, 'FLOP')}"
         f" = {_range(made.flops, 'FLOP')}; spared by the cache {with_prefix(counted.avoided, 'FLOP')}",
-        f"runs on      {like}{roofline.n_gpus} × {roofline.gpu.name}, {roofline.precision}, batch {stages.batch:.3g},"
-        f" {with_prefix(stages.gpu_seconds, 'GPU-s')}",
+        f"runs on      {like}{roofline.n_gpus} × {roofline.gpu.name}, {roofline.precision.name},"
+        f" batch {stages.batch:.3g}, {with_prefix(stages.gpu_seconds, 'GPU-s')}",
         f"GPU          roofline {with_prefix(stages.gpu_joules / on_gpu, 'J')} × {on_gpu:.3g}"
         f" = {_range(made.gpu_joules, 'J')}",
         f"servers      (GPU + {point.host_w:.0f} W host × {with_prefix(stages.gpu_seconds, 's')})"

@@ -8,8 +8,9 @@ from functools import lru_cache
 from typing import Final, Literal
 
 from estimator.carbon import embodied_grams_per_gpu_second
-from estimator.deployments import Deployment, constants, find_gpu, find_precision, gpus_needed
+from estimator.deployments import Deployment, find_gpu, find_precision, gpus_needed
 from estimator.energy import Roofline
+from estimator.fits import Band, constants, find_fit
 from estimator.flops import flops
 from estimator.grid import WORLD, GridIntensity, grid
 from estimator.models import Architecture, ModelCard, surrogate
@@ -18,7 +19,6 @@ from estimator.ranges import combined
 from estimator.water import liters
 
 Tier = Literal["measured", "disclosed", "deployment", "open_model", "closed_model", "unknown"]
-Band = tuple[float, float]
 _PLAIN: Final = (1.0, 1.0, 1.0)
 
 
@@ -142,7 +142,9 @@ def profile(card: ModelCard, deployment: Deployment | None, provider: str | None
         roofline = _open_roofline(card, shape, known, assumptions)
         points = (_point(roofline, known, pue, _PLAIN),)
         tier = "deployment" if known.known else "open_model"
-        gpu_band = combined(bands["deployment_known" if known.known else "open_model"], roofline.gpu.band, silicon_band)
+        gpu_band = combined(
+            roofline.band if known.known else tuple(bands["open_model"]), roofline.gpu.band, silicon_band
+        )
         facility = combined(gpu_band, bands["facility"])
         if known.host_share is None:
             assumptions.append(f"host draws {defaults['host_share']:.0%} of the GPUs' TDP")
@@ -176,7 +178,7 @@ def profile(card: ModelCard, deployment: Deployment | None, provider: str | None
         water_band=water_band or (1.0, 1.0),
         liters_per_it_joule=per_joule,
         active_band=(card.active_params[0] / shape.active_params, card.active_params[1] / shape.active_params),
-        sources=(card.source, k["source"], "datasheets", "operators", "owid", "wri", "nvidia-pcf"),
+        sources=(card.source, find_fit(known.fit).source, "datasheets", "operators", "owid", "wri", "nvidia-pcf"),
         assumptions=tuple(assumptions),
     )
 
@@ -201,10 +203,31 @@ def _open_roofline(card: ModelCard, shape: Architecture, known: Deployment, assu
     n_gpus = known.n_gpus or gpus_needed(shape.total_params, precision, gpu)
     batch = known.batch or defaults["batch"]
     if known.gpu is None or known.n_gpus is None:
-        assumptions.append(f"{n_gpus} × {gpu.name}" + ("" if known.precision else f", {precision} weights"))
+        assumptions.append(f"{n_gpus} × {gpu.name}" + ("" if known.precision else f", {precision.name} weights"))
     if known.batch is None:
         assumptions.append(f"{batch:g} sequences decoded together")
-    return Roofline(shape, gpu, n_gpus, precision, batch, tensor_parallel=known.tensor_parallel, stack=known.stack)
+    if gpu.vendor != "nvidia":
+        assumptions.append(
+            f"{gpu.name}: the constants are of NVIDIA's devices, corrected where rows are known; wider band"
+        )
+    if gpu.tdp_assumed:
+        assumptions.append(f"{gpu.name} draws up to {gpu.tdp_w:g} W: the maker does not say")
+    if known.speculation is not None:
+        assumptions.append(
+            f"speculative decoding: {known.speculation.tokens_per_step:.3g} tokens a step; modelled, not validated"
+        )
+    return Roofline(
+        shape,
+        gpu,
+        n_gpus,
+        precision,
+        batch,
+        tensor_parallel=known.tensor_parallel,
+        kv_bytes=known.kv_bytes,
+        speculation=known.speculation,
+        stack=known.stack,
+        fit=find_fit(known.fit),
+    )
 
 
 def _closed_prior(card: ModelCard) -> str:

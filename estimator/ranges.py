@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Final
+
+NINETY: Final = 1.645  # standard deviations from the middle to the end of a 90 % band
 
 
 @dataclass(frozen=True, slots=True)

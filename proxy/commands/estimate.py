@@ -52,6 +52,7 @@ def estimate(
     precision: Annotated[str | None, typer.Option(help="bfloat16, fp8 or mxfp4.")] = None,
     batch: Annotated[float | None, typer.Option(help="Sequences decoded together, on average.")] = None,
     pue: Annotated[float | None, typer.Option(help="Facility energy over IT energy.")] = None,
+    fit: Annotated[str | None, typer.Option(help="A dated set of constants instead of the newest: study.")] = None,
     explain: Annotated[bool, typer.Option("--explain", help="Every formula with its numbers.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     csv_file: Annotated[
@@ -75,11 +76,15 @@ def estimate(
         if csv_file is not None:
             from proxy.commands.estimate_csv import estimate_table
 
-            estimate_table(csv_file, out_csv, zone)
+            rows, failed = estimate_table(csv_file, out_csv, zone, fit)
+            if failed:
+                typer.echo(f"{failed} of {rows} rows have no estimate; the column error says why", err=True)
+            if failed == rows:
+                raise typer.Exit(ANSWER_IS_NO)
             return
         if model is None:
             raise ConfigError("name a model, or a table with --csv")
-        given = Deployment(gpu=gpu, n_gpus=n_gpus, precision=precision, batch=batch, pue=pue)
+        given = Deployment(gpu=gpu, n_gpus=n_gpus, precision=precision, batch=batch, pue=pue, fit=fit)
         made = estimate_call(
             Usage(input_tokens=n_in, cached_input_tokens=cached, output_tokens=n_out),
             model,

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import csv
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, Final
 
 from estimator.errors import EstimatorError
-from estimator.workload import Workload, estimate_workload
+from estimator.fits import find_fit
+from estimator.grid import WORLD, grid
+from estimator.workload import estimate_workload, workload_of
 from proxy.errors import ConfigError
 
 ADDED: Final = (
@@ -24,83 +26,58 @@ ADDED: Final = (
     "grams_co2e",
     "grams_co2e_high",
     "tier",
+    "error",
 )
 
 
-def estimate_table(source: Path, target: Path | None, zone: str | None) -> None:
-    """Read workloads, write them with their estimates, per request.
+def estimate_table(source: Path, target: Path | None, zone: str | None, fit: str | None = None) -> tuple[int, int]:
+    """Read workloads, write them with their estimates, per request; return how many rows, and how many have none.
+
+    A row that cannot be estimated keeps its place: its figures are empty and ``error`` says why.
 
     Raises:
-        ConfigError: the file is not there, or a row lacks a fact; the message names line and column.
+        ConfigError: the file is not there, is not a table, or the zone or set of constants does not exist.
 
     """
     try:
-        with source.open(newline="", encoding="utf-8") as lines:
+        grid(zone or WORLD)
+        find_fit(fit)
+    except EstimatorError as error:
+        raise ConfigError(str(error)) from error
+    try:
+        with source.open(newline="", encoding="utf-8-sig", errors="replace") as lines:
             reader = csv.DictReader(lines)
             columns = [name for name in reader.fieldnames or () if name not in ADDED]
-            rows = list(_estimated(reader, zone))
+            if not columns:
+                raise ConfigError(f"{source}: no header line")
+            rows = list(_estimated(reader, zone, fit))
     except OSError as error:
         raise ConfigError(f"{source}: {error.strerror}") from error
-    with target.open("w", newline="", encoding="utf-8") if target is not None else nullcontext(sys.stdout) as out:
-        writer = csv.DictWriter(out, [*columns, *ADDED], extrasaction="ignore", lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
+    except csv.Error as error:
+        raise ConfigError(f"{source}: {error}") from error
+    try:
+        with target.open("w", newline="", encoding="utf-8") if target is not None else nullcontext(sys.stdout) as out:
+            writer = csv.DictWriter(out, [*columns, *ADDED], extrasaction="ignore", lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(rows)
+    except OSError as error:
+        raise ConfigError(f"{target}: {error.strerror}") from error
+    return len(rows), sum(bool(row["error"]) for row in rows)
 
 
-def _estimated(rows: Iterable[dict[str, Any]], zone: str | None) -> Iterator[dict[str, Any]]:
-    for number, row in enumerate(rows, start=2):
+def _estimated(rows: csv.DictReader[str], zone: str | None, fit: str | None) -> Iterator[dict[str, Any]]:
+    for read in rows:
+        row: dict[str, Any] = {**read, **dict.fromkeys(ADDED, "")}
         try:
-            made = estimate_workload(_workload(row), zone=zone)
-        except (KeyError, ValueError) as error:
-            what = f"column {error}" if isinstance(error, KeyError) else str(error)
-            raise ConfigError(f"line {number}: {what}") from error
+            made = estimate_workload(workload_of(read), zone=zone, fit=fit)
         except EstimatorError as error:
-            raise ConfigError(f"line {number}: {error}") from error
-        for name, value in (
-            ("gpu_joules", made.gpu_joules),
-            ("facility_joules", made.joules),
-            ("grams_co2e", made.grams_co2e),
-        ):
-            row[f"{name}_low"], row[name], row[f"{name}_high"] = value.low, value.mid, value.high
-        row["tier"] = made.tier
+            row["error"], row["tier"] = str(error), "unknown"
+        else:
+            for name, value in (
+                ("gpu_joules", made.gpu_joules),
+                ("facility_joules", made.joules),
+                ("grams_co2e", made.grams_co2e),
+            ):
+                row[f"{name}_low"], row[name], row[f"{name}_high"] = value.low, value.mid, value.high
+            row["tier"] = made.tier
         yield row
-
-
-def _workload(row: dict[str, Any]) -> Workload:
-    def number(name: str, default: float | None = None) -> float:
-        text = row[name] if default is None else row.get(name)
-        if text in (None, ""):
-            if default is None:
-                raise ValueError(f"column {name} is empty")
-            return default
-        return float(text)
-
-    source = str(row.get("source", "")).lower()
-    old = any(name in source for name in ("vllm 0.4", "vllm 0.5", "leaderboard-v2"))
-    return Workload(
-        model=row.get("model") or "",
-        kind=row.get("kind") or ("moe" if number("n_experts", 0) else "dense"),
-        total_params=number("total_params_b") * 1e9,
-        active_params=number("active_params_b") * 1e9,
-        layers=int(number("layers")),
-        heads=int(number("n_heads")),
-        kv_heads=int(number("n_kv_heads")),
-        head_dim=int(number("head_dim")),
-        experts=int(number("n_experts", 0)),
-        experts_active=int(number("topk", 0)),
-        full_layers=int(number("full_attn_layers", number("layers"))),
-        window_layers=int(number("swa_layers", 0)),
-        window=int(number("swa_window", 0)),
-        kv_elements=int(number("kv_elems_per_layer", 2 * number("n_kv_heads") * number("head_dim"))),
-        state_bytes=number("state_bytes_per_seq", 0),
-        precision=row["precision"],
-        gpu=row["gpu"],
-        n_gpus=int(number("n_gpus")),
-        tensor_parallel=int(number("tp", 0)) or None,
-        batch=number("batch_or_concurrency"),
-        input_tokens=number("avg_input_tokens"),
-        cached_tokens=number("avg_cached_tokens", 0),
-        output_tokens=number("avg_output_tokens"),
-        output_cv2=number("out_len_cv2", 0),
-        stack="vllm-2024" if old else "current",
-    )

@@ -1,5 +1,7 @@
 import csv
+import io
 import json
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
@@ -33,7 +35,7 @@ def test_json_keeps_every_digit_of_the_dollars():
 def test_the_worked_example_of_the_methodology():
     done = invoke(
         *("llama-3.1-8b-instruct", "--gpu", "H100", "--n-gpus", "1", "--batch", "64", "--pue", "1.2", "--zone", "FRA"),
-        "--explain",
+        *("--fit", "study", "--explain"),
     )
     assert done.exit_code == 0
     for figure in ("188.1 J", "292.8 J", "351.4 J", "97.61 mWh", "41.44 g/kWh", "50.54 TFLOP"):
@@ -108,7 +110,7 @@ def table(path, *rows):
 def test_a_table_of_workloads(tmp_path):
     old = {**ROW, "source": "ml.energy-leaderboard-v2.x (vLLM 0.4-0.5)"}
     source, target = table(tmp_path / "in.csv", ROW, old), tmp_path / "out.csv"
-    assert invoke("--csv", str(source), "--out-csv", str(target)).exit_code == 0
+    assert invoke("--csv", str(source), "--out-csv", str(target), "--fit", "study").exit_code == 0
     with target.open(newline="") as lines:
         now, then = csv.DictReader(lines)
     assert float(now["gpu_joules"]) == pytest.approx(188.063426, rel=1e-6)
@@ -116,14 +118,114 @@ def test_a_table_of_workloads(tmp_path):
     assert float(now["gpu_joules_low"]) < float(now["gpu_joules"]) < float(now["gpu_joules_high"])
     assert (now["tier"], now["a_column_of_mine"]) == ("deployment", "kept")
     assert float(then["gpu_joules"]) > float(now["gpu_joules"])
-    assert invoke("--csv", str(source)).output == target.read_text()
+    assert invoke("--csv", str(source), "--fit", "study").output == target.read_text()
+    assert invoke("--csv", str(source)).output != target.read_text()
+
+
+MEASURED = Path(__file__).parents[1] / "estimator" / "data" / "measured.csv"
+
+
+def estimated(path, *options):
+    done = invoke("--csv", str(path), *options)
+    assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
+    return list(csv.DictReader(io.StringIO(done.stdout))), done
+
+
+def test_every_measured_row_gets_an_estimate():
+    rows, done = estimated(MEASURED)
+    assert done.exit_code == 0
+    assert len(rows) == 464
+    for row in rows:
+        assert row["error"] == ""
+        assert row["tier"] == "deployment"
+        assert 0 < float(row["gpu_joules_low"]) < float(row["gpu_joules"]) < float(row["gpu_joules_high"])
 
 
 @pytest.mark.parametrize(
-    ("change", "what"), [({"layers": ""}, "layers"), ({"gpu": "abacus"}, "abacus"), ({"n_gpus": "many"}, "many")]
+    "change",
+    [
+        {"layers": ""},
+        {"gpu": "abacus"},
+        {"gpu": ""},
+        {"n_gpus": "many"},
+        {"n_gpus": "1e400"},
+        {"batch_or_concurrency": "0"},
+        {"batch_or_concurrency": "nan"},
+        {"avg_output_tokens": "-5"},
+        {"avg_input_tokens": "1e300"},
+        {"total_params_b": "-8"},
+        {"active_params_b": "80"},
+        {"precision": "int3"},
+        {"n_kv_heads": "0"},
+    ],
+    ids=str,
 )
-def test_a_row_that_lacks_a_fact_is_named(change, what, tmp_path):
-    done = invoke("--csv", str(table(tmp_path / "in.csv", ROW, {**ROW, **change})))
-    assert isinstance(done.exception, ConfigError)
-    assert "line 3" in str(done.exception)
-    assert what in str(done.exception)
+def test_a_bad_row_keeps_its_place_and_says_why(change, tmp_path):
+    rows, done = estimated(table(tmp_path / "in.csv", ROW, {**ROW, **change}, ROW))
+    assert done.exit_code == 0
+    assert "1 of 3 rows" in done.stderr
+    assert [bool(row["error"]) for row in rows] == [False, True, False]
+    assert rows[1]["gpu_joules"] == ""
+    assert rows[1]["tier"] == "unknown"
+    assert rows[0] == rows[2]
+
+
+def test_a_table_of_bad_rows_is_the_answer_no(tmp_path):
+    rows, done = estimated(table(tmp_path / "in.csv", {**ROW, "gpu": "abacus"}))
+    assert done.exit_code == 1
+    assert "abacus" in rows[0]["error"]
+
+
+def test_optional_columns_may_be_absent(tmp_path):
+    needed = {
+        name: ROW[name]
+        for name in ROW
+        if name
+        in {
+            *("total_params_b", "layers", "n_heads", "head_dim", "gpu", "n_gpus"),
+            *("batch_or_concurrency", "avg_input_tokens", "avg_output_tokens"),
+        }
+    }
+    path = tmp_path / "in.csv"
+    path.write_text(",".join(needed) + "\n" + ",".join(needed.values()) + ",more,than,columns\n")
+    rows, done = estimated(path)
+    assert done.exit_code == 0
+    assert rows[0]["error"] == ""
+
+
+@pytest.mark.parametrize(
+    ("name", "same"),
+    [
+        ("H100", "H100-SXM-80GB"),
+        ("NVIDIA H100 80GB HBM3", "H100-SXM-80GB"),
+        ("h100-sxm5-80gb", "H100-SXM-80GB"),
+        ("A100-80GB", "A100-SXM-80GB"),
+        ("NVIDIA A100-SXM4-40GB", "A100-SXM-40GB"),
+        ("B200", "B200-SXM-180GB"),
+        ("AMD Instinct MI300X", "MI300X-192GB"),
+        ("MI300X-SXM-192GB", "MI300X"),
+    ],
+)
+def test_accelerators_go_by_many_names(name, same, tmp_path):
+    rows, _ = estimated(table(tmp_path / "in.csv", {**ROW, "gpu": name}, {**ROW, "gpu": same}))
+    assert rows[0]["error"] == ""
+    assert rows[0]["gpu_joules"] == rows[1]["gpu_joules"]
+
+
+def test_groups_of_data_parallel_devices_work_alike(tmp_path):
+    two = {**ROW, "n_gpus": "2", "dp": "2", "ep": "1"}
+    path = tmp_path / "in.csv"
+    with path.open("w", newline="") as out:
+        writer = csv.DictWriter(out, two)
+        writer.writeheader()
+        writer.writerows([ROW, two])
+    rows, _ = estimated(path)
+    assert rows[0]["gpu_joules"] == rows[1]["gpu_joules"]
+
+
+@pytest.mark.parametrize("content", ["", "\n\n", "a,b\n1,2\n", "\x00\x01,\xff\n\x02"])
+def test_what_is_no_table_does_not_crash(content, tmp_path):
+    path = tmp_path / "in.csv"
+    path.write_bytes(content.encode("latin-1"))
+    done = invoke("--csv", str(path))
+    assert isinstance(done.exception, ConfigError | SystemExit)

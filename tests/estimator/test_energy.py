@@ -5,7 +5,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from estimator import Deployment, Usage, estimate, resolve
-from estimator.deployments import find_gpu
+from estimator.deployments import find_gpu, find_precision
 from estimator.energy import Roofline
 
 # model, H100s, precision, batch
@@ -58,7 +58,14 @@ def test_worked_cases_are_reproduced(case):
         Usage(input_tokens=n_in, cached_input_tokens=n_cached, output_tokens=n_out),
         name,
         deployment=Deployment(
-            gpu="H100", n_gpus=n_gpus, precision=precision, batch=batch, host_share=0.30, reserve=1.10, pue=1.2
+            gpu="H100",
+            n_gpus=n_gpus,
+            precision=precision,
+            batch=batch,
+            host_share=0.30,
+            reserve=1.10,
+            pue=1.2,
+            fit="study",
         ),
     )
     assert made.tier == "deployment"
@@ -78,7 +85,7 @@ def roofline(name, batch=64.0, gpu="H100", n_gpus=8, precision="bfloat16"):
     card = resolve(name)
     assert card is not None
     assert card.architecture is not None
-    return Roofline(card.architecture, find_gpu(gpu), n_gpus, precision, batch)
+    return Roofline(card.architecture, find_gpu(gpu), n_gpus, find_precision(precision), batch)
 
 
 @settings(deadline=None)
@@ -118,7 +125,7 @@ def test_two_calls_on_a_cached_prefix_cost_what_one_long_call_costs():
     plant = roofline("llama-3.1-8b-instruct", n_gpus=1)
     one = plant.draw(1000, 0, 400).gpu_joules
     two = plant.draw(1000, 0, 200).gpu_joules + plant.draw(1200, 1200, 200).gpu_joules
-    assert two == pytest.approx(one, rel=0.01)
+    assert two == pytest.approx(one, rel=0.02)
 
 
 def test_long_context_is_held_to_the_memory():
