@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Iterable, Iterator, MutableMapping
 from contextlib import contextmanager
 from functools import partial
 from types import SimpleNamespace
@@ -15,6 +15,7 @@ import uvicorn
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from proxy.app import GateApplication
+from proxy.pipeline import WITHOUT_BODY
 
 READ_BYTES = 256 * 1024  # what the event loop reads at once
 LINGER_S = 30.0  # how long a client may go on sending what nobody reads: closing at once would take its answer away
@@ -116,14 +117,7 @@ class _GateProtocol(HttpToolsProtocol):
             return
         self._in_head = False
         super().on_headers_complete()
-        if not self.cycle.keep_alive:
-            transport = SimpleNamespace(
-                write=self.transport.write, is_closing=self.transport.is_closing, close=self._close_when_told
-            )
-            self.cycle.transport = transport  # type: ignore[assignment]
-        if self.scope["http_version"] == "1.0":
-            # RFC 9112 §6.1: no chunked coding towards HTTP/1.0; a reply without a length ends with its connection.
-            self.cycle.send = partial(_send_to_http10, self.cycle)  # type: ignore[method-assign]
+        self.cycle.send = partial(self._send, self.cycle)  # type: ignore[method-assign]
 
     def on_message_complete(self) -> None:
         if self.parser.should_upgrade():
@@ -169,6 +163,51 @@ class _GateProtocol(HttpToolsProtocol):
             self.transport.write(STATUS_LINE[status] + head + call_id + b"\r\n" + body)
         self._linger()
 
+    async def _send(self, cycle: RequestResponseCycle, message: MutableMapping[str, Any]) -> None:
+        """Write a reply as uvicorn's own ``send`` does, with three differences.
+
+        What was parsed from a provider's reply is not checked again; HTTP/1.0 gets no chunks, a reply without
+        a length ends with its connection (RFC 9112 §6.1); and a close lets the client read its answer first.
+        """
+        if cycle.flow.write_paused and not cycle.disconnected:
+            await cycle.flow.drain()
+        if cycle.disconnected:
+            return
+        if message["type"] == "http.response.start":
+            self._send_head(cycle, message["status"], message["headers"])
+            return
+        body = message.get("body", b"")
+        more = message.get("more_body", False)
+        if cycle.chunked_encoding:
+            framed = b"%x\r\n%b\r\n" % (len(body), body) if body else b""
+            cycle.transport.write(framed if more else framed + b"0\r\n\r\n")
+        elif body and cycle.scope["method"] != "HEAD":
+            cycle.transport.write(body)
+        if not more:
+            cycle.response_complete = True
+            cycle.message_event.set()
+            if not cycle.keep_alive:
+                self._close_when_told()
+            cycle.on_response()
+
+    def _send_head(self, cycle: RequestResponseCycle, status: int, headers: Iterable[tuple[bytes, bytes]]) -> None:
+        cycle.response_started = True
+        cycle.waiting_for_100_continue = False
+        cycle.chunked_encoding = (
+            cycle.scope["http_version"] != "1.0" and cycle.scope["method"] != "HEAD" and status not in WITHOUT_BODY
+        )
+        lines = [STATUS_LINE[status]]
+        for name, value in headers:
+            if name == b"content-length":
+                cycle.chunked_encoding = False
+            lines += (name, b": ", value, b"\r\n")
+        if not cycle.keep_alive:
+            lines.append(b"connection: close\r\n")
+        if cycle.chunked_encoding:
+            lines.append(b"transfer-encoding: chunked\r\n")
+        lines.append(b"\r\n")
+        cycle.transport.write(b"".join(lines))
+
     def _close_when_told(self) -> None:
         """Close after the last reply; its client may still be sending."""
         if self._in_head:
@@ -184,24 +223,3 @@ class _GateProtocol(HttpToolsProtocol):
             self.flow.resume_reading()
             self.transport.write_eof()
             self.loop.call_later(LINGER_S, self.transport.close)
-
-
-async def _send_to_http10(cycle: RequestResponseCycle, message: MutableMapping[str, Any]) -> None:
-    if cycle.flow.write_paused and not cycle.disconnected:
-        await cycle.flow.drain()
-    if cycle.disconnected:
-        return
-    if message["type"] == "http.response.start":
-        cycle.response_started = True
-        lines = [STATUS_LINE[message["status"]]]
-        for name, value in message["headers"]:
-            lines += (name, b": ", value, b"\r\n")
-        cycle.transport.write(b"".join((*lines, b"connection: close\r\n\r\n")))
-        return
-    if cycle.scope["method"] != "HEAD":
-        cycle.transport.write(message.get("body", b""))
-    if not message.get("more_body", False):
-        cycle.response_complete = True
-        cycle.message_event.set()
-        cycle.transport.close()
-        cycle.on_response()
