@@ -11,7 +11,7 @@ from estimator.carbon import operational_grams
 from estimator.deployments import Deployment, find_gpu, find_precision
 from estimator.energy import Roofline
 from estimator.errors import WorkloadError
-from estimator.fits import constants, find_fit
+from estimator.fits import Fit, constants, find_fit
 from estimator.grid import WORLD, grid
 from estimator.models import Architecture
 from estimator.overheads import overheads
@@ -108,7 +108,7 @@ class WorkloadEstimate:
     grams_co2e: Range
 
 
-def compiled(workload: Workload, fit: str | None = None) -> Roofline:
+def compiled(workload: Workload, fit: Fit | None = None) -> Roofline:
     """Return the roofline of a workload's replica.
 
     Groups of data-parallel devices work alike, so one of them stands for all; where experts are spread
@@ -134,7 +134,7 @@ def compiled(workload: Workload, fit: str | None = None) -> Roofline:
         tensor_parallel=workload.tensor_parallel,
         stack=workload.stack,
         memory_limit=False,
-        fit=find_fit(fit),
+        fit=fit,
     )
 
 
@@ -145,7 +145,7 @@ def estimate_workload(workload: Workload, *, zone: str | None = None, fit: str |
         UnknownGpuError, DeploymentError, UnknownZoneError: what the row names does not exist.
 
     """
-    roofline = compiled(workload, fit)
+    roofline = compiled(workload, find_fit(fit))
     gpu = roofline.gpu
     draw = roofline.draw(workload.input_tokens, workload.cached_tokens, workload.output_tokens, workload.output_cv2)
     k = constants()

@@ -59,7 +59,7 @@ def test_less_knowledge_is_a_wider_band():
     closed = estimate(CONVERSATION, "gpt-4o")
     assert (known.tier, blind.tier, closed.tier) == ("deployment", "open_model", "closed_model")
     widths = [made.gpu_joules.high / made.gpu_joules.low for made in (known, blind) if made.gpu_joules is not None]
-    assert widths == [pytest.approx(1.31 / 0.746), pytest.approx(3.8273 / 0.2483)]
+    assert widths == [pytest.approx(1.311 / 0.747), pytest.approx(3.8273 / 0.2483)]
 
 
 def test_an_unknown_model_is_none_with_a_hint_never_zero():

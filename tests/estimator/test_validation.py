@@ -1,0 +1,52 @@
+"""Against watt meters: the shipped constants are what the fit yields, and hold on models it has not seen."""
+
+import math
+
+import pytest
+
+from bench.fit_energy import band, constants_of, fitted, left_out
+from bench.measured import read
+from bench.validation import by_slices, estimated, score
+from estimator.fits import find_fit
+
+ROWS = read()
+
+
+def test_the_shipped_constants_are_what_the_fit_yields():
+    found, shipped = constants_of(fitted(ROWS)), find_fit("2026-11")
+    for name in ("tau_layer_s", "tau_seq_s", "omega_2024", "s", "s_overhead", "phi", "beta", "fp8_overhead"):
+        assert getattr(shipped, name) == pytest.approx(getattr(found, name), rel=0.01), name
+    assert shipped.beta_of == pytest.approx(found.beta_of, rel=0.01)
+    assert find_fit().tau_layer_s == shipped.tau_layer_s
+
+
+def test_measured_rows_are_met():
+    made = score(estimated(ROWS))
+    assert made["rows"] == 464
+    assert made["median_error"] < 0.085
+    assert made["within_2x"] >= 0.99
+    assert 0.87 <= made["coverage"] <= 0.98
+
+
+def test_the_new_constants_are_closer_than_the_old_in_every_slice_that_matters():
+    now, then = by_slices(estimated(ROWS)), by_slices(estimated(ROWS, "study"))
+    for name in ("all: all rows", "gpu: H100-SXM-80GB", "gpu: B200-SXM-180GB", "stack: vllm-2024", "experts: dense"):
+        assert now[name]["median_error"] < then[name]["median_error"], name
+
+
+def test_no_slice_is_far_off():
+    for name, row in by_slices(estimated(ROWS)).items():
+        assert 0.7 < row["bias"] < 1.3, name
+        assert row["within_2x"] > 0.95, name
+
+
+@pytest.mark.heavy
+def test_models_and_families_left_out_of_the_fit_are_met():
+    for by in (lambda row: row.model, lambda row: row.family):
+        logs = left_out(ROWS, by)
+        size = sorted(abs(math.expm1(value)) for value in logs)
+        assert size[len(size) // 2] < 0.11
+        assert sum(abs(value) < math.log(2) for value in logs) >= 0.99 * len(logs)
+        low, high = band(logs)
+        assert 0.65 < low < 0.8
+        assert 1.25 < high < 1.65
