@@ -60,6 +60,7 @@ class Roofline:
         "_layers",
         "_overhead_power",
         "_power",
+        "_prefill_windowed",
         "_s_power",
         "_seq_s",
         "_smooth",
@@ -121,6 +122,7 @@ class Roofline:
         self._layers = shape.full_layers + shape.window_layers
         self._attention = 2.0 * shape.heads * shape.head_dim
         self._full, self._windowed, self._window = shape.full_layers, shape.window_layers, shape.window
+        self._prefill_windowed = k.windowed_prefill and shape.window_layers > 0
         self._kv2 = kv_bytes * shape.kv_elements * copies
         self._state = shape.state_bytes
         memory = constants()["defaults"]["memory_share"] * n_gpus * gpu.memory
@@ -207,8 +209,14 @@ class Roofline:
 
     def prefill_flops(self, n_in: float, n_cached: float) -> float:
         """Return the FLOPs of reading the prompt: causal attention, the cached prefix left out."""
-        pairs = n_in * n_in - n_cached * n_cached
-        return self._active2 * (n_in - n_cached) + self._attention * self._layers * pairs
+        pairs = self._layers * (n_in * n_in - n_cached * n_cached)
+        if self._prefill_windowed and n_in > self._window:
+            beyond = n_in - self._window
+            pairs -= self._windowed * (beyond * beyond)
+            if n_cached > self._window:
+                beyond = n_cached - self._window
+                pairs += self._windowed * (beyond * beyond)
+        return self._active2 * (n_in - n_cached) + self._attention * pairs
 
     def step(self, n_in: float, n_cached: float, n_out: float) -> Step:
         """Return the parts of one plain decode step at the request's mean context."""

@@ -29,6 +29,7 @@ class Fit:
     eta_mem: float
     eta_comp: float
     smooth_roof: bool
+    windowed_prefill: bool  # prefill attention of window layers stops at their window
     tau_layer_s: float
     tau_comm_s: float
     tau_seq_s: float
