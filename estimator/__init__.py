@@ -9,24 +9,31 @@ A library of its own: it reads its data files and nothing else.
 
 from __future__ import annotations
 
-from estimator.deployments import Deployment
+from estimator.compare import Comparison, compare
+from estimator.deployments import Deployment, Speculation
 from estimator.estimate import METHODS, Centre, Estimate, centre, estimate
 from estimator.facts import facts_version, sources
 from estimator.grid import known_regions, known_zones
 from estimator.models import Architecture, ModelCard, known_models, resolve
 from estimator.ranges import Range
+from estimator.uncertainty import Total, Uncertain, total, uncertain
 from estimator.usage import Usage
 
 __all__ = [
     "METHODS",
     "Architecture",
     "Centre",
+    "Comparison",
     "Deployment",
     "Estimate",
     "ModelCard",
     "Range",
+    "Speculation",
+    "Total",
+    "Uncertain",
     "Usage",
     "centre",
+    "compare",
     "estimate",
     "facts_version",
     "known_models",
@@ -34,4 +41,6 @@ __all__ = [
     "known_zones",
     "resolve",
     "sources",
+    "total",
+    "uncertain",
 ]

@@ -10,7 +10,8 @@ from typing import Final
 
 from estimator.errors import DeploymentError, UnknownGpuError
 from estimator.facts import read_toml
-from estimator.fits import Band, constants
+from estimator.fits import constants
+from estimator.ranges import Band
 
 STACKS: Final = ("current", "vllm-2024")
 

@@ -8,6 +8,7 @@ the TDP for the time, plus shares for arithmetic and traffic, capped by the TDP 
 from __future__ import annotations
 
 import math
+from copy import copy
 from dataclasses import dataclass
 
 from estimator.deployments import Gpu, Precision, Speculation
@@ -168,6 +169,12 @@ class Roofline:
         seconds += before
         joules += self._s_power * before + self._arith * prefill / n_out
         return self._capped(joules, seconds, n_out, batch)
+
+    def at_batch(self, batch: float) -> Roofline:
+        """Return the same replica with another batch."""
+        other = copy(self)
+        other._batch = float(batch)
+        return other
 
     def _decode(self, batch: float, kv: float, flops: float, tokens: float) -> tuple[float, float]:
         """Return seconds and joules, for each sequence, of one step over ``tokens`` positions of each."""

@@ -29,3 +29,7 @@ class FactsError(EstimatorError):
 
 class WorkloadError(EstimatorError, ValueError):
     """A row of a table of workloads lacks a fact or states one that cannot be."""
+
+
+class ComparisonError(EstimatorError, ValueError):
+    """Two estimates that cannot be compared, since one has no joules."""

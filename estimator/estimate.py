@@ -18,6 +18,7 @@ from estimator.models import ModelCard, resolve
 from estimator.price import Price, cost_usd, find_price, own_shop, price_lists, unpriced_units
 from estimator.profiles import Profile, Tier, profile
 from estimator.ranges import Range
+from estimator.uncertainty import Uncertain, uncertain
 from estimator.usage import Usage
 
 METHODS: Final = ("roofline", "audit")
@@ -55,6 +56,17 @@ class Estimate:
     reasons: dict[str, str] = field(default_factory=dict)
     usage: Usage = field(default_factory=Usage, repr=False)
     profile: Profile | None = field(default=None, repr=False)
+
+    @property
+    def key(self) -> str:
+        """What shares this estimate's errors: the model at its operator."""
+        operator = self.profile.overheads.operator if self.profile is not None else "nobody"
+        return f"{self.model_id or 'unknown'}@{operator}"
+
+    def uncertain(self, quantity: str = "joules") -> Uncertain | None:
+        """Return a figure for sums, shared and own error apart, or ``None`` where it is unknown."""
+        value: Range | None = getattr(self, quantity)
+        return None if value is None else uncertain(value, self.key)
 
     def explain(self) -> str:
         """Return the chain from tokens to dollars as text, each step with its numbers."""

@@ -8,8 +8,7 @@ from typing import Any
 
 from estimator.errors import DeploymentError
 from estimator.facts import read_toml
-
-Band = tuple[float, float]
+from estimator.ranges import Band
 
 
 @cache

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Final, Literal
 
 from estimator.carbon import embodied_grams_per_gpu_second
 from estimator.deployments import Deployment, find_gpu, find_precision, gpus_needed
 from estimator.energy import Roofline
-from estimator.fits import Band, constants, find_fit
+from estimator.fits import constants, find_fit
 from estimator.flops import flops
 from estimator.grid import WORLD, GridIntensity, grid
 from estimator.models import Architecture, ModelCard, surrogate
 from estimator.overheads import Overheads, other_silicon, overheads
-from estimator.ranges import combined
+from estimator.ranges import Band, combined
 from estimator.water import liters
 
 Tier = Literal["measured", "disclosed", "deployment", "open_model", "closed_model", "unknown"]
@@ -181,6 +181,14 @@ def profile(card: ModelCard, deployment: Deployment | None, provider: str | None
         sources=(card.source, find_fit(known.fit).source, "datasheets", "operators", "owid", "wri", "nvidia-pcf"),
         assumptions=tuple(assumptions),
     )
+
+
+def at_batches(compiled: Profile) -> tuple[Point, ...]:
+    """Return the machines a profile's band stands for: a closed model's three, an open one's at other batches."""
+    if compiled.tier != "open_model":
+        return compiled.points
+    point = compiled.points[0]
+    return tuple(replace(point, roofline=point.roofline.at_batch(batch)) for batch in constants()["bands"]["batches"])
 
 
 def _point(roofline: Roofline, known: Deployment, pue: float, factors: tuple[float, float, float]) -> Point:

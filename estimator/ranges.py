@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Final
 
+Band = tuple[float, float]
 NINETY: Final = 1.645  # standard deviations from the middle to the end of a 90 % band
 
 
@@ -58,7 +59,7 @@ class Range:
         return Range(self.mid * down, self.mid, self.mid * up)
 
 
-def combined(*factors: tuple[float, float]) -> tuple[float, float]:
+def combined(*factors: Band) -> Band:
     """Join independent multipliers (low, high) around 1 into one pair by adding squared log-widths."""
     down = math.sqrt(sum(math.log(low) ** 2 for low, _ in factors))
     up = math.sqrt(sum(math.log(high) ** 2 for _, high in factors))
