@@ -12,6 +12,7 @@ from __future__ import annotations
 from estimator.compare import Comparison, compare
 from estimator.deployments import Deployment, Speculation
 from estimator.estimate import METHODS, Centre, Estimate, centre, estimate
+from estimator.evidence import Evidence
 from estimator.facts import facts_version, sources
 from estimator.grid import known_regions, known_zones
 from estimator.models import Architecture, ModelCard, known_models, resolve
@@ -26,6 +27,7 @@ __all__ = [
     "Comparison",
     "Deployment",
     "Estimate",
+    "Evidence",
     "ModelCard",
     "Range",
     "Speculation",

@@ -69,14 +69,18 @@ def _draws(card: ModelCard, deployment: Deployment | None) -> list[_Sample]:
         columns.append(column)
     batch_median = defaults["batch_closed_moe" if card.kind == "moe" else "batch_closed_dense"]
     total_middle = math.sqrt(card.total_params[0] * card.total_params[1])
+    down, up = priors["total_factor"]
+    total_low, total_high = min(card.total_params[0], total_middle * down), max(card.total_params[1], total_middle * up)
+    # Where even the order of magnitude is unknown, a model with more active parameters has more of them in all.
+    together = card.active_params[1] > priors["together_above"] * card.active_params[0]
     pue_middle = sum(defaults["pue_band"]) / 2
     samples = []
     for u_active, u_total, u_batch, u_gpu, u_precision, u_count, u_host, u_reserve, u_pue, u_residual in zip(
         *columns, strict=True
     ):
         active = card.active_params[0] * (card.active_params[1] / card.active_params[0]) ** u_active
-        down, up = priors["total_factor"]
-        total = max(active, total_middle * down * (up / down) ** u_total) if card.kind == "moe" else active
+        drawn = total_low * (total_high / total_low) ** (u_active if together else u_total)
+        total = max(active, drawn) if card.kind == "moe" else active
         gpu = find_gpu(known.gpu) if known.gpu else _pick(priors["gpus"], u_gpu)
         precision = find_precision(known.precision or ("fp8" if u_precision < priors["fp8_share"] else "bfloat16"))
         n_gpus = known.n_gpus or gpus_needed(total, precision, gpu) * (2 if u_count < 0.5 else 1)

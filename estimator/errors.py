@@ -33,3 +33,7 @@ class WorkloadError(EstimatorError, ValueError):
 
 class ComparisonError(EstimatorError, ValueError):
     """Two estimates that cannot be compared, since one has no joules."""
+
+
+class EvidenceError(EstimatorError, ValueError):
+    """Joules of a meter or a provider that cannot be."""

@@ -2,29 +2,44 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
 from functools import lru_cache
-from typing import Final
+from typing import Final, Literal
 
 from estimator import audit
 from estimator.carbon import operational_grams
 from estimator.deployments import Deployment
 from estimator.errors import UnknownMethodError
+from estimator.evidence import Evidence, staged
 from estimator.facts import facts_version
+from estimator.fits import constants
 from estimator.grid import grid
 from estimator.models import ModelCard, resolve
+from estimator.overheads import overheads
 from estimator.price import Price, cost_usd, find_price, own_shop, price_lists, unpriced_units
 from estimator.profiles import Profile, Tier, profile
-from estimator.ranges import Range
+from estimator.ranges import Range, combined
 from estimator.uncertainty import Uncertain, uncertain
 from estimator.usage import Usage
+from estimator.water import liters
 
 METHODS: Final = ("roofline", "audit")
 # More tokens than any call can have: a provider's slip, not a workload.
 MOST_TOKENS: Final = 1_000_000_000
 _LOCAL: Final = frozenset({"ollama", "llamacpp", "vllm", "sglang"})
+Unknown = Literal["none", "widest"]
+# Whatever a model could be: from a phone's to the largest anybody has claimed.
+WIDEST: Final = ModelCard(
+    id="unknown",
+    maker="",
+    kind="moe",
+    weights="closed",
+    total_params=(1e9, 2e12),
+    active_params=(1e9, 2e11),
+    source="none",
+)
 _HINT: Final = "no card for {!r}: add an entry to estimator/data/models or pass a ModelCard"
 
 
@@ -56,6 +71,7 @@ class Estimate:
     reasons: dict[str, str] = field(default_factory=dict)
     usage: Usage = field(default_factory=Usage, repr=False)
     profile: Profile | None = field(default=None, repr=False)
+    evidence: Evidence | None = None
 
     @property
     def key(self) -> str:
@@ -94,8 +110,13 @@ def estimate(
     at: datetime | None = None,
     method: str = "roofline",
     service_tier: str | None = None,
+    evidence: Evidence | None = None,
+    unknown: Unknown = "none",
 ) -> Estimate:
     """Estimate one call.
+
+    ``evidence`` are joules of a meter or of the provider, which replace the model's. A model without a card
+    or a public size gets no energy, or with ``unknown="widest"`` the widest prior there is, flagged as such.
 
     Whatever the traffic holds gives an estimate, with ``None`` and a reason where nothing can be
     said: an unknown model, absent or impossible token counts, no price.
@@ -112,15 +133,23 @@ def estimate(
     problem = _problem(usage)
     if method == "audit":
         return _audited(usage, model, card, provider, zone, at, service_tier, problem)
+    if evidence is not None:
+        plain = estimate(
+            usage, model, provider=provider, deployment=deployment, zone=zone, at=at, service_tier=service_tier
+        )
+        return _evidenced(plain, evidence, deployment, provider, zone)
+    priced = card
+    if unknown == "widest" and (card is None or card.total_params is None):
+        card = WIDEST
     made = profile(card, deployment, provider, zone) if card is not None else None
     reasons: dict[str, str] = {}
-    dollars, price = _dollars(usage, model, card, provider, at, service_tier, problem, reasons)
+    dollars, price = _dollars(usage, model, priced, provider, at, service_tier, problem, reasons)
     if made is None or problem is not None or usage.output_tokens is None:
         why = _why_no_energy(model, card, problem)
         for name in _ENERGY:
             reasons[name] = why
         return Estimate(
-            model_id=card.id if card is not None else None,
+            model_id=priced.id if priced is not None else None,
             method=method,
             tier="unknown",
             zone=grid(zone).zone if zone is not None else None,
@@ -159,11 +188,11 @@ def estimate(
         water = (servers * made.liters_per_it_joule).widened(*made.water_band)
     market = None
     if made.market_grams_per_kwh is None:
-        reasons["market_grams_co2e"] = "no contract factor given (Deployment.market_grams_per_kwh)"
+        reasons["market_grams_co2e"] = _NO_CONTRACT
     else:
         market = facility * operational_grams(1.0, made.market_grams_per_kwh)
     return Estimate(
-        model_id=made.card.id,
+        model_id=priced.id if priced is not None else None,
         method=method,
         tier=made.tier,
         zone=made.grid.zone,
@@ -215,6 +244,60 @@ def centre(
     return Centre(joules, grams, dollars)
 
 
+def _evidenced(
+    plain: Estimate, evidence: Evidence, deployment: Deployment | None, provider: str | None, zone: str | None
+) -> Estimate:
+    """Put stated joules in the place of estimated ones; what follows from joules follows from them."""
+    bands, defaults = constants()["bands"], constants()["defaults"]
+    made = plain.profile
+    operator = made.overheads if made is not None else overheads(provider)
+    place = made.grid if made is not None else grid(zone or operator.zone)
+    given = deployment.pue if deployment is not None else None
+    pue = made.pue if made is not None else given or operator.pue.mid
+    ratio = defaults["it_over_gpu"]
+    if plain.gpu_joules is not None and plain.it_joules is not None and plain.gpu_joules.mid > 0:
+        ratio = plain.it_joules.mid / plain.gpu_joules.mid
+    own = evidence.own_band
+    reckoned = combined(own, bands["facility"])
+    found = {
+        scope: _banded(joules, reckoned if derived else own)
+        for scope, (joules, derived) in staged(evidence, ratio, pue).items()
+    }
+    facility, servers = found["facility"], found["it"]
+    reasons = {
+        name: why
+        for name, why in plain.reasons.items()
+        if name not in {"gpu_joules", "it_joules", "joules", "grams_co2e", "liters", "market_grams_co2e"}
+    }
+    water = None
+    if place.liters_per_kwh is None:
+        reasons["liters"] = f"no water figure for {place.name}"
+    else:
+        site = operator.site_liters_per_kwh
+        off_site = pue * place.liters_per_kwh
+        spread = (site.low + off_site) / (site.mid + off_site), (site.high + off_site) / (site.mid + off_site)
+        water = (servers * liters(1.0, site.mid, pue, place.liters_per_kwh)).widened(*spread)
+    contract = deployment.market_grams_per_kwh if deployment is not None else None
+    if contract is None:
+        reasons["market_grams_co2e"] = _NO_CONTRACT
+    return replace(
+        plain,
+        tier=evidence.kind,
+        zone=place.zone,
+        gpu_joules=found["gpu"],
+        it_joules=servers,
+        joules=facility,
+        grams_co2e=(facility * operational_grams(1.0, place.grams_per_kwh)).widened(*bands["grid_hourly"]),
+        market_grams_co2e=None if contract is None else facility * operational_grams(1.0, contract),
+        liters=water,
+        sources=(evidence.source, *plain.sources),
+        assumptions=(f"joules {evidence.kind} at the {evidence.scope}: {evidence.source}", *plain.assumptions),
+        reasons=reasons,
+        evidence=evidence,
+    )
+
+
+_NO_CONTRACT: Final = "no contract factor given (Deployment.market_grams_per_kwh)"
 _ENERGY: Final = (
     "flops",
     "gpu_joules",

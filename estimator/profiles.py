@@ -131,7 +131,7 @@ def profile(card: ModelCard, deployment: Deployment | None, provider: str | None
     if card.weights == "closed":
         from estimator.closed import likenesses  # only closed models pay for the Monte Carlo's imports
 
-        tier = "closed_model"
+        tier = "closed_model" if card.source != "none" else "unknown"
         assumptions.append(_closed_prior(card))
         points = tuple(
             _point(like.roofline, known, pue, (like.gpu_factor, like.it_factor, like.facility_factor))
@@ -171,10 +171,10 @@ def profile(card: ModelCard, deployment: Deployment | None, provider: str | None
         pue=pue,
         market_grams_per_kwh=known.market_grams_per_kwh,
         gpu_band=gpu_band,
-        silicon_band=silicon_band if silicon and tier == "closed_model" else None,
+        silicon_band=silicon_band if silicon and card.weights == "closed" else None,
         facility_band=facility,
         carbon_band=combined(facility, bands["grid_hourly"]),
-        embodied_band=combined(silicon_band if tier == "closed_model" else gpu_band, k["embodied"]["band"]),
+        embodied_band=combined(silicon_band if card.weights == "closed" else gpu_band, k["embodied"]["band"]),
         water_band=water_band or (1.0, 1.0),
         liters_per_it_joule=per_joule,
         active_band=(card.active_params[0] / shape.active_params, card.active_params[1] / shape.active_params),
@@ -242,6 +242,8 @@ def _closed_prior(card: ModelCard) -> str:
     if card.active_params is None or card.total_params is None:
         return ""
     low, high = (f"{value / 1e9:g}" for value in card.active_params)
+    if card.source == "none":
+        return f"nothing is known of this model: {low} to {high} B active parameters, the widest prior, on any machine"
     active = low if low == high else f"{low}–{high}"
     return (
         f"{active} B active parameters ({card.source}, an estimate); GPU, count, precision and batch drawn from priors"
