@@ -13,6 +13,7 @@ from typing import Any
 
 from estimator.carbon import operational_grams
 from estimator.facts import read_toml
+from estimator.flops import Part
 from estimator.units import JOULES_PER_KWH, JOULES_PER_WH
 
 
@@ -124,6 +125,29 @@ def calculator(active_params: float, tokens: int, usd_per_million_input: Decimal
         phone_charges=joules / k["phone_charge_joules"],
         led_hours=joules / k["led_watts"] / 3600,
         car_km=grams / k["car_grams_per_km"],
+    )
+
+
+def parts(flops: float, n_in: int, n_out: int) -> tuple[Part, ...]:
+    """Split a conversation's FLOPs as the calculator does: ``2·P`` a token, and ``4·n·d·L`` at its n tokens.
+
+    The static tables leave attention out, so it comes on top of ``flops``; shares are of both together.
+    """
+    k = parameters()["calculator"]
+    tokens = n_in + n_out
+    attention = 4.0 * tokens * k["hidden"] * k["layers"]
+    split = {"FFN and projections": (flops / tokens if tokens else 0.0, "2·P"), "attention": (attention, "4·n·d·L")}
+    whole = sum(per_token for per_token, _ in split.values())
+    return tuple(
+        Part(
+            name=name,
+            formula=formula,
+            prefill=per_token * n_in,
+            decode=per_token * n_out,
+            avoided=0.0,
+            share=per_token / whole if whole else 0.0,
+        )
+        for name, (per_token, formula) in split.items()
     )
 
 

@@ -38,6 +38,12 @@ class Step:
     overhead_s: float
     step_s: float
     prefill_s: float
+    # joules of all the request's output tokens, its prefill spread over them, before the cap and the cap itself
+    floor_j: float
+    overhead_j: float
+    arithmetic_j: float
+    traffic_j: float
+    limit_j: float
 
 
 class Roofline:
@@ -212,7 +218,9 @@ class Roofline:
         if joules <= 0 or limit <= 0:
             return Draw(0.0, 0.0, batch)
         capped = joules * (1 + (joules / limit) ** self._cap) ** (-1 / self._cap)
-        return Draw(capped * tokens * self._factor, self.n_gpus * seconds * tokens, batch)
+        # A device that takes more energy than these constants say takes it by taking longer: its TDP is a limit too.
+        tokens *= self._factor
+        return Draw(capped * tokens, self.n_gpus * seconds * tokens, batch)
 
     def prefill_flops(self, n_in: float, n_cached: float) -> float:
         """Return the FLOPs of reading the prompt: causal attention, the cached prefix left out."""
@@ -232,6 +240,9 @@ class Roofline:
         kv = self._kv2 * attended + self._state
         flops = self._active2 + 2 * self._attention * attended
         weights = self._weight_bytes + self._expert_bytes * (1 - self._expert_share**batch)
+        prefill = self.prefill_flops(n_in, n_cached)
+        overhead = self._step_s / batch + self._seq_s
+        seconds = n_out * self._decode(batch, kv, flops, 1.0)[0] + prefill * self._arith_s
         return Step(
             weight_bytes=weights,
             kv_bytes=kv,
@@ -241,5 +252,10 @@ class Roofline:
             kv_s=batch * kv * self._kv_s,
             overhead_s=self._step_s + self._seq_s * batch,
             step_s=batch * self._decode(batch, kv, flops, 1.0)[0],
-            prefill_s=self.prefill_flops(n_in, n_cached) * self._arith_s,
+            prefill_s=prefill * self._arith_s,
+            floor_j=self._s_power * seconds,
+            overhead_j=n_out * self._overhead_power * overhead,
+            arithmetic_j=self._arith * (n_out * flops + prefill),
+            traffic_j=n_out * self._traffic * (weights / batch + kv),
+            limit_j=self._power * seconds,
         )

@@ -15,6 +15,7 @@ from estimator.errors import UnknownMethodError
 from estimator.evidence import Evidence, staged
 from estimator.facts import facts_version
 from estimator.fits import constants
+from estimator.flops import Part, breakdown
 from estimator.grid import grid
 from estimator.models import ModelCard, resolve
 from estimator.overheads import overheads
@@ -83,6 +84,17 @@ class Estimate:
         """Return a figure for sums, shared and own error apart, or ``None`` where it is unknown."""
         value: Range | None = getattr(self, quantity)
         return None if value is None else uncertain(value, self.key)
+
+    @property
+    def flops_parts(self) -> tuple[Part, ...]:
+        """The FLOPs by part of the network, or by the audit page's own split; empty where they are unknown."""
+        n_in, n_cached = self.usage.input_tokens or 0, self.usage.cached_input_tokens or 0
+        n_out = self.usage.output_tokens or 0
+        if self.method == "audit" and self.flops is not None:
+            return audit.parts(self.flops.mid, n_in, n_out)
+        if self.profile is None or self.flops is None:
+            return ()
+        return breakdown(self.profile.shape, n_in, n_cached, n_out)
 
     def explain(self) -> str:
         """Return the chain from tokens to dollars as text, each step with its numbers."""

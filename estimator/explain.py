@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from estimator.fits import constants
-from estimator.flops import flops
+from estimator.flops import Part, flops
 from estimator.ranges import Range
 from estimator.units import JOULES_PER_KWH, JOULES_PER_WH, with_prefix
 
 if TYPE_CHECKING:
+    from estimator.energy import Roofline
     from estimator.estimate import Estimate
     from estimator.profiles import Profile
     from estimator.usage import Usage
@@ -49,12 +50,15 @@ def _roofline(made: Estimate, profile: Profile, usage: Usage) -> list[str]:
     roofline = point.roofline
     on_gpu, on_it, on_facility = point.factors
     grams = profile.grid.grams_per_kwh
-    like = "" if made.tier != "closed_model" else "like "
+    drawn = len(profile.points) > 1
+    like = "like " if drawn else ""
     lines = [
         f"FLOPs        prefill {with_prefix(counted.prefill, 'FLOP')} + decode {with_prefix(counted.decode, 'FLOP')}"
         f" = {_range(made.flops, 'FLOP')}; spared by the cache {with_prefix(counted.avoided, 'FLOP')}",
+        *(_part(part) for part in made.flops_parts),
         f"runs on      {like}{roofline.n_gpus} × {roofline.gpu.name}, {roofline.precision.name},"
         f" batch {stages.batch:.3g}, {with_prefix(stages.gpu_seconds, 'GPU-s')}",
+        *_step(roofline, n_in, n_cached, n_out),
         f"GPU          roofline {with_prefix(stages.gpu_joules / on_gpu, 'J')} × {on_gpu:.3g}"
         f" = {_range(made.gpu_joules, 'J')}",
         f"servers      (GPU + {point.host_w:.0f} W host × {with_prefix(stages.gpu_seconds, 's')})"
@@ -77,7 +81,7 @@ def _roofline(made: Estimate, profile: Profile, usage: Usage) -> list[str]:
         "bands        90 %: "
         + (
             "Monte Carlo over parameters, GPU, precision and batch"
-            if made.tier == "closed_model"
+            if drawn
             else f"GPU × {profile.gpu_band[0]:.2f} to {profile.gpu_band[1]:.2f}, host, reserve and PUE ×"
             f" {bands['facility'][0]} to {bands['facility'][1]}"
         )
@@ -86,9 +90,48 @@ def _roofline(made: Estimate, profile: Profile, usage: Usage) -> list[str]:
     return lines
 
 
+def _part(part: Part) -> str:
+    return (
+        f"  {part.name:18} {part.share:6.1%}  prefill {with_prefix(part.prefill, 'FLOP')},"
+        f" decode {with_prefix(part.decode, 'FLOP')}  ({part.formula})"
+    )
+
+
+def _step(roofline: Roofline, n_in: int, n_cached: int, n_out: int) -> list[str]:
+    """Return the parts of a decode step and of the prefill, by the constants of the set in use."""
+    if n_out <= 0:
+        return []
+    k, step = roofline.fit, roofline.step(n_in, n_cached, n_out)
+    roof = "root of squares of" if k.smooth_roof else "longer of"
+    lines = [
+        f"decode step  reads {with_prefix(step.weight_bytes, 'B')} of weights and"
+        f" {with_prefix(step.kv_bytes, 'B')} of KV a sequence, computes {with_prefix(step.flops, 'FLOP')} a token",
+        f"  {roof} memory {with_prefix(step.memory_s, 's')} (at {k.eta_mem:.0%} of the bandwidth) and arithmetic"
+        f" {with_prefix(step.arithmetic_s, 's')} (at {k.eta_comp:.0%} of the peak), KV {with_prefix(step.kv_s, 's')},"
+        f" overhead {with_prefix(step.overhead_s, 's')}: {with_prefix(step.step_s, 's')}",
+        f"prefill      {with_prefix(step.prefill_s, 's')} of all {roofline.n_gpus} GPUs",
+    ]
+    if roofline.speculation is None:
+        parts = (step.floor_j, step.overhead_j, step.arithmetic_j, step.traffic_j)
+        lines.append(
+            f"draws        {' + '.join(with_prefix(value, 'J') for value in parts)} = {with_prefix(sum(parts), 'J')}:"
+            f" {k.s:.3g} of the TDP always, {k.s_overhead:.3g} in overheads, {k.phi:.3g} at the peak of arithmetic,"
+            f" {k.beta_of.get(roofline.gpu.name, k.beta):.3g} at full bandwidth;"
+            f" held below {with_prefix(step.limit_j, 'J')}, the TDP, by its power of {k.cap:g}"
+        )
+    else:
+        draft = roofline.speculation
+        lines.append(
+            f"speculative  (1 − {draft.acceptance:g}^{draft.draft_tokens + 1}) / (1 − {draft.acceptance:g})"
+            f" = {draft.tokens_per_step:.3g} tokens a step; a drafted token costs {draft.draft_cost:g} of a plain step"
+        )
+    return lines
+
+
 def _audit(made: Estimate) -> list[str]:
     return [
         f"FLOPs        2 × active parameters × all tokens = {_range(made.flops, 'FLOP')}",
+        *(_part(part) for part in made.flops_parts),
         f"energy       × 0.21 pJ per FLOP = {_range(made.joules, 'J')}, PUE 1.2 in it",
         f"carbon       = {_range(made.grams_co2e, 'g')}",
     ]

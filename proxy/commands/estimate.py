@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import asdict
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
@@ -13,7 +14,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from estimator import Deployment, Estimate, Range, Usage
+from estimator import Deployment, Estimate, Evidence, Range, Speculation, Usage
 from estimator import estimate as estimate_call
 from estimator.errors import EstimatorError
 from estimator.units import JOULES_PER_WH, MILLILITERS_PER_LITER, with_prefix
@@ -51,6 +52,13 @@ def estimate(
     n_gpus: Annotated[int | None, typer.Option(help="GPUs of one replica.")] = None,
     precision: Annotated[str | None, typer.Option(help="bfloat16, fp8 or mxfp4.")] = None,
     batch: Annotated[float | None, typer.Option(help="Sequences decoded together, on average.")] = None,
+    draft_tokens: Annotated[int | None, typer.Option(help="Speculative decoding: tokens drafted a step.")] = None,
+    acceptance: Annotated[float, typer.Option(help="Chance that a drafted token is kept.")] = 0.7,
+    draft_cost: Annotated[float, typer.Option(help="A drafted token's cost against a plain step.")] = 0.1,
+    measured_joules: Annotated[
+        float | None, typer.Option(help="The GPUs' joules for this call by a meter of your own (NVML).")
+    ] = None,
+    widest: Annotated[bool, typer.Option("--widest", help="A model nobody knows: the widest prior.")] = False,
     pue: Annotated[float | None, typer.Option(help="Facility energy over IT energy.")] = None,
     fit: Annotated[str | None, typer.Option(help="A dated set of constants instead of the newest: study.")] = None,
     explain: Annotated[bool, typer.Option("--explain", help="Every formula with its numbers.")] = False,
@@ -84,7 +92,20 @@ def estimate(
             return
         if model is None:
             raise ConfigError("name a model, or a table with --csv")
-        given = Deployment(gpu=gpu, n_gpus=n_gpus, precision=precision, batch=batch, pue=pue, fit=fit)
+        given = Deployment(
+            gpu=gpu,
+            n_gpus=n_gpus,
+            precision=precision,
+            batch=batch,
+            speculation=Speculation(draft_tokens=draft_tokens, acceptance=acceptance, draft_cost=draft_cost)
+            if draft_tokens is not None
+            else None,
+            pue=pue,
+            fit=fit,
+        )
+        meter = None
+        if measured_joules is not None:
+            meter = Evidence(kind="measured", joules=measured_joules, scope="gpu", source="a meter of your own")
         made = estimate_call(
             Usage(input_tokens=n_in, cached_input_tokens=cached, output_tokens=n_out),
             model,
@@ -94,6 +115,8 @@ def estimate(
             at=at.replace(tzinfo=UTC) if at is not None else datetime.now(tz=UTC),
             method=method.value,
             service_tier=service_tier,
+            evidence=meter,
+            unknown="widest" if widest else "none",
         )
     except EstimatorError as error:
         raise ConfigError(str(error)) from error
@@ -120,6 +143,7 @@ def as_record(made: Estimate) -> dict[str, object]:
         "zone": made.zone,
         "facts_version": made.facts_version,
         "flops": band(made.flops),
+        "flops_parts": [asdict(part) for part in made.flops_parts],
         "gpu_joules": band(made.gpu_joules),
         "it_joules": band(made.it_joules),
         "joules": band(made.joules),

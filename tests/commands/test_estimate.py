@@ -229,3 +229,21 @@ def test_what_is_no_table_does_not_crash(content, tmp_path):
     path.write_bytes(content.encode("latin-1"))
     done = invoke("--csv", str(path))
     assert isinstance(done.exception, ConfigError | SystemExit)
+
+
+def test_json_has_the_parts_of_the_network():
+    parts = json.loads(invoke("llama-3.1-8b", "--json").output)["flops_parts"]
+    assert [part["name"] for part in parts][:3] == ["embedding", "QKV projections", "attention"]
+    assert sum(part["share"] for part in parts) == pytest.approx(1)
+
+
+def test_speculation_meter_and_widest_prior_are_options():
+    machine = ("llama-3.1-8b", "--gpu", "H100", "--n-gpus", "1", "--batch", "1", "--json")
+    plain, drafted = (json.loads(invoke(*machine, *more).output) for more in ((), ("--draft-tokens", "4")))
+    assert drafted["gpu_joules"]["mid"] < plain["gpu_joules"]["mid"]
+    metered = json.loads(invoke("llama-3.1-8b", "--measured-joules", "200", "--json").output)
+    assert (metered["tier"], metered["gpu_joules"]["mid"]) == ("measured", 200)
+    done = invoke("nobody-knows", "--widest", "--json")
+    assert done.exit_code == 0
+    assert json.loads(done.output)["tier"] == "unknown"
+    assert json.loads(done.output)["joules"]["mid"] > 0

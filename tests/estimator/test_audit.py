@@ -137,3 +137,13 @@ def test_an_unknown_model_is_unknown_to_the_audit_too():
     assert made.tier == "unknown"
     assert made.joules is None
     assert "nobody-knows" in made.reasons["joules"]
+
+
+def test_the_page_s_split_of_a_token_is_kept():
+    made = estimate(Usage(input_tokens=2048, output_tokens=0), "gpt-4o", method="audit")
+    shares = {part.name: part.share for part in made.flops_parts}
+    assert round(100 * shares["FFN and projections"], 1) == 98.9
+    assert round(100 * shares["attention"], 1) == 1.1
+    attention = next(part for part in made.flops_parts if part.name == "attention")
+    assert attention.prefill / 2048 == 4294967296
+    assert "98.9%" in made.explain()

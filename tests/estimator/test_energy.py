@@ -1,12 +1,17 @@
 """The roofline against cases worked out by another implementation, and what must hold for every workload."""
 
+import math
+from dataclasses import replace
+
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from estimator import Deployment, Usage, estimate, resolve
-from estimator.deployments import find_gpu, find_precision
+from estimator import Deployment, Speculation, Usage, estimate, resolve
+from estimator.deployments import find_gpu, find_precision, known_gpus
 from estimator.energy import Roofline
+from estimator.errors import DeploymentError
+from estimator.fits import find_fit
 
 # model, H100s, precision, batch
 PLANTS = {
@@ -145,3 +150,75 @@ def test_another_vendor_is_corrected_and_its_band_is_wider():
         assert made.gpu_joules is not None
         bands[gpu] = made.gpu_joules.high / made.gpu_joules.low
     assert bands["MI300X"] > 2 * bands["H100"]
+
+
+def known(**more):
+    return Deployment(gpu="H100", n_gpus=1, batch=64, **more)
+
+
+def gpu_joules(deployment, n_in=500, n_out=500, model="llama-3.1-8b-instruct"):
+    made = estimate(Usage(input_tokens=n_in, output_tokens=n_out), model, deployment=deployment)
+    assert made.gpu_joules is not None
+    return made.gpu_joules.mid
+
+
+def test_fewer_bits_spare_traffic_but_not_arithmetic():
+    plain = gpu_joules(known())
+    assert gpu_joules(known(precision="int4")) < plain
+    assert gpu_joules(known(kv_bytes=1.0)) < plain
+    assert gpu_joules(known(precision="int4"), n_out=0) == pytest.approx(gpu_joules(known(), n_out=0))
+
+
+def test_speculative_decoding_yields_what_its_source_says():
+    draft = Speculation(draft_tokens=4, acceptance=0.8, draft_cost=0.0)
+    assert draft.tokens_per_step == pytest.approx(sum(0.8**i for i in range(5)))
+    assert Speculation(draft_tokens=1, acceptance=0.0, draft_cost=0.0).tokens_per_step == 1
+
+
+def test_a_good_draft_spares_energy_at_a_small_batch_and_a_bad_one_costs_some():
+    small = Deployment(gpu="H100", n_gpus=1, batch=1)
+    good = Speculation(draft_tokens=4, acceptance=0.8, draft_cost=0.05)
+    bad = Speculation(draft_tokens=8, acceptance=0.1, draft_cost=0.2)
+    plain = gpu_joules(small)
+    assert gpu_joules(replace(small, speculation=good)) < 0.6 * plain
+    assert gpu_joules(replace(small, speculation=bad)) > plain
+    assert gpu_joules(replace(small, speculation=good), n_out=0) == gpu_joules(small, n_out=0)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"draft_tokens": 0}, {"acceptance": 1.0}, {"acceptance": -0.1}, {"draft_cost": -1.0}]
+)
+def test_a_draft_that_cannot_be_is_refused(wrong):
+    with pytest.raises(DeploymentError):
+        Speculation(**{"draft_tokens": 4, "acceptance": 0.8, "draft_cost": 0.1, **wrong})
+
+
+@pytest.mark.parametrize("gpu", [gpu.name for gpu in known_gpus()])
+def test_every_accelerator_gives_joules_and_another_vendor_s_says_so(gpu):
+    made = estimate(
+        Usage(input_tokens=500, output_tokens=500),
+        "llama-3.1-8b-instruct",
+        deployment=Deployment(gpu=gpu, n_gpus=4, batch=16),
+    )
+    assert made.gpu_joules is not None
+    assert made.gpu_joules.mid > 0
+    foreign = find_gpu(gpu).vendor != "nvidia"
+    assert any("NVIDIA" in text for text in made.assumptions) == foreign
+    assert (made.gpu_joules.high / made.gpu_joules.low > 6) == foreign
+    stages = made.profile.points[0].stages(500, 0, 500)
+    assert stages.gpu_joules <= stages.gpu_seconds * find_gpu(gpu).tdp_w * (1 + 1e-9)
+
+
+def test_the_parts_of_a_step_sum_to_it():
+    for fit in ("2026-11", "study"):
+        card = resolve("llama-3.1-8b-instruct")
+        plant = Roofline(card.architecture, find_gpu("H100"), 1, find_precision("bfloat16"), 64, fit=find_fit(fit))
+        step = plant.step(2000, 0, 1000)
+        roof = math.hypot if find_fit(fit).smooth_roof else max
+        assert step.step_s == pytest.approx(roof(step.memory_s, step.arithmetic_s) + step.kv_s + step.overhead_s)
+        seconds = plant.draw(2000, 0, 1000).gpu_seconds
+        assert seconds == pytest.approx(1000 * step.step_s / 64 + step.prefill_s)
+        parts = step.floor_j + step.overhead_j + step.arithmetic_j + step.traffic_j
+        cap = find_fit(fit).cap
+        capped = (parts**-cap + step.limit_j**-cap) ** (-1 / cap)
+        assert plant.draw(2000, 0, 1000).gpu_joules == pytest.approx(capped)
