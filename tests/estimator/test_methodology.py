@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from bench.ecologits import scored
 from bench.measured import read
 from bench.validation import by_slices, estimated
 from estimator import Deployment, Range, Total, Usage, estimate, uncertain
@@ -109,6 +110,17 @@ def test_the_validation_table():
             for key in ("median_error", "within_2x", "coverage")
         ]
         line = f"| {label} | {row['rows']} | {figures[0]} | {row['bias']:.2f} | {figures[1]} | {figures[2]} |"
+        assert line in text, line
+
+
+def test_the_table_beside_ecologits():
+    text, rows = page("validation"), read()
+    theirs, ours = by_slices(scored(rows)), by_slices(estimated(rows))
+    for label in ("all", "A100", "H100", "B200", "batch up to 16", "batch above 256"):
+        line = f"| {label} |"
+        for table in (theirs, ours):
+            row = table[NAMES[label]]
+            line += f" {row['median_error']:.1%}, {row['bias']:.2f} |".replace("%", " %")
         assert line in text, line
 
 
