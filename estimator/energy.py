@@ -112,7 +112,7 @@ class Roofline:
         efficiency = k.moe_efficiency if moe else 1.0
         peak = gpu.fp8_flops if precision.eight_bit and gpu.fp8_flops else gpu.bf16_flops
         ranks = tensor_parallel or n_gpus
-        copies = float(n_gpus) if shape.latent_attention else max(1.0, ranks / shape.kv_heads)
+        copies = float(ranks) if shape.latent_attention else max(1.0, ranks / shape.kv_heads)
         old = stack == "vllm-2024"
         overhead = k.omega_2024 if old else 1.0
         per_layer = k.tau_layer_s * (k.fp8_overhead if precision.eight_bit else 1.0)
