@@ -10,11 +10,13 @@ A library of its own: it reads its data files and nothing else.
 from __future__ import annotations
 
 from estimator.compare import Comparison, compare
+from estimator.contract import ExchangeRate, PriceList, price_list
 from estimator.deployments import Deployment, Speculation
 from estimator.estimate import METHODS, Centre, Estimate, centre, estimate
 from estimator.evidence import Evidence
 from estimator.facts import facts_version, sources
 from estimator.grid import known_regions, known_zones
+from estimator.intensity import Intensity
 from estimator.models import Architecture, ModelCard, known_models, resolve
 from estimator.ranges import Range
 from estimator.uncertainty import Total, Uncertain, total, uncertain
@@ -28,7 +30,10 @@ __all__ = [
     "Deployment",
     "Estimate",
     "Evidence",
+    "ExchangeRate",
+    "Intensity",
     "ModelCard",
+    "PriceList",
     "Range",
     "Speculation",
     "Total",
@@ -41,6 +46,7 @@ __all__ = [
     "known_models",
     "known_regions",
     "known_zones",
+    "price_list",
     "resolve",
     "sources",
     "total",

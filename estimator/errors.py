@@ -37,3 +37,7 @@ class ComparisonError(EstimatorError, ValueError):
 
 class EvidenceError(EstimatorError, ValueError):
     """Joules of a meter or a provider that cannot be."""
+
+
+class PriceListError(EstimatorError, ValueError):
+    """A price list of one's own that says too little, too much or something impossible."""

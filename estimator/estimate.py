@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
-from functools import lru_cache
 from typing import Final, Literal
 
 from estimator import audit
 from estimator.carbon import operational_grams
+from estimator.contract import PriceList
 from estimator.deployments import Deployment
+from estimator.dollars import Terms, dollars
 from estimator.errors import UnknownMethodError
 from estimator.evidence import Evidence, staged
 from estimator.facts import facts_version
 from estimator.fits import constants
 from estimator.flops import Part, breakdown
 from estimator.grid import grid
-from estimator.models import ModelCard, resolve
-from estimator.overheads import overheads
-from estimator.price import Price, cost_usd, find_price, own_shop, price_lists, unpriced_units
+from estimator.intensity import Intensity
+from estimator.models import ModelCard, own_name, resolve
+from estimator.overheads import Overheads, overheads
 from estimator.profiles import Profile, Tier, profile
 from estimator.ranges import Range, combined
 from estimator.uncertainty import Uncertain, uncertain
@@ -29,7 +31,6 @@ from estimator.water import liters
 METHODS: Final = ("roofline", "audit")
 # More tokens than any call can have: a provider's slip, not a workload.
 MOST_TOKENS: Final = 1_000_000_000
-_LOCAL: Final = frozenset({"ollama", "llamacpp", "vllm", "sglang"})
 Unknown = Literal["none", "widest"]
 # Whatever a model could be: from a phone's to the largest anybody has claimed.
 WIDEST: Final = ModelCard(
@@ -57,6 +58,7 @@ class Estimate:
     tier: Tier
     zone: str | None
     facts_version: str
+    grid_source: str | None = None  # whose grams per kWh: the annual table's or that of an hour
     flops: Range | None = None
     gpu_joules: Range | None = None
     it_joules: Range | None = None
@@ -122,10 +124,18 @@ def estimate(
     at: datetime | None = None,
     method: str = "roofline",
     service_tier: str | None = None,
+    region: str | None = None,
+    price_list: PriceList | str | None = None,
+    aliases: Mapping[str, str] | None = None,
+    intensity: Intensity | None = None,
     evidence: Evidence | None = None,
     unknown: Unknown = "none",
 ) -> Estimate:
     """Estimate one call.
+
+    ``region`` is where the provider keeps the call, for its price; ``price_list`` the operator's own prices, or
+    the provider whose list holds; ``aliases`` the operator's own model names, such as Azure deployments;
+    ``intensity`` the grid's hour, where somebody asked for it, in the place of the zone's year.
 
     ``evidence`` are joules of a meter or of the provider, which replace the model's. A model without a card
     or a public size gets no energy, or with ``unknown="widest"`` the widest prior there is, flagged as such.
@@ -141,21 +151,32 @@ def estimate(
     if method not in METHODS:
         msg = f"method is one of {', '.join(METHODS)}, not {method!r}"
         raise UnknownMethodError(msg)
+    model = own_name(model, aliases)
     card = resolve(model, provider) if isinstance(model, str) else model
     problem = _problem(usage)
+    terms = Terms(provider, at, service_tier, region, price_list)
     if method == "audit":
-        return _audited(usage, model, card, provider, zone, at, service_tier, problem)
+        return _audited(usage, model, card, zone, terms, problem)
     if evidence is not None:
         plain = estimate(
-            usage, model, provider=provider, deployment=deployment, zone=zone, at=at, service_tier=service_tier
+            usage,
+            model,
+            provider=provider,
+            deployment=deployment,
+            zone=zone,
+            at=at,
+            service_tier=service_tier,
+            region=region,
+            price_list=price_list,
+            intensity=intensity,
         )
-        return _evidenced(plain, evidence, deployment, provider, zone)
+        return _evidenced(plain, evidence, deployment, provider, zone, intensity)
     priced = card
     if unknown == "widest" and (card is None or card.total_params is None):
         card = WIDEST
     made = profile(card, deployment, provider, zone) if card is not None else None
     reasons: dict[str, str] = {}
-    dollars, price = _dollars(usage, model, priced, provider, at, service_tier, problem, reasons)
+    cost, price = dollars(usage, model, priced, terms, problem, reasons)
     if made is None or problem is not None or usage.output_tokens is None:
         why = _why_no_energy(model, card, problem)
         for name in _ENERGY:
@@ -166,7 +187,7 @@ def estimate(
             tier="unknown",
             zone=grid(zone).zone if zone is not None else None,
             facts_version=facts_version(),
-            cost_usd=dollars,
+            cost_usd=cost,
             price_id=price.id if price is not None else None,
             sources=(price.source,) if price is not None else (),
             reasons=reasons,
@@ -175,12 +196,15 @@ def estimate(
 
     n_in, n_cached, n_out = usage.input_tokens or 0, usage.cached_input_tokens or 0, usage.output_tokens
     points = made.points
+    per_kwh, carbon_band = made.grid.grams_per_kwh, made.carbon_band
+    if intensity is not None:  # the hour itself: no band for the hour against the year
+        per_kwh, carbon_band = intensity.grams_per_kwh, made.facility_band
     if len(points) == 1:
         mid = points[0].stages(n_in, n_cached, n_out)
         gpu = _banded(mid.gpu_joules, made.gpu_band)
         servers = _banded(mid.it_joules, made.facility_band)
         facility = _banded(mid.facility_joules, made.facility_band)
-        grams = _banded(operational_grams(mid.facility_joules, made.grid.grams_per_kwh), made.carbon_band)
+        grams = _banded(operational_grams(mid.facility_joules, per_kwh), carbon_band)
         embodied = _banded(mid.embodied_grams, made.embodied_band)
     else:
         low, mid, high = (point.stages(n_in, n_cached, n_out) for point in points)
@@ -189,7 +213,7 @@ def estimate(
         facility = _ordered(low.facility_joules, mid.facility_joules, high.facility_joules)
         if made.silicon_band is not None:
             gpu, servers, facility = (value.widened(*made.silicon_band) for value in (gpu, servers, facility))
-        grams = (facility * operational_grams(1.0, made.grid.grams_per_kwh)).widened(*made.carbon_band)
+        grams = (facility * operational_grams(1.0, per_kwh)).widened(*carbon_band)
         embodied = _ordered(low.embodied_grams, mid.embodied_grams, high.embodied_grams).widened(*made.embodied_band)
     water = None
     if made.liters_per_it_joule is None:
@@ -198,11 +222,7 @@ def estimate(
         water = _banded(mid.it_joules * made.liters_per_it_joule, made.water_band)
     else:
         water = (servers * made.liters_per_it_joule).widened(*made.water_band)
-    market = None
-    if made.market_grams_per_kwh is None:
-        reasons["market_grams_co2e"] = _NO_CONTRACT
-    else:
-        market = facility * operational_grams(1.0, made.market_grams_per_kwh)
+    market, bought = _market(facility, made.market_grams_per_kwh, made.overheads, reasons)
     return Estimate(
         model_id=priced.id if priced is not None else None,
         method=method,
@@ -217,10 +237,16 @@ def estimate(
         embodied_grams_co2e=embodied,
         market_grams_co2e=market,
         liters=water,
-        cost_usd=dollars,
+        cost_usd=cost,
         price_id=price.id if price is not None else None,
-        sources=made.sources if price is None else (*made.sources, price.source),
-        assumptions=made.assumptions,
+        grid_source=intensity.source if intensity is not None else made.grid.source,
+        sources=(
+            *made.sources,
+            *((intensity.source,) if intensity else ()),
+            *bought,
+            *((price.source,) if price else ()),
+        ),
+        assumptions=made.assumptions if intensity is None else (*made.assumptions, _of_the_hour(intensity)),
         reasons=reasons,
         usage=usage,
         profile=made,
@@ -235,6 +261,9 @@ def centre(
     zone: str | None = None,
     at: datetime | None = None,
     service_tier: str | None = None,
+    region: str | None = None,
+    price_list: PriceList | str | None = None,
+    aliases: Mapping[str, str] | None = None,
 ) -> Centre:
     """Return the middle joules and grams and the dollars of one call, as :func:`estimate` would.
 
@@ -242,7 +271,9 @@ def centre(
         UnknownZoneError: the zone does not exist.
 
     """
+    model = own_name(model, aliases)
     card = resolve(model, provider) if isinstance(model, str) else model
+    terms = Terms(provider, at, service_tier, region, price_list)
     made = profile(card, None, provider, zone) if card is not None else None
     problem = _problem(usage)
     joules = grams = None
@@ -252,12 +283,17 @@ def centre(
             usage.input_tokens or 0, usage.cached_input_tokens or 0, usage.output_tokens
         ).facility_joules
         grams = operational_grams(joules, made.grid.grams_per_kwh)
-    dollars, _ = _dollars(usage, model, card, provider, at, service_tier, problem, None)
-    return Centre(joules, grams, dollars)
+    cost, _ = dollars(usage, model, card, terms, problem, None)
+    return Centre(joules, grams, cost)
 
 
 def _evidenced(
-    plain: Estimate, evidence: Evidence, deployment: Deployment | None, provider: str | None, zone: str | None
+    plain: Estimate,
+    evidence: Evidence,
+    deployment: Deployment | None,
+    provider: str | None,
+    zone: str | None,
+    intensity: Intensity | None,
 ) -> Estimate:
     """Put stated joules in the place of estimated ones; what follows from joules follows from them."""
     bands, defaults = constants()["bands"], constants()["defaults"]
@@ -290,8 +326,9 @@ def _evidenced(
         spread = (site.low + off_site) / (site.mid + off_site), (site.high + off_site) / (site.mid + off_site)
         water = (servers * liters(1.0, site.mid, pue, place.liters_per_kwh)).widened(*spread)
     contract = deployment.market_grams_per_kwh if deployment is not None else None
-    if contract is None:
-        reasons["market_grams_co2e"] = _NO_CONTRACT
+    market, bought = _market(facility, contract, operator, reasons)
+    per_kwh = intensity.grams_per_kwh if intensity is not None else place.grams_per_kwh
+    grams = facility * operational_grams(1.0, per_kwh)
     return replace(
         plain,
         tier=evidence.kind,
@@ -299,17 +336,39 @@ def _evidenced(
         gpu_joules=found["gpu"],
         it_joules=servers,
         joules=facility,
-        grams_co2e=(facility * operational_grams(1.0, place.grams_per_kwh)).widened(*bands["grid_hourly"]),
-        market_grams_co2e=None if contract is None else facility * operational_grams(1.0, contract),
+        grams_co2e=grams if intensity is not None else grams.widened(*bands["grid_hourly"]),
+        market_grams_co2e=market,
         liters=water,
-        sources=(evidence.source, *plain.sources),
+        grid_source=intensity.source if intensity is not None else place.source,
+        sources=(evidence.source, *dict.fromkeys((*plain.sources, *bought))),
         assumptions=(f"joules {evidence.kind} at the {evidence.scope}: {evidence.source}", *plain.assumptions),
         reasons=reasons,
         evidence=evidence,
     )
 
 
-_NO_CONTRACT: Final = "no contract factor given (Deployment.market_grams_per_kwh)"
+def _market(
+    facility: Range, contract: float | None, operator: Overheads, reasons: dict[str, str]
+) -> tuple[Range | None, tuple[str, ...]]:
+    """Return market-based grams and their source: by a stated contract, else by what the operator publishes."""
+    if contract is not None:
+        return facility * operational_grams(1.0, contract), ()
+    if operator.market_grams_per_kwh is not None:
+        return facility * operational_grams(1.0, operator.market_grams_per_kwh), (operator.market_source,)
+    reasons["market_grams_co2e"] = (
+        f"no contract factor given (Deployment.market_grams_per_kwh), and operator {operator.operator} publishes none"
+    )
+    return None, ()
+
+
+def _of_the_hour(intensity: Intensity) -> str:
+    boundary = "life cycle" if intensity.boundary == "life_cycle" else "direct emissions alone"
+    return (
+        f"grid at {intensity.grams_per_kwh:g} g/kWh from {intensity.start:%Y-%m-%dT%H:%M} UTC ({intensity.source},"
+        f" {boundary}{', estimated there' if intensity.estimated else ''})"
+    )
+
+
 _ENERGY: Final = (
     "flops",
     "gpu_joules",
@@ -353,72 +412,12 @@ def _ordered(low: float, mid: float, high: float) -> Range:
     return Range(min(low, mid, high), mid, max(low, mid, high))
 
 
-@lru_cache(maxsize=4096)
-def _seller(name: str, card: ModelCard | None, provider: str | None) -> tuple[str | None, str]:
-    """Return whose price list holds for a model name, or ``None`` and why there is none."""
-    if provider is not None:
-        if provider in _LOCAL:
-            return None, f"{provider} is a local server, without a price list"
-        return provider, ""
-    prefix = name.split("/", 1)[0].lower()
-    if "/" in name and prefix in price_lists():
-        return prefix, ""
-    if card is None:
-        return None, f"no price for {name!r}: the model and its provider are unknown"
-    if card.weights == "open":
-        return None, f"{card.id} has open weights: its price depends on the provider, and none was given"
-    return own_shop(card.maker), ""
-
-
-def _dollars(
-    usage: Usage,
-    model: str | ModelCard,
-    card: ModelCard | None,
-    provider: str | None,
-    at: datetime | None,
-    service_tier: str | None,
-    problem: str | None,
-    reasons: dict[str, str] | None,
-) -> tuple[Decimal | None, Price | None]:
-    """Return the dollars and the price they come from; fill in the reason when there are none."""
-    name = model if isinstance(model, str) else model.id
-    why = problem
-    if why is None or (usage.input_tokens is None and usage.units):
-        seller, why = _seller(name, card, provider)
-        if seller is not None:
-            price = find_price(name, seller, at=at, service_tier=service_tier)
-            if price is None and card is not None and card.id != name:
-                price = find_price(card.id, seller, at=at, service_tier=service_tier)
-            if price is None:
-                why = f"no price for {name!r} at {seller}"
-            elif problem is not None and price.rates:
-                why = problem
-            elif usage.output_tokens is None and "output" in price.rates and not _embeds(card):
-                why = "the output token count is unknown"
-            else:
-                dollars = cost_usd(usage, price)
-                if reasons is not None and usage.units and (left := unpriced_units(usage, price)):
-                    reasons["units"] = f"not in the price {price.id}: {', '.join(left)}"
-                if dollars is not None:
-                    return dollars, price
-                why = f"the price {price.id} lacks a rate this call needs"
-    if reasons is not None:
-        reasons["cost_usd"] = why
-    return None, None
-
-
-def _embeds(card: ModelCard | None) -> bool:
-    return card is not None and card.kind == "embedding"
-
-
 def _audited(
     usage: Usage,
     model: str | ModelCard,
     card: ModelCard | None,
-    provider: str | None,
     zone: str | None,
-    at: datetime | None,
-    service_tier: str | None,
+    terms: Terms,
     problem: str | None,
 ) -> Estimate:
     """Estimate by the audit page's own method, its parameters where it names the model."""
@@ -445,9 +444,9 @@ def _audited(
     factor = grid(zone).grams_per_kwh if zone is not None else audit.parameters()["static"]["grams_per_kwh"]
     n_in, n_out = usage.input_tokens or 0, usage.output_tokens
     got = audit.conversation(active, n_in, n_out, factor, page)
-    dollars, price = got.cost_usd, None
-    if dollars is None:
-        dollars, price = _dollars(usage, model, card, provider, at, service_tier, problem, reasons)
+    cost, price = got.cost_usd, None
+    if cost is None:
+        cost, price = dollars(usage, model, card, terms, problem, reasons)
     return Estimate(
         model_id=card.id if card is not None else None,
         method="audit",
@@ -459,7 +458,7 @@ def _audited(
         it_joules=Range.exact(got.it_joules),
         joules=Range.exact(got.joules),
         grams_co2e=Range.exact(got.grams_co2e),
-        cost_usd=dollars,
+        cost_usd=cost,
         price_id=price.id if price is not None else None,
         sources=("audit",) if price is None else ("audit", price.source),
         assumptions=(

@@ -23,6 +23,7 @@ class GridIntensity:
     grams_per_kwh_2023: float | None  # the release of 2023, for comparison; never mixed with the other
     year_2023: int | None
     liters_per_kwh: float | None  # water used off site, by the power plants
+    source: str  # of the grams: an id of the sources
     water_is_world: bool  # no figure of the zone's own: the world's is used
 
 
@@ -36,6 +37,7 @@ def _zones() -> dict[str, GridIntensity]:
             grams_per_kwh_2023=row["owid_2023"],
             year_2023=row["year"],
             liters_per_kwh=row["liters_per_kwh"],
+            source="owid",
             water_is_world=row["water_is_world"],
         )
         for row in read_json("grids/annual.json")["zones"]

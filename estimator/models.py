@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from typing import Any, Final, Literal
@@ -217,3 +218,17 @@ def resolve(name: str, provider: str | None = None) -> ModelCard | None:
         if card is not None:
             return card
     return None
+
+
+def own_name(model: str | ModelCard, aliases: Mapping[str, str] | None) -> str | ModelCard:
+    """Return what a model is called in the facts, by the operator's own table (``prod-chat`` → ``gpt-4o``).
+
+    Azure deployments have free names; nothing but such a table says which model answers. Case does not matter.
+    """
+    if not aliases or not isinstance(model, str):
+        return model
+    found = aliases.get(model)
+    if found is None:
+        wanted = model.lower()
+        found = next((target for name, target in aliases.items() if name.lower() == wanted), None)
+    return model if found is None else found

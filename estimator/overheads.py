@@ -19,6 +19,8 @@ class Overheads:
     site_liters_per_kwh: Range
     zone: str
     source: str
+    market_grams_per_kwh: float | None = None  # what the operator says its bought electricity emits
+    market_source: str = ""
 
 
 @cache
@@ -35,6 +37,8 @@ def _operator(name: str) -> Overheads:
         site_liters_per_kwh=Range(*row["liters_per_kwh"]),
         zone=row["zone"],
         source=row["source"],
+        market_grams_per_kwh=row.get("market_grams_per_kwh"),
+        market_source=row.get("market_source", ""),
     )
 
 

@@ -1,20 +1,18 @@
-"""Dollars: dated list prices in exact decimals, by token bucket, context length and service tier."""
+"""List prices: dated, in exact decimals, by token bucket, context length, service tier and region."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from functools import cache, lru_cache
 from typing import Any, Final
 
 from estimator.facts import DATA, read_json
-from estimator.usage import Usage
 
 _MILLIONTH: Final = -6
-_ZERO: Final = Decimal(0)
 
 # Where a provider's price is looked up when its own list does not have the model.
 _ALSO: Final = {
@@ -24,15 +22,6 @@ _ALSO: Final = {
 }
 # Under which name a maker sells its own models.
 _OWN_SHOP: Final = {"google": "gemini", "amazon": "bedrock"}
-# How the units of a call are called in price lists, with the divisor from one to the other.
-_UNITS: Final = {
-    "seconds": ("audio_hours", 3600),
-    "audio_seconds": ("audio_hours", 3600),
-    "audio_input_seconds": ("audio_hours", 3600),
-    "searches": ("web_searches", 1),
-    "web_search_requests": ("web_searches", 1),
-    "search_queries": ("web_searches", 1),
-}
 # Tiers as replies name them that are the standard price.
 _STANDARD: Final = frozenset({"default", "auto", "standard", "on_demand", "standard_only"})
 _TIERS: Final = {"batches": "batch", "on_demand_flex": "flex"}
@@ -45,13 +34,28 @@ Rate = tuple[tuple[int, Decimal], ...]  # (above this many input tokens, dollars
 class Price:
     """One price of one model at one provider: dollars per token by bucket, dollars per unit."""
 
-    id: str  # provider/model@date, with #tier where it is not the standard one
+    id: str  # provider/model@date, with #tier where it is not the standard one and ~region where it has its own
     provider: str
     model: str
     valid_from: date | None  # None: since the model was listed
     source: str
     rates: dict[str, Rate]
     units: dict[str, Decimal] = field(default_factory=dict)
+    tier: str | None = None  # None: the standard one
+    region: str | None = None  # None: no other price than everywhere
+
+    def scaled(self, factor: Decimal, *, id: str, units: bool = True, region: str | None = None) -> Price:  # noqa: A002
+        """Return this price times a factor: a region's surcharge (on tokens alone), a discount, an exchange rate."""
+        return replace(
+            self,
+            id=id,
+            region=region or self.region,
+            rates={
+                bucket: tuple((above, dollars * factor) for above, dollars in steps)
+                for bucket, steps in self.rates.items()
+            },
+            units={unit: dollars * factor for unit, dollars in self.units.items()} if units else self.units,
+        )
 
     def rate(self, bucket: str, input_tokens: int) -> Decimal | None:
         """Return dollars per token of a bucket; above a context threshold all tokens pay its rate."""
@@ -89,6 +93,7 @@ class _Listing:
     match: list[Any]
     standard: tuple[_Row, ...]
     tiers: dict[str, tuple[_Row, ...]]
+    regions: dict[str, Decimal]  # surcharge factor of data kept in a region
 
 
 @cache
@@ -113,19 +118,24 @@ def _listings(provider: str) -> tuple[dict[str, _Listing], tuple[_Listing, ...]]
     checked = date.fromisoformat(table["checked"])
     for row in table["models"]:
         source = row.get("source", table["source"])
-        standard = tuple(_row(provider, row["id"], source, checked, entry, None, None) for entry in row["prices"])
+        standard = _by_day(_row(provider, row["id"], source, checked, entry, None, None) for entry in row["prices"])
         current = next((entry for entry in reversed(standard) if entry.current), standard[0]).price
         tiers = {
-            tier: tuple(_row(provider, row["id"], source, checked, entry, tier, current) for entry in entries)
+            tier: _by_day(_row(provider, row["id"], source, checked, entry, tier, current) for entry in entries)
             for tier, entries in row.get("tiers", {}).items()
         }
-        listing = _Listing(row["match"], standard, tiers)
+        regions = {region: Decimal(factor) for region, factor in row.get("regions", {}).items()}
+        listing = _Listing(row["match"], standard, tiers, regions)
         names = [clause[1:] for clause in row["match"] if isinstance(clause, str) and clause[0] == "="]
         for name in names:
             exact.setdefault(name, listing)
         if len(names) < len(row["match"]):
             ordered.append(listing)
     return exact, tuple(ordered)
+
+
+def _by_day(rows: Iterable[_Row]) -> tuple[_Row, ...]:
+    return tuple(sorted(rows, key=lambda row: row.starts or date.min))
 
 
 def _row(
@@ -154,6 +164,7 @@ def _row(
         source=entry.get("source", source),
         rates=rates,
         units=units,
+        tier=tier,
     )
     return _Row(
         starts=starts,
@@ -187,18 +198,23 @@ def matches(clause: Any, name: str, *, anywhere: bool) -> bool:
 
 
 @lru_cache(maxsize=8192)
-def _listing(model: str, provider: str) -> _Listing | None:
+def _listing(model: str, provider: str, region: str | None) -> tuple[_Listing, bool] | None:
+    """Find the list entry of a model; the flag says that it is the region's own."""
     names = [model.lower()]
     while "/" in names[-1]:
         names.append(names[-1].split("/", 1)[1])
     for place in (provider, *_ALSO.get(provider, ())):
         exact, ordered = _listings(place)
+        if region is not None:
+            for name in names:
+                if (own := exact.get(f"{region}/{name}")) is not None:
+                    return own, True
         for name in names:
             found = exact.get(name) or next(
                 (entry for entry in ordered if matches(entry.match, name, anywhere=True)), None
             )
             if found is not None:
-                return found
+                return found, False
     return None
 
 
@@ -210,88 +226,51 @@ def every_price(provider: str) -> Iterator[Price]:
             yield row.price
 
 
+def canonical_tier(service_tier: str | None) -> str | None:
+    """Return a service tier as price lists name it; ``None`` for every name of the standard one."""
+    if service_tier is None or (tier := service_tier.lower()) in _STANDARD:
+        return None
+    return _TIERS.get(tier, tier)
+
+
 def find_price(
-    model: str, provider: str, *, at: datetime | None = None, service_tier: str | None = None
+    model: str,
+    provider: str,
+    *,
+    at: datetime | None = None,
+    service_tier: str | None = None,
+    region: str | None = None,
 ) -> Price | None:
     """Return the price of a model at a provider, or ``None`` when no list has it.
 
     ``at`` chooses the row then in force (naive times are UTC; ``None`` stands for the day the list was
-    checked); a tier without a price of its own costs the standard price.
+    checked); a tier without a price of its own costs the standard price, whose ``tier`` is then ``None``.
+    ``region`` is where the provider keeps the call (``eu``, ``us``, ``eu-central-1``): its own row if
+    there is one, else the surcharge the list states for it, else the price of everywhere.
     """
-    listing = _listing(model, provider)
-    if listing is None:
+    if region is not None:
+        region = region.lower()
+    found = _listing(model, provider, region)
+    if found is None:
         return None
+    listing, regional = found
     if at is not None and at.tzinfo is not None:
         at = at.astimezone(UTC).replace(tzinfo=None)
-    if service_tier is not None and service_tier not in _STANDARD:
-        tier = service_tier.lower()
-        for row in reversed(listing.tiers.get(_TIERS.get(tier, tier), ())):
-            if row.holds(at):
-                return row.price
-    for row in reversed(listing.standard):
+    price = _in_force(listing.tiers.get(canonical_tier(service_tier) or "", ()), at) or _in_force(listing.standard, at)
+    if price is None or region is None or regional:
+        return price
+    factor = listing.regions.get(region)
+    return price if factor is None else _surcharged(price, region, factor)
+
+
+def _in_force(rows: tuple[_Row, ...], at: datetime | None) -> Price | None:
+    """Return the newest row that holds; before the first one, the first: a list knows no older price."""
+    for row in reversed(rows):
         if row.holds(at):
             return row.price
-    return listing.standard[0].price
+    return rows[0].price if rows else None
 
 
-def cost_usd(usage: Usage, price: Price) -> Decimal | None:
-    """Return the exact dollars of a call, or ``None`` where the price lacks a bucket the call needs.
-
-    Buckets without a price of their own cost what the tokens around them cost: cached, written,
-    audio and image input the input price, reasoning, audio and image output the output price.
-    """
-    n_in, n_out = usage.input_tokens or 0, usage.output_tokens or 0
-    plain_in, plain_out = n_in, n_out
-    total = _ZERO
-    billed = bool(price.rates)
-    rate = price.rate
-    for bucket, tokens in (
-        ("cached_input", usage.cached_input_tokens),
-        ("audio_input", usage.audio_input_tokens),
-        ("image_input", usage.image_input_tokens),
-    ):
-        if tokens and (dollars := rate(bucket, n_in)) is not None:
-            part = min(tokens, plain_in)
-            plain_in -= part
-            total += part * dollars
-    if usage.cache_write_tokens and (dollars := rate("cache_write", n_in)) is not None:
-        part = min(usage.cache_write_tokens, plain_in)
-        plain_in -= part
-        hour = min(int(usage.units.get("cache_write_1h_tokens", 0)), part)
-        total += (part - hour) * dollars
-        if hour:
-            total += hour * (rate("cache_write_1h", n_in) or dollars)
-    for bucket, tokens in (
-        ("reasoning", usage.reasoning_tokens),
-        ("audio_output", usage.audio_output_tokens),
-        ("image_output", usage.image_output_tokens),
-    ):
-        if tokens and (dollars := rate(bucket, n_in)) is not None:
-            part = min(tokens, plain_out)
-            plain_out -= part
-            total += part * dollars
-    for bucket, tokens in (("input", plain_in), ("output", plain_out)):
-        if tokens:
-            dollars = rate(bucket, n_in)
-            if dollars is None:
-                return None
-            total += tokens * dollars
-    for name, count in usage.units.items():
-        unit, divisor = _UNITS.get(name, (name, 1))
-        each = price.units.get(unit)
-        if each is not None and count:
-            billed = True
-            total += Decimal(str(count)) * each / divisor
-    if "requests" in price.units:
-        total += price.units["requests"]
-        billed = True
-    return total if billed else None  # a price per minute says nothing of a call without minutes
-
-
-def unpriced_units(usage: Usage, price: Price) -> tuple[str, ...]:
-    """Return the billed units of a call that the price says nothing about."""
-    return tuple(
-        name
-        for name, count in usage.units.items()
-        if count and not name.startswith("cache_write_") and _UNITS.get(name, (name, 1))[0] not in price.units
-    )
+@lru_cache(maxsize=1024)
+def _surcharged(price: Price, region: str, factor: Decimal) -> Price:
+    return price.scaled(factor, id=f"{price.id}~{region}", units=False, region=region)

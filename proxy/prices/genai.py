@@ -42,6 +42,7 @@ _UNITS: Final = {  # unit of ours, how many of it their price is for
     "input_document_kpages": ("pages", 1000),
     "input_annotated_document_kpages": ("annotated_pages", 1000),
     "input_mchars": ("characters", 1_000_000),
+    "output_citation_mtok": ("citation_tokens", 1_000_000),
     "audio_hours": ("audio_hours", 1),
     "input_audio_hours": ("audio_hours", 1),
 }

@@ -16,12 +16,13 @@ Rates = dict[str, Any]  # bucket → dollars per million tokens as text, or [[ab
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listing:
-    """One model of a provider: which names it goes by, its dated prices, its prices by service tier."""
+    """One model of a provider: which names it goes by, its dated prices, its prices by service tier and region."""
 
     id: str
     match: list[Any]
     prices: list[dict[str, Any]]
     tiers: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    regions: dict[str, str] = field(default_factory=dict)  # region → factor on every rate
     source: str
 
 
@@ -56,6 +57,8 @@ def write_list(folder: Path, provider: str, listings: list[Listing], checked: st
         row: dict[str, Any] = {"id": listing.id, "match": listing.match, "prices": listing.prices}
         if listing.tiers:
             row["tiers"] = listing.tiers
+        if listing.regions:
+            row["regions"] = listing.regions
         if listing.source != "genai-prices":
             row["source"] = listing.source
         lines.append("  " + json.dumps(row, ensure_ascii=False, separators=(",", ":")))

@@ -68,6 +68,9 @@ _UNITS: Final = {
     "ocr_cost_per_page": ("pages", 1),
 }
 _TIERS: Final = {"_batches": "batch", "_flex": "flex", "_priority": "priority"}
+# One region before the model's name: eu/gpt-4o, us-gov-west-1/anthropic.claude-…
+_REGIONAL: Final = re.compile(r"(?:eu|us|apac|global|us-gov|[a-z]{2}(?:-gov)?-[a-z]+-\d)/[^/]+")
+_UPLIFT: Final = "regional_processing_uplift_multiplier_"
 _ABOVE: Final = re.compile(r"_above_(\d+)k_tokens$")
 
 
@@ -100,13 +103,15 @@ def litellm_listings(path: Path) -> dict[str, list[Listing]]:
         if provider is None:
             continue
         name = key.removeprefix(f"{row['litellm_provider']}/").removeprefix(f"{provider}/").lower()
-        if provider in {"azure", "bedrock"} and "/" in name:
-            continue  # a region's or a commitment's price; the name in a call does not tell
+        if provider in {"azure", "bedrock"} and "/" in name and not _REGIONAL.fullmatch(name):
+            continue  # a commitment's price, or an image's by size; nothing in a call tells
         standard = _entry(row, "")
         if standard is None:
             continue
         tiers = {tier: [entry] for suffix, tier in _TIERS.items() if (entry := _entry(row, suffix)) is not None}
-        listing = Listing(id=name, match=[f"={name}"], prices=[standard], tiers=tiers, source="litellm")
+        listing = Listing(
+            id=name, match=[f"={name}"], prices=[standard], tiers=tiers, regions=_regions(row), source="litellm"
+        )
         lists.setdefault(provider, {}).setdefault(name, listing)
     return {provider: list(listings.values()) for provider, listings in lists.items()}
 
@@ -143,6 +148,15 @@ def _entry(row: dict[str, Any], suffix: str) -> dict[str, Any] | None:
     if units:
         entry["units"] = units
     return entry
+
+
+def _regions(row: dict[str, Any]) -> dict[str, str]:
+    """Return the surcharge factors of keeping a call in a region."""
+    found = {key.removeprefix(_UPLIFT): value for key, value in row.items() if key.startswith(_UPLIFT)}
+    special = row.get("provider_specific_entry")
+    if isinstance(special, dict) and isinstance(special.get("us"), Decimal):
+        found["us"] = special["us"]  # Anthropic's inference_geo
+    return {region: exact(factor) for region, factor in sorted(found.items()) if isinstance(factor, Decimal)}
 
 
 def _per_million(dollars_per_token: Decimal) -> str:

@@ -57,8 +57,8 @@ def merge(provider: str, leading: list[Listing], others: Iterable[Listing]) -> M
             continue
         agreeing += 1
         missing = {tier: _from(entries) for tier, entries in other.tiers.items() if tier not in mine.tiers}
-        if missing:
-            listings[place] = replace(mine, tiers={**mine.tiers, **missing})
+        if missing or other.regions:
+            listings[place] = replace(mine, tiers={**mine.tiers, **missing}, regions=mine.regions or other.regions)
             tiers_added += len(missing)
     return Merged(
         listings=listings, agreeing=agreeing, disagreements=disagreements, added=added, tiers_added=tiers_added

@@ -6,8 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from estimator import Usage, estimate
+from estimator.billing import cost_usd, unpriced_units
 from estimator.facts import read_json
-from estimator.price import cost_usd, every_price, find_price, matches, price_lists, unpriced_units
+from estimator.price import every_price, find_price, matches, price_lists
 
 CONVERSATION = Usage(input_tokens=2000, output_tokens=1000)
 
@@ -79,11 +80,41 @@ def test_a_price_can_hang_on_the_hour():
 
 
 @pytest.mark.parametrize(
-    ("tier", "dollars"), [("batch", "0.0075"), ("priority", "0.0255"), ("default", "0.015"), ("unheard-of", "0.015")]
+    ("tier", "dollars"), [("batch", "0.0075"), ("PRIORITY", "0.0255"), ("default", "0.015"), ("unheard-of", "0.015")]
 )
 def test_the_tier_served_decides(tier, dollars):
     made = estimate(CONVERSATION, "gpt-4o", provider="openai", service_tier=tier)
     assert made.cost_usd == Decimal(dollars)
+    assert ("service_tier" in made.reasons) == (tier == "unheard-of")
+
+
+def test_rows_are_taken_by_their_day_and_not_by_their_place_in_the_file():
+    for day, starts in ((15, 14), (25, 20), (30, 29)):
+        at = datetime(2026, 10, day, tzinfo=UTC)
+        price = find_price("mistral-large-4", "mistral", at=at, service_tier="batch")
+        assert price is not None
+        assert price.valid_from is not None
+        assert price.valid_from.day == starts
+
+
+@pytest.mark.parametrize(
+    ("model", "provider", "region", "dollars"),
+    [
+        ("gpt-5.4", "openai", "eu", "0.022"),  # (2000 · 2.5 + 1000 · 15) · 1.1
+        ("gpt-5.4", "openai", "US", "0.022"),
+        ("gpt-5.4", "openai", "mars", "0.02"),
+        ("gpt-4o-2024-08-06", "azure", "eu", "0.0165"),
+        ("anthropic.claude-haiku-4-5-20251001-v1:0", "bedrock", "us-gov-west-1", "0.0084"),  # 1.2 and 6 $/M
+        ("claude-opus-4-6", "anthropic", "us", "0.0385"),
+    ],
+)
+def test_a_region_can_have_a_price_of_its_own(model, provider, region, dollars):
+    assert estimate(CONVERSATION, model, provider=provider, region=region).cost_usd == Decimal(dollars)
+
+
+def test_a_regions_surcharge_is_on_tokens_alone():
+    usage = Usage(input_tokens=2000, output_tokens=1000, units={"web_searches": 2})
+    assert estimate(usage, "gpt-5.4", provider="openai", region="eu").cost_usd == Decimal("0.042")
 
 
 @pytest.mark.parametrize(
@@ -135,12 +166,7 @@ def test_a_unit_without_a_price_is_named():
     assert "moon_phases" in made.reasons["units"]
 
 
-PRICED = [
-    price
-    for provider in ("openai", "anthropic", "gemini", "mistral", "groq", "deepseek", "bedrock")
-    for price in every_price(provider)
-    if "input" in price.rates
-]
+PRICED = [price for provider in price_lists() for price in every_price(provider) if "input" in price.rates]
 
 
 @settings(deadline=None)

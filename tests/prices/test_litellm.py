@@ -17,10 +17,19 @@ MAP = {
         "output_cost_per_token": 1e-05,
         "output_cost_per_token_flex": 5e-06,
         "cache_read_input_token_cost": 1.25e-07,
+        "regional_processing_uplift_multiplier_eu": 1.1,
+    },
+    "claude-9": {
+        "litellm_provider": "anthropic",
+        "input_cost_per_token": 5e-06,
+        "provider_specific_entry": {"us": 1.1},
     },
     "whisper-9": {"litellm_provider": "openai", "input_cost_per_second": 0.0001},
     "free-9": {"litellm_provider": "openai", "input_cost_per_token": 0.0, "output_cost_per_token": 0.0},
     "azure/eu/gpt-9": {"litellm_provider": "azure", "input_cost_per_token": 1e-06},
+    "azure/hd/1024-x-1792/dall-e-9": {"litellm_provider": "azure", "input_cost_per_token": 1e-06},
+    "bedrock/us-gov-west-1/claude-9": {"litellm_provider": "bedrock", "input_cost_per_token": 1.2e-06},
+    "bedrock/us-east-1/1-month-commitment/claude-9": {"litellm_provider": "bedrock", "input_cost_per_token": 1e-06},
     "xai/grok-9": {"litellm_provider": "xai", "input_cost_per_token": 3e-06, "output_cost_per_token": 1.5e-05},
     "nobody/x": {"litellm_provider": "nobody", "input_cost_per_token": 1.0},
 }
@@ -35,7 +44,7 @@ def price_map(tmp_path: Path) -> Path:
 
 def test_the_map_is_read_exactly(price_map):
     lists = litellm_listings(price_map)
-    assert set(lists) == {"openai", "xai"}
+    assert set(lists) == {"openai", "xai", "anthropic", "azure", "bedrock"}
     nine, whisper = lists["openai"]
     assert (nine.id, nine.match) == ("gpt-9", ["=gpt-9"])
     assert nine.prices == [
@@ -45,6 +54,10 @@ def test_the_map_is_read_exactly(price_map):
         "batch": [{"rates": {"input": [[0, "0.625"], [272000, "1.25"]]}}],
         "flex": [{"rates": {"output": "5"}}],
     }
+    assert nine.regions == {"eu": "1.1"}
+    assert lists["anthropic"][0].regions == {"us": "1.1"}
+    assert [listing.id for listing in lists["azure"]] == ["eu/gpt-9"]
+    assert [listing.id for listing in lists["bedrock"]] == ["us-gov-west-1/claude-9"]
     assert whisper.prices == [{"rates": {}, "units": {"audio_hours": "0.36"}}]
     assert [listing.id for listing in lists["xai"]] == ["grok-9"]
 

@@ -1,0 +1,98 @@
+"""What a call costs by a price: every token in one bucket, every billed unit by itself, in exact decimals."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Final
+
+from estimator.price import Price
+from estimator.usage import Usage
+
+_ZERO: Final = Decimal(0)
+# How the units of a call are called in price lists, with the divisor from one to the other.
+_UNITS: Final = {
+    "seconds": ("audio_hours", 3600),
+    "audio_seconds": ("audio_hours", 3600),
+    "audio_input_seconds": ("audio_hours", 3600),
+    "searches": ("web_searches", 1),
+    "web_search_requests": ("web_searches", 1),
+    "search_queries": ("web_searches", 1),
+}
+# How long a cache entry written at the plain rate lives; another life needs a rate of its own.
+_TTL_RATES: Final = {"cache_write_1h_tokens": "cache_write_1h"}
+_TTL_PLAIN: Final = frozenset({"cache_write_5m_tokens", "cache_write_30m_tokens"})
+
+
+def cost_usd(usage: Usage, price: Price) -> Decimal | None:
+    """Return the exact dollars of a call, or ``None`` where the price lacks a bucket the call needs.
+
+    Buckets without a price of their own cost what the tokens around them cost: cached, written,
+    audio and image input the input price, reasoning, audio and image output the output price.
+    A token read from a cache never costs more than one read afresh.
+    """
+    n_in, n_out = usage.input_tokens or 0, usage.output_tokens or 0
+    plain_in, plain_out = n_in, n_out
+    total = _ZERO
+    billed = bool(price.rates)
+    rate = price.rate
+    fresh = rate("input", n_in) if n_in else None
+    if usage.cached_input_tokens and (dollars := rate("cached_input", n_in)) is not None:
+        part = min(usage.cached_input_tokens, plain_in)
+        plain_in -= part
+        total += part * (dollars if fresh is None else min(dollars, fresh))
+    for bucket, tokens in (("audio_input", usage.audio_input_tokens), ("image_input", usage.image_input_tokens)):
+        if tokens and (dollars := rate(bucket, n_in)) is not None:
+            part = min(tokens, plain_in)
+            plain_in -= part
+            total += part * dollars
+    if usage.cache_write_tokens and (dollars := rate("cache_write", n_in)) is not None:
+        part = min(usage.cache_write_tokens, plain_in)
+        plain_in -= part
+        for name, bucket in _TTL_RATES.items():
+            written = min(int(usage.units.get(name, 0)), part)
+            if written:
+                part -= written
+                longer = rate(bucket, n_in)
+                total += written * (dollars if longer is None else longer)
+        total += part * dollars
+    for bucket, tokens in (
+        ("reasoning", usage.reasoning_tokens),
+        ("audio_output", usage.audio_output_tokens),
+        ("image_output", usage.image_output_tokens),
+    ):
+        if tokens and (dollars := rate(bucket, n_in)) is not None:
+            part = min(tokens, plain_out)
+            plain_out -= part
+            total += part * dollars
+    if plain_in:
+        if fresh is None:
+            return None
+        total += plain_in * fresh
+    if plain_out:
+        dollars = rate("output", n_in)
+        if dollars is None:
+            return None
+        total += plain_out * dollars
+    for name, count in usage.units.items():
+        unit, divisor = _UNITS.get(name, (name, 1))
+        each = price.units.get(unit)
+        if each is not None and count:
+            billed = True
+            total += Decimal(str(count)) * each / divisor
+    if "requests" in price.units:
+        total += price.units["requests"]
+        billed = True
+    return total if billed else None  # a price per minute says nothing of a call without minutes
+
+
+def unpriced_units(usage: Usage, price: Price) -> tuple[str, ...]:
+    """Return the billed units of a call that the price says nothing about."""
+    return tuple(name for name, count in usage.units.items() if count and not _priced(name, price))
+
+
+def _priced(name: str, price: Price) -> bool:
+    if name in _TTL_PLAIN:
+        return True
+    if name in _TTL_RATES:
+        return _TTL_RATES[name] in price.rates
+    return _UNITS.get(name, (name, 1))[0] in price.units
