@@ -1,0 +1,141 @@
+from __future__ import annotations
+
+import pytest
+
+from proxy.config import load, resolve_secret, split_listen
+from proxy.errors import ConfigError
+
+
+def write(tmp_path, toml: str):
+    file = tmp_path / "my.toml"
+    file.write_text(toml)
+    return file
+
+
+def test_nothing_at_all_is_a_configuration():
+    loaded = load(environment={})
+    assert loaded.config.gate.listen == "127.0.0.1:8700"
+    assert loaded.config.console.listen == "127.0.0.1:8701"
+    assert loaded.config.ledger.url == "sqlite:///joulegate.db"
+    assert {"openai", "anthropic", "gemini", "ollama"} <= {provider.name for provider in loaded.config.provider}
+    assert loaded.origins == {}
+
+
+def test_flags_override_the_environment_overrides_the_file(tmp_path):
+    file = write(tmp_path, '[gate]\nlisten = "a:1"\nworkers = 2\ndrain_s = 3\n')
+    environment = {"JOULEGATE_GATE_LISTEN": "b:2", "JOULEGATE_GATE_WORKERS": "4", "PATH": "x"}
+    loaded = load(file, environment=environment, flags={"gate.listen": "c:3"})
+    assert (loaded.config.gate.listen, loaded.config.gate.workers, loaded.config.gate.drain_s) == ("c:3", 4, 3.0)
+    assert loaded.origins == {"gate.listen": "flag", "gate.workers": "environment", "gate.drain_s": "my.toml"}
+
+
+@pytest.mark.parametrize(("text", "value"), [("true", True), ("false", False), ("1", True), ("0", False)])
+def test_the_environment_is_read_as_what_it_stands_for(text, value):
+    assert load(environment={"JOULEGATE_GATE_ESTIMATE_HEADERS": text}).config.gate.estimate_headers is value
+
+
+def test_variables_that_are_no_setting_are_named_and_ignored():
+    environment = {"JOULEGATE_PORT": "tcp://10.0.0.1:8700", "JOULEGATE_GATE_SERVICE_HOST": "10.0.0.1"}
+    assert load(environment=environment).ignored == ("JOULEGATE_PORT", "JOULEGATE_GATE_SERVICE_HOST")
+
+
+@pytest.mark.parametrize(
+    ("toml", "said"),
+    [
+        ("[gate]\nlisen = 'x'", "lisen"),
+        ("[gates]\n", "gates"),
+        ("[gate]\nworkers = 'two'", "gate.workers"),
+        ("[gate]\nworkers = 0", "gate.workers"),
+        ("[gate]\nkeys = 'maybe'", "gate.keys"),
+        ("[gate]\nlisten = '8700'", "HOST:PORT"),
+        ("[console]\nlisten = 'a:99999'", "HOST:PORT"),
+        ("gate = 7", "write \\[gate\\]"),
+        ("provider = 7", "write \\[\\[provider\\]\\]"),
+        ("[provider]\nname = 'x'", "write \\[\\[provider\\]\\]"),
+        ("[[provider]]\norigin = 'http://x'", "needs a name"),
+        ("[[provider]]\nname = 'Openai'", "provider `Openai`"),
+        ("[[provider]]\nname = 'x'\nsecret = 'y'", "provider `x`.*secret"),
+        ("[[provider]]\nname = 'x'\norigin = 'x.example'", "scheme, host and port"),
+        ("[[provider]]\nname = 'x'\norigin = 'http://x/v1'", "scheme, host and port"),
+        ("[[provider]]\nname = 'x'\norigin = 'http://x:99999'", "scheme, host and port"),
+        ("[[provider]]\nname = 'x'\norigin = 'ftp://x'", "scheme, host and port"),
+        ("[[provider]]\nname = 'x'\nzone = 'Germany'", "provider `x`.*zone"),
+        ("[[provider]]\nname = 'x'\ninject_usage = 'always'", "provider `x`.*inject_usage"),
+        ("[[route]]\nmatch = 'x'\nprovider = 'nobody'", "route `x` names provider `nobody`; known are .*openai"),
+        ("[[team]]\nname = 'a'\n[[team]]\nname = 'a'", "team `a` is there twice"),
+        ("[[team]]\nname = ''", "team"),
+        ("[[team]]\nname = 'a'\n[[team.key]]\nid = 'k'\nsha256 = 'jg-plain'", "sha256"),
+        ("x = = 1", "not valid TOML"),
+    ],
+)
+def test_a_mistake_is_named_with_the_file(tmp_path, toml, said):
+    with pytest.raises(ConfigError, match=said) as error:
+        load(write(tmp_path, toml), environment={})
+    assert "my.toml" in str(error.value) or said == "HOST:PORT"
+
+
+def test_a_mistake_in_the_environment_is_named_with_its_variable():
+    with pytest.raises(ConfigError, match="JOULEGATE_GATE_WORKERS='many'"):
+        load(environment={"JOULEGATE_GATE_WORKERS": "many"})
+
+
+def test_a_file_that_is_not_there(tmp_path):
+    with pytest.raises(ConfigError, match=r"nowhere\.toml: No such file"):
+        load(tmp_path / "nowhere.toml", environment={})
+
+
+def test_a_provider_is_laid_over_the_shipped_one_key_by_key(tmp_path):
+    toml = '[[provider]]\nname = "anthropic"\ninject_usage = "never"\n[[provider]]\nname = "mine"\n'
+    toml += 'origin = "http://gpu:8000"\nsurface = "ollama"\n'
+    providers = {provider.name: provider for provider in load(write(tmp_path, toml), environment={}).config.provider}
+    assert providers["anthropic"].origin == "https://api.anthropic.com"
+    assert (providers["anthropic"].inject_usage, providers["anthropic"].credential_in) == ("never", "x-api-key")
+    assert (providers["mine"].dialect, providers["mine"].base, providers["mine"].on_abort) == ("ollama", "/v1", "drain")
+
+
+def test_every_shipped_provider_is_usable():
+    for provider in load(environment={}).config.provider:
+        assert provider.credential is None
+        assert provider.base == "" or provider.base.startswith("/")
+
+
+@pytest.mark.parametrize(
+    ("listen", "address"),
+    [
+        ("127.0.0.1:8700", ("127.0.0.1", 8700)),
+        ("[::1]:0", ("::1", 0)),
+        (":80", ("127.0.0.1", 80)),
+        ("h:65535", ("h", 65535)),
+    ],
+)
+def test_where_to_listen(listen, address):
+    assert split_listen(listen) == address
+
+
+@pytest.mark.parametrize("listen", ["", "8700", "host", "host:", "host:-1", "host:65536", "host:٣", "host:1x"])
+def test_where_not_to_listen(listen):
+    with pytest.raises(ConfigError, match="HOST:PORT"):
+        split_listen(listen)
+
+
+def test_secrets_come_from_the_environment_or_a_file(tmp_path):
+    file = tmp_path / "key"
+    file.write_text("sk-file\n")
+    assert resolve_secret("env:KEY", owner="p", environment={"KEY": "sk-env"}) == b"sk-env"
+    assert resolve_secret(f"file:{file}", owner="p") == b"sk-file"
+
+
+@pytest.mark.parametrize(
+    ("reference", "said"),
+    [
+        ("env:NOT_SET", "NOT_SET is not set"),
+        ("file:/nowhere/key", "cannot be read"),
+        ("sk-canary", "never the key itself"),
+        ("env:ODD", "cannot stand in an HTTP header"),
+    ],
+)
+def test_a_secret_that_cannot_be_had_is_said_without_it(reference, said):
+    with pytest.raises(ConfigError, match=said) as error:
+        resolve_secret(reference, owner="provider p", environment={"ODD": "canary\r\nx: y"})
+    assert "provider p" in str(error.value)
+    assert "canary" not in str(error.value)
