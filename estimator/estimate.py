@@ -59,6 +59,7 @@ class Estimate:
     zone: str | None
     facts_version: str
     grid_source: str | None = None  # whose grams per kWh: the annual table's or that of an hour
+    grams_per_kwh: float | None = None
     flops: Range | None = None
     gpu_joules: Range | None = None
     it_joules: Range | None = None
@@ -240,6 +241,7 @@ def estimate(
         cost_usd=cost,
         price_id=price.id if price is not None else None,
         grid_source=intensity.source if intensity is not None else made.grid.source,
+        grams_per_kwh=per_kwh,
         sources=(
             *made.sources,
             *((intensity.source,) if intensity else ()),
@@ -340,6 +342,7 @@ def _evidenced(
         market_grams_co2e=market,
         liters=water,
         grid_source=intensity.source if intensity is not None else place.source,
+        grams_per_kwh=per_kwh,
         sources=(evidence.source, *dict.fromkeys((*plain.sources, *bought))),
         assumptions=(f"joules {evidence.kind} at the {evidence.scope}: {evidence.source}", *plain.assumptions),
         reasons=reasons,

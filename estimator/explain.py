@@ -49,7 +49,7 @@ def _roofline(made: Estimate, profile: Profile, usage: Usage) -> list[str]:
     stages = point.stages(n_in, n_cached, n_out)
     roofline = point.roofline
     on_gpu, on_it, on_facility = point.factors
-    grams = profile.grid.grams_per_kwh
+    grams = profile.grid.grams_per_kwh if made.grams_per_kwh is None else made.grams_per_kwh
     drawn = len(profile.points) > 1
     like = "like " if drawn else ""
     lines = [
@@ -66,8 +66,8 @@ def _roofline(made: Estimate, profile: Profile, usage: Usage) -> list[str]:
         f"facility     servers × PUE {profile.pue:g} = {_range(made.joules, 'J')}"
         + (f" (factor {on_facility:.3g})" if on_facility != on_it else "")
         + f" = {_wh(made.joules)}",
-        f"carbon       {stages.facility_joules:.4g} J / {JOULES_PER_KWH:g} × {grams:g} g/kWh ({profile.grid.name})"
-        f" = {_range(made.grams_co2e, 'g')}",
+        f"carbon       {stages.facility_joules:.4g} J / {JOULES_PER_KWH:g} × {grams:g} g/kWh"
+        f" ({profile.grid.name}, {made.grid_source}) = {_range(made.grams_co2e, 'g')}",
         f"embodied     {with_prefix(stages.gpu_seconds * on_gpu, 'GPU-s')} × {point.embodied_g_per_s:.3g} g/s"
         f" = {_range(made.embodied_grams_co2e, 'g')}",
     ]

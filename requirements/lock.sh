@@ -9,7 +9,7 @@ compile() {
         --no-emit-find-links --upgrade "$@"
 }
 same="--constraints requirements/dev.txt"
-compile pyproject.toml --extra count --extra demo --extra postgres --group build --group lint --group test \
+compile pyproject.toml --extra count --extra demo --extra grids --extra postgres --group build --group lint --group test \
     --group facts --group dashboards --output-file requirements/dev.txt
 # shellcheck disable=SC2086  # two words are meant
 {
