@@ -96,17 +96,29 @@ _VENDOR: Final = re.compile(
 _SUFFIXES: Final = tuple(
     re.compile(pattern)
     for pattern in (
-        r"[:@](?:free|beta|nitro|floor|extended|thinking|online|exacto|latest|default)$",
-        r"-v\d+(?::\d+)?$",
+        r"[:@](?:free|beta|nitro|floor|extended|thinking|online|exacto|latest|default|batch)$",
+        r"-(?:bf16|fp16|fp8|fp4|nvfp4|mxfp4|int8|int4|awq|gptq)(?:-fast)?$",
         r":\d+$",
+        r"-v\d+$",
         r"@\d{8}$",
         r"[-@]20\d\d-\d\d-\d\d$",
         r"-20\d{6}$",
         r"-(?:0[1-9]|1[0-2])-(?:20\d\d|\d\d)$",
         r"-\d{4}$",
         r"-0\d\d$",
-        r"-(?:latest|preview|exp|experimental|maas|turbo|fast|hf|it|instruct|chat|versatile|instant)$",
+        r"-(?:latest|preview|beta|exp|experimental|maas|turbo|fast|hf|it|instruct|chat|versatile|instant|specdec)$",
+        r"-(?:non-)?reasoning$",
     )
+)
+# One family written in several ways: llama3.1-70b, llama-v3p1-70b and meta-llama-3.1-70b; qwen-2.5-7b and qwen2p5-7b.
+_FAMILIES: Final = (
+    (re.compile(r"(?<=\d)p(?=\d)"), "."),
+    (re.compile(r"^(?:meta-)?llama-?v?(?=\d)"), "llama-"),
+    (re.compile(r"^llama-(\d)-(\d)(?=-)"), r"llama-\1.\2"),
+    (re.compile(r"^qwen-?v?(?=\d)"), "qwen"),
+    (re.compile(r"^gemma-?(?=\d)"), "gemma-"),
+    (re.compile(r"^nvidia-(?=nemotron)"), ""),
+    (re.compile(r"^grok-(\d)-(\d)(?=-|$)"), r"grok-\1.\2"),
 )
 
 
@@ -190,6 +202,11 @@ def _spellings(name: str, provider: str | None) -> list[str]:
         shorter = pattern.sub("", text)
         if shorter != text:
             text = shorter
+            found.append(text)
+    for pattern, spelt in _FAMILIES:
+        same = pattern.sub(spelt, text)
+        if same != text:
+            text = same
             found.append(text)
     changed = True
     while changed:

@@ -1,9 +1,11 @@
 import json
+import re
 
 import pytest
 
 from estimator import facts, known_models, models, resolve
 from estimator.models import surrogate
+from estimator.price import every_price, price_lists
 
 NAMES = {
     "gpt-4o": "gpt-4o",
@@ -43,6 +45,25 @@ NAMES = {
     "gemma3:27b": "gemma-3-27b-it",
     "openai/gpt-oss-120b": "gpt-oss-120b",
     "amazon.nova-pro-v1:0": "nova-pro",
+    "gpt-4o-mini-2024-07-18": "gpt-4o-mini",
+    "eu.anthropic.claude-haiku-4-5-20251001-v1:0": "claude-haiku-4-5",
+    "models/gemini-2.5-flash-lite": "gemini-2.5-flash-lite",
+    "google/gemini-2.5-flash:free": "gemini-2.5-flash",
+    "llama-3.3-70b-specdec": "llama-3.3-70b-instruct",
+    "accounts/fireworks/models/llama-v3p2-3b-instruct": "llama-3.2-3b-instruct",
+    "@cf/meta/llama-3.1-8b-instruct-fp8-fast": "llama-3.1-8b-instruct",
+    "meta-llama/Llama-4-Maverick-17B-128E-Instruct": "llama-4-maverick-17b-128e-instruct-fp8",
+    "qwen-2.5-72b-instruct": "qwen2-72b-instruct",
+    "accounts/fireworks/models/qwen2p5-72b-instruct": "qwen2-72b-instruct",
+    "qwen.qwen3-next-80b-a3b": "qwen3-next-80b-a3b",
+    "Qwen/Qwen3-VL-235B-A22B-Instruct-FP8": "qwen3-vl-235b-a22b",
+    "nvidia/NVIDIA-Nemotron-3-Ultra-550B-A55B-NVFP4": "nemotron-3-ultra-550b-a55b",
+    "nvidia.nemotron-nano-9b-v2:0": "nemotron-nano-9b-v2",
+    "openai.gpt-oss-safeguard-120b": "gpt-oss-120b",
+    "grok-4-1-fast-non-reasoning": "grok-4.1-fast",
+    "grok-4.20-beta-0309-reasoning": "grok-4.20",
+    "openai/gpt-oss-20b:batch": "gpt-oss-20b",
+    "moonshotai/Kimi-K2.5": "kimi-k2",
 }
 
 
@@ -66,12 +87,60 @@ def test_names_of_the_traffic_find_their_card(name, card_id):
         "gpt-4o" * 100,
         "phi3:14b",
         "qwen3:999b",
+        "mythomax-l2-13b",
+        "hermes-3-llama-3.1-70b",
+        "dolphin-mixtral-8x22b",
+        "llama-9-70b",
+        "gpt-4o-nano",
+        "claude-sonnet-99",
+        "gemini-2.5-ultra",
         "\x00",
         "../../etc/passwd",
     ],
 )
 def test_what_no_card_is_for_stays_unknown(name):
     assert resolve(name) is None
+
+
+SIZE = re.compile(r"(?<![\da-z.])(\d+(?:\.\d+)?)b(?![a-z0-9])")
+NAMED = sorted({price.model.lower() for provider in price_lists() for price in every_price(provider)})
+
+
+def test_no_name_of_a_price_list_finds_a_card_of_another_size():
+    found = 0
+    for name in NAMED:
+        card, size = resolve(name), SIZE.search(name)
+        # Llama 4 names its active parameters, a mixture its experts.
+        if card is None or card.total_params is None or size is None or "x" in name or re.search("llama-?4", name):
+            continue
+        found += 1
+        assert 0.75 < card.total_params[0] / (float(size[1]) * 1e9) < 1.35, (name, card.id)
+    assert found > 200
+
+
+def test_no_name_of_a_price_list_finds_a_card_of_another_family():
+    families = (
+        "gpt",
+        "claude",
+        "gemini",
+        "gemma",
+        "llama",
+        "mistral",
+        "mixtral",
+        "qwen",
+        "deepseek",
+        "grok",
+        "kimi",
+        "glm",
+    )
+    for name in NAMED:
+        card = resolve(name)
+        if card is None or "distill" in name or "nemotron" in name:  # these say whose weights they began as
+            continue
+        last = name.rsplit("/", 1)[-1]
+        said = [family for family in families if family in last]
+        of_card = [family for family in families if any(family in known for known in (card.id, *card.aliases))]
+        assert not said or set(said) & set(of_card), (name, card.id)
 
 
 def test_the_providers_own_prefix_is_taken_off():
