@@ -32,8 +32,8 @@ def serve(
         Path | None, typer.Option(metavar="FILE", help="Configuration; default: joulegate.toml here.")
     ] = None,
     host: Annotated[str | None, typer.Option(help="Address of the gate and the console.")] = None,
-    port: Annotated[int | None, typer.Option(min=1, max=65535, help="Port of the gate.")] = None,
-    console_port: Annotated[int | None, typer.Option(min=1, max=65535, help="Port of the console.")] = None,
+    port: Annotated[int | None, typer.Option(min=0, max=65535, help="Port of the gate; 0: any free one.")] = None,
+    console_port: Annotated[int | None, typer.Option(min=0, max=65535, help="Port of the console; 0: any.")] = None,
     database: Annotated[str | None, typer.Option(metavar="URL", help="Where calls are kept.")] = None,
     workers: Annotated[int | None, typer.Option(min=1, help="Gate processes; one per core is plenty.")] = None,
     demo: Annotated[bool, typer.Option("--demo", help="A simulated provider and live traffic of four teams.")] = False,
@@ -66,9 +66,9 @@ def _flags(
 ) -> dict[str, object]:
     flags: dict[str, object] = {}
     if host is not None or port is not None:
-        flags["gate.listen"] = _listen(host or "127.0.0.1", port or 8700)
+        flags["gate.listen"] = _listen(host or "127.0.0.1", 8700 if port is None else port)
     if host is not None or console_port is not None:
-        flags["console.listen"] = _listen(host or "127.0.0.1", console_port or 8701)
+        flags["console.listen"] = _listen(host or "127.0.0.1", 8701 if console_port is None else console_port)
     if database is not None:
         flags["ledger.url"] = database
     if workers is not None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
-import socket
 import sqlite3
 import subprocess
 import sys
@@ -19,19 +19,14 @@ import httpx2
 START_WITHIN_S = 30.0
 
 
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])
-
-
 @dataclass
 class Service:
     """One running service and what it left on disk."""
 
     process: subprocess.Popen[bytes]
     folder: Path
-    gate: str
-    console: str
+    gate: str = ""  # origins, as it announced them
+    console: str = ""
 
     @property
     def ledger(self) -> Path:
@@ -82,16 +77,17 @@ class Service:
 def service(folder: Path, toml: str, *arguments: str) -> Iterator[Service]:
     """Run the service in ``folder``; what an earlier one left there is found again."""
     (folder / "joulegate.toml").write_text(toml)
-    gate, console = free_port(), free_port()
-    command = [sys.executable, "-m", "proxy.cli", "serve", "--port", str(gate), "--console-port", str(console)]
+    command = [sys.executable, "-m", "proxy.cli", "serve", "--port", "0", "--console-port", "0"]
+    said_before = (folder / "output.log").stat().st_size if (folder / "output.log").exists() else 0
     environment = {name: value for name, value in os.environ.items() if not name.startswith("JOULEGATE_")}
     environment["PYTHONPATH"] = str(Path(__file__).parents[2])
     with (folder / "output.log").open("ab") as output:
         process = subprocess.Popen(
             [*command, *arguments], cwd=folder, env=environment, stdout=output, stderr=subprocess.STDOUT
         )
-    made = Service(process, folder, f"http://127.0.0.1:{gate}", f"http://127.0.0.1:{console}")
+    made = Service(process, folder)
     try:
+        _learn_addresses(made, said_before)
         _wait_until_up(made, "/readyz", made.gate)
         _wait_until_up(made, "/healthz", made.console)
         yield made
@@ -102,6 +98,18 @@ def service(folder: Path, toml: str, *arguments: str) -> Iterator[Service]:
             except subprocess.TimeoutExpired:
                 made.kill()
                 raise
+
+
+def _learn_addresses(made: Service, said_before: int) -> None:
+    """Read the ports it took from what it says: a port found free beforehand may be another's by then."""
+    deadline = time.monotonic() + START_WITHIN_S
+    while not made.console:
+        assert made.process.poll() is None, made.output.decode()
+        assert time.monotonic() < deadline, made.output.decode()
+        said = made.output[said_before:].decode()
+        made.gate = "".join(re.findall(r"^gate +(http://\S+)/v1 ", said, re.MULTILINE))
+        made.console = "".join(re.findall(r"^console +(http://\S+)/ ", said, re.MULTILINE))
+        time.sleep(0.02)
 
 
 def _wait_until_up(made: Service, path: str, base: str) -> None:
