@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import date
 
+from estimator.contract import BUCKETS
 from estimator.deployments import find_gpu
-from estimator.facts import DATA, read_json, sources
+from estimator.equivalences import equivalences
+from estimator.facts import DATA, read_json, read_toml, sources
 from estimator.fits import constants
 from estimator.grid import grid, known_regions, known_zones
 from estimator.models import known_models, resolve
-from estimator.overheads import overheads
-from estimator.price import every_price, price_lists
+from estimator.overheads import known_operators, overheads
+from estimator.price import Price, every_price, price_lists
+from estimator.training import trainings
 
 
 def problems() -> list[str]:
     """Return what is wrong with the data files, a line each; an empty list is the good answer."""
-    return [*_models(), *_places(), *_prices(), *_hardware()]
+    return [*_models(), *_places(), *_prices(), *_hardware(), *_comparisons(), *_sources()]
 
 
 def _models() -> Iterator[str]:
@@ -44,26 +48,93 @@ def _models() -> Iterator[str]:
 
 def _places() -> Iterator[str]:
     for zone in sorted(known_zones()):
-        if not 0 <= grid(zone).grams_per_kwh < 1500:
+        place = grid(zone)
+        if not 0 <= place.grams_per_kwh < 1500:
             yield f"grids: {zone} has an impossible intensity"
+        if place.liters_per_kwh is not None and not 0 <= place.liters_per_kwh < 100:
+            yield f"grids: {zone} has an impossible use of water"
+        if place.source not in sources():
+            yield f"grids: {zone} has the unknown source {place.source}"
+        if (place.grams_per_kwh_2023 is None) != (place.year_2023 is None):
+            yield f"grids: {zone} has a figure without its year"
     for region in sorted(known_regions()):
         if grid(region).zone not in known_zones():
             yield f"grids: {region} points to no zone"
-    for operator in ("openai", "anthropic", "gemini", "bedrock", "azure", "mistral", "somebody"):
-        grid(overheads(operator).zone)
+    for provider in (*known_operators(), None):
+        operator = overheads(provider)
+        grid(operator.zone)
+        if not operator.source:
+            yield f"overheads: {operator.operator} has no source"
+        if operator.pue.low < 1 or operator.site_liters_per_kwh.low < 0:
+            yield f"overheads: {operator.operator} has an impossible PUE or use of water"
+        if operator.market_grams_per_kwh is not None and operator.market_source not in sources():
+            yield f"overheads: {operator.operator} has a market-based figure without a source"
 
 
 def _prices() -> Iterator[str]:
     for provider in sorted(price_lists()):
+        head = read_json(f"prices/{provider}.json")
+        if (head["currency"], head["per"]) != ("USD", "million tokens"):
+            yield f"prices/{provider}: not in dollars per million tokens"
+        checked = date.fromisoformat(head["checked"])
+        standard: dict[str, Price] = {}
         for price in every_price(provider):
             if price.source not in sources():
                 yield f"prices/{provider}: {price.id} has the unknown source {price.source}"
             amounts = [*(rate for steps in price.rates.values() for _, rate in steps), *price.units.values()]
             if not all(amount.is_finite() and amount >= 0 for amount in amounts):
                 yield f"prices/{provider}: {price.id} has a negative price"
+            for bucket, steps in price.rates.items():
+                if bucket not in BUCKETS:
+                    yield f"prices/{provider}: {price.id} has the unknown bucket {bucket}"
+                thresholds = [above for above, _ in steps]
+                if thresholds[0] != 0 or thresholds != sorted(set(thresholds)):
+                    yield f"prices/{provider}: {price.id} has thresholds out of order"
+            if price.tier is None and (price.valid_from is None or price.valid_from <= checked):
+                standard[price.model] = price
+            elif price.model in standard:
+                yield from _tier_against(provider, price, standard[price.model])
+
+
+def _tier_against(provider: str, price: Price, standard: Price) -> Iterator[str]:
+    for bucket in ("input", "output"):
+        here, there = price.rate(bucket, 0), standard.rate(bucket, 0)
+        if here is None or there is None:
+            continue
+        if (price.tier in {"batch", "flex"} and here > there) or (price.tier in {"priority", "fast"} and here < there):
+            yield f"prices/{provider}: {price.id} is on the wrong side of the standard price"
 
 
 def _hardware() -> Iterator[str]:
+    for name, row in read_toml("hardware.toml").items():
+        gpu = find_gpu(name)
+        if min(gpu.bf16_flops, gpu.bandwidth, gpu.tdp_w, gpu.memory, gpu.embodied_kg) <= 0:
+            yield f"hardware: {name} has a figure that is not positive"
+        if gpu.fp8_flops is not None and gpu.fp8_flops < gpu.bf16_flops:
+            yield f"hardware: {name} is slower in 8 bits than in 16"
+        if row.get("embodied_source", "datasheets") not in sources():
+            yield f"hardware: {name} has the unknown source {row['embodied_source']}"
     for name, _ in constants()["priors"]["gpus"]:
-        if find_gpu(name).tdp_w <= 0:
-            yield f"hardware: {name} has no power"
+        find_gpu(name)
+
+
+def _comparisons() -> Iterator[str]:
+    for like in equivalences():
+        if like.source not in sources() or like.joules_or_grams <= 0:
+            yield f"equivalences: {like.id} has no source or is not positive"
+    for training in trainings():
+        if training.source not in sources() or (training.tonnes_co2e is None and training.gpu_hours is None):
+            yield f"training: {training.id} has no source or no figure"
+        for model in training.models:
+            if model not in known_models():
+                yield f"training: {training.id} names the unknown model {model}"
+        if training.gpu is not None:
+            find_gpu(training.gpu)
+
+
+def _sources() -> Iterator[str]:
+    for source in sources().values():
+        if not source.name or (not source.licence and source.id != "none"):
+            yield f"sources: {source.id} lacks its name or licence"
+        if source.url and not source.url.startswith("https://"):
+            yield f"sources: {source.id} has an address that is none"

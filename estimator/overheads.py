@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import cache
+from dataclasses import dataclass, replace
+from functools import cache, lru_cache
 from typing import Any
 
 from estimator.facts import read_toml
@@ -42,9 +42,19 @@ def _operator(name: str) -> Overheads:
     )
 
 
+@cache
+def known_operators() -> frozenset[str]:
+    """Return the providers something is known of: whose machines, or where they stand."""
+    return frozenset((*_table()["operators"], *_table()["zones"]))
+
+
+@lru_cache(maxsize=1024)
 def overheads(provider: str | None) -> Overheads:
-    """Return the overheads of a provider's operator, or the generic ones."""
-    return _operator(_table()["operators"].get(provider, "generic"))
+    """Return the overheads of a provider's operator, or the generic ones where the provider is assumed to run."""
+    table = _table()
+    operator = _operator(table["operators"].get(provider, "generic"))
+    zone = table["zones"].get(provider)
+    return operator if zone is None else replace(operator, zone=zone)
 
 
 def other_silicon(provider: str | None) -> str | None:

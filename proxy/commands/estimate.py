@@ -14,8 +14,9 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from estimator import Deployment, Estimate, Evidence, Range, Speculation, Usage
+from estimator import Deployment, Estimate, Evidence, PriceList, Range, Speculation, Usage
 from estimator import estimate as estimate_call
+from estimator.equivalences import comparisons
 from estimator.errors import EstimatorError
 from estimator.units import JOULES_PER_WH, MILLILITERS_PER_LITER, with_prefix
 from proxy.errors import ConfigError
@@ -45,6 +46,11 @@ def estimate(
     provider: Annotated[str | None, typer.Option(help="Who serves it: decides price, PUE and default zone.")] = None,
     method: Annotated[Method, typer.Option(help="The roofline, or the audit page's own arithmetic.")] = Method.ROOFLINE,
     service_tier: Annotated[str | None, typer.Option(help="batch, flex or priority, where priced.")] = None,
+    region: Annotated[str | None, typer.Option(help="Where the provider keeps the call: eu, us.")] = None,
+    prices: Annotated[
+        str | None,
+        typer.Option(metavar="FILE|PROVIDER", help="Prices of your own (TOML), or the provider whose list holds."),
+    ] = None,
     at: Annotated[
         datetime | None, typer.Option(metavar="DATE", formats=["%Y-%m-%d"], help="Prices as of this day.")
     ] = None,
@@ -115,6 +121,8 @@ def estimate(
             at=at.replace(tzinfo=UTC) if at is not None else datetime.now(tz=UTC),
             method=method.value,
             service_tier=service_tier,
+            region=region,
+            price_list=_price_list(prices),
             evidence=meter,
             unknown="widest" if widest else "none",
         )
@@ -128,6 +136,15 @@ def estimate(
         _print(made)
     if made.joules is None and made.cost_usd is None:
         raise typer.Exit(ANSWER_IS_NO)
+
+
+def _price_list(prices: str | None) -> PriceList | str | None:
+    """Read a file of prices; a name without a dot or a slash is a provider's."""
+    if prices is None or not ("." in prices or "/" in prices):
+        return prices
+    from proxy.prices.own import read_price_list
+
+    return read_price_list(Path(prices))
 
 
 def as_record(made: Estimate) -> dict[str, object]:
@@ -153,6 +170,8 @@ def as_record(made: Estimate) -> dict[str, object]:
         "liters": band(made.liters),
         "cost_usd": None if made.cost_usd is None else f"{made.cost_usd:f}",
         "price_id": made.price_id,
+        "grid_source": made.grid_source,
+        "like": {name: band(found) for name, found in comparisons(joules=made.joules, grams=made.grams_co2e).items()},
         "sources": list(made.sources),
         "assumptions": list(made.assumptions),
         "reasons": made.reasons,

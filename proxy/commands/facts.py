@@ -97,15 +97,25 @@ def _show_model(model: str, provider: str | None, as_json: bool) -> None:
 
 
 @facts.command("check")
-def check(as_json: AsJson = False) -> None:
+def check(
+    prices: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Check a price list of your own (TOML) as well.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
     """Check every shipped fact: it parses, it has a source, ranges are ordered, prices are sane. Exit status 1 if not.
 
     \b
     joulegate facts check
+    joulegate facts check --prices prices.toml
     """  # noqa: D301
     from estimator.checking import problems
     from estimator.facts import facts_version
 
+    if prices is not None:
+        from proxy.prices.own import read_price_list
+
+        read_price_list(prices)
     found = problems()
     if as_json:
         typer.echo(json.dumps({"facts_version": facts_version(), "problems": found}, indent=1))

@@ -1,6 +1,7 @@
 import csv
 import io
 import json
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -247,3 +248,18 @@ def test_speculation_meter_and_widest_prior_are_options():
     assert done.exit_code == 0
     assert json.loads(done.output)["tier"] == "unknown"
     assert json.loads(done.output)["joules"]["mid"] > 0
+
+
+def test_prices_of_ones_own_and_a_providers_list(tmp_path):
+    own = tmp_path / "own.toml"
+    own.write_text(
+        'name = "house"\n[[price]]\nprovider = "vllm"\nmodel = "*"\nrates = { input = 1, output = 2.5 }\n',
+        encoding="utf-8",
+    )
+    call = ["estimate", "llama-3.1-8b-instruct", "--provider", "vllm", "--json", "--prices"]
+    assert Decimal(json.loads(run.invoke(app, [*call, str(own)]).output)["cost_usd"]) == Decimal("0.0045")
+    assert json.loads(run.invoke(app, [*call, "ovhcloud"]).output)["price_id"].startswith("ovhcloud/")
+    assert isinstance(run.invoke(app, [*call, str(tmp_path / "none.toml")]).exception, ConfigError)
+    shown = json.loads(run.invoke(app, ["estimate", "gpt-5.4", "--region", "eu", "--json"]).output)
+    assert (Decimal(shown["cost_usd"]), shown["grid_source"]) == (Decimal("0.022"), "owid")
+    assert shown["like"]["phone_charge"]["mid"] == shown["joules"]["mid"] / 43200

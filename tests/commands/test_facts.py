@@ -51,3 +51,11 @@ def test_import_compares_without_writing(tmp_path):
     assert openai["disagreements"] == [{"model": "gpt-4o", "bucket": "input", "genai_prices": "2.5", "litellm": "3"}]
     text = run.invoke(app, ["facts", "import", "--no-write", "--litellm", str(tmp_path)]).output
     assert "openai/gpt-4o input: genai-prices 2.5, LiteLLM 3 $/M" in text
+
+
+def test_check_reads_a_price_list_of_ones_own(tmp_path):
+    own = tmp_path / "own.toml"
+    own.write_text('name = "house"\n')
+    assert run.invoke(app, ["facts", "check", "--prices", str(own)]).exit_code == 0
+    own.write_text('nam = "house"\n')
+    assert isinstance(run.invoke(app, ["facts", "check", "--prices", str(own)]).exception, ConfigError)
