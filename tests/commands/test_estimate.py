@@ -262,4 +262,4 @@ def test_prices_of_ones_own_and_a_providers_list(tmp_path):
     assert isinstance(run.invoke(app, [*call, str(tmp_path / "none.toml")]).exception, ConfigError)
     shown = json.loads(run.invoke(app, ["estimate", "gpt-5.4", "--region", "eu", "--json"]).output)
     assert (Decimal(shown["cost_usd"]), shown["grid_source"]) == (Decimal("0.022"), "owid")
-    assert shown["like"]["phone_charge"]["mid"] == shown["joules"]["mid"] / 43200
+    assert shown["like"]["phone_charge"]["mid"] == pytest.approx(shown["joules"]["mid"] / 43200)
