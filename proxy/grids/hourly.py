@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -115,13 +116,11 @@ def with_hours(estimate: Callable[..., Estimate], hours: HourlyGrid) -> Callable
         at: datetime | None = None,
         **named: Any,
     ) -> Estimate:
-        place = zone or overheads(provider).zone
+        place = zone or (overheads(provider).zone if provider is not None else None)
         intensity = None
-        if at is not None:
-            try:
+        if at is not None and place is not None:
+            with suppress(UnknownZoneError):  # the estimator says so itself
                 intensity = hours.at(grid(place).zone, at)
-            except UnknownZoneError:
-                intensity = None  # the estimator says so itself
-        return estimate(usage, model, provider=provider, zone=place, at=at, intensity=intensity, **named)
+        return estimate(usage, model, provider=provider, zone=zone, at=at, intensity=intensity, **named)
 
     return estimated

@@ -5,6 +5,7 @@ import pytest
 import respx
 
 from estimator import Intensity, Usage, estimate
+from estimator.errors import UnknownZoneError
 from proxy.errors import ConfigError
 from proxy.grids.electricity_maps import ElectricityMaps
 from proxy.grids.fetch import Fetch, GridSourceError, NoFigureError
@@ -120,6 +121,16 @@ def test_a_call_without_a_zone_is_asked_for_where_the_operator_runs():
     hours, source, _ = hours_of((300.0, False))
     with_hours(estimate, hours)(CONVERSATION, "gpt-4o", provider="openai", at=AT)
     assert source.asked[0][0] == "USA"
+
+
+def test_nobody_is_asked_for_a_place_or_a_moment_that_is_unknown():
+    hours, source, _ = hours_of()
+    by_hour = with_hours(estimate, hours)
+    assert by_hour(CONVERSATION, "gpt-4o", at=AT).grid_source == "owid"
+    assert by_hour(CONVERSATION, "gpt-4o", provider="openai").grid_source == "owid"
+    with pytest.raises(UnknownZoneError):
+        by_hour(CONVERSATION, "gpt-4o", zone="XXX", at=AT)
+    assert source.asked == []
 
 
 def test_closed_models_take_the_hour_too():
