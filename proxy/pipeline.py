@@ -221,6 +221,8 @@ def _asks_for_usage(call: Received, provider: Provider) -> bool:
 
 def _put_credential(provider: Provider, admitted: Admitted) -> None:
     if provider.credential is not None:
+        if admitted.attribution.key_id is None:
+            return  # the operator's credential is for callers with a key of ours, never for whoever comes
         if admitted.own_credential and not admitted.our_key_used:
             return
         value = provider.credential.reveal()

@@ -103,10 +103,10 @@ def test_without_a_key_of_ours_the_clients_own_passes_through(through):
         assert way.provider.seen[-1].line == b"POST /v1/x?key=AIza&b=%2F HTTP/1.1"
 
 
-def test_a_configured_credential_serves_clients_without_any(through):
+def test_a_configured_credential_is_not_for_clients_without_a_key_of_ours(through):
     with through(says(OK), 'credential = "env:PROVIDER_KEY"') as way:
         ask(way.gate.port, post("/v1/chat/completions", GOOD))
-        assert way.provider.seen[0].header(b"authorization") == f"Bearer {CREDENTIAL}".encode()
+        assert way.provider.seen[0].header(b"authorization") is None
 
 
 @pytest.mark.parametrize(
