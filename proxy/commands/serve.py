@@ -115,7 +115,8 @@ def _console(config: Config, listening: socket.socket, gate_url: str, lifeline: 
 def _announce(config: Config, gate_url: str, console_url: str) -> None:
     typer.echo(f"gate     {gate_url}/v1   point your SDK's base_url here")
     typer.echo(f"console  {console_url}/   metrics {console_url}/metrics")
-    typer.echo(f"ledger   {_without_password(config.ledger.url)}   report: joulegate report cost --by team,model")
+    ledger = _without_password(config.ledger.url)
+    typer.echo(f"ledger   {ledger}   report: {sys.argv[0]} report cost --by team,model --database {ledger}")
     for what, listen in (("gate", config.gate.listen), ("console", config.console.listen)):
         if split_listen(listen)[0] not in ("127.0.0.1", "::1", "localhost"):
             if what == "console":
