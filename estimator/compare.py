@@ -6,10 +6,10 @@ import math
 from dataclasses import dataclass
 
 from estimator.errors import ComparisonError
-from estimator.estimate import Estimate
 from estimator.fits import constants
 from estimator.profiles import Profile, at_batches
 from estimator.ranges import Range, combined
+from estimator.result import Estimate
 from estimator.usage import Usage
 
 

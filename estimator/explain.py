@@ -11,8 +11,8 @@ from estimator.units import JOULES_PER_KWH, JOULES_PER_WH, with_prefix
 
 if TYPE_CHECKING:
     from estimator.energy import Roofline
-    from estimator.estimate import Estimate
     from estimator.profiles import Profile
+    from estimator.result import Estimate
     from estimator.usage import Usage
 
 

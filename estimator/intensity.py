@@ -24,3 +24,12 @@ class Intensity:
     end: datetime
     source: str
     estimated: bool = False  # modelled or forecast, not settled
+
+    @property
+    def sentence(self) -> str:
+        """What an estimate says of it among its assumptions."""
+        boundary = "life cycle" if self.boundary == "life_cycle" else "direct emissions alone"
+        return (
+            f"grid at {self.grams_per_kwh:g} g/kWh from {self.start:%Y-%m-%dT%H:%M} UTC ({self.source},"
+            f" {boundary}{', estimated there' if self.estimated else ''})"
+        )

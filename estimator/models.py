@@ -63,6 +63,18 @@ class ModelCard:
     aliases: tuple[str, ...] = ()
 
 
+# Whatever a model could be: from a phone's to the largest anybody has claimed.
+WIDEST: Final = ModelCard(
+    id="unknown",
+    maker="",
+    kind="moe",
+    weights="closed",
+    total_params=(1e9, 2e12),
+    active_params=(1e9, 2e11),
+    source="none",
+)
+
+
 def surrogate(total_params: float, active_params: float, kind: Kind) -> Architecture:
     """Guess a shape from parameter counts alone: log-linear in size, grouped-query attention with 8 × 128.
 

@@ -73,11 +73,9 @@ class Profile:
     pue: float
     market_grams_per_kwh: float | None
     gpu_band: Band
-    silicon_band: Band | None  # a closed model on something else than GPUs
+    silicon_band: Band  # of a closed model's three points, where they stand for something else than GPUs
     facility_band: Band
-    carbon_band: Band
-    embodied_band: Band
-    water_band: Band
+    site_band: Band  # of the liters beside the energy's own
     liters_per_it_joule: float | None
     active_band: Band  # active parameters, low and high over the shape's
     sources: tuple[str, ...]
@@ -152,13 +150,11 @@ def profile(card: ModelCard, deployment: Deployment | None, provider: str | None
             assumptions.append(f"idle reserve of {defaults['reserve'] - 1:.0%}")
 
     site = operator.site_liters_per_kwh
-    per_joule = water_band = None
+    per_joule, site_band = None, (1.0, 1.0)
     if place.liters_per_kwh is not None:
         off_site = pue * place.liters_per_kwh
         per_joule = liters(1.0, site.mid, pue, place.liters_per_kwh)
-        water_band = combined(
-            facility, ((site.low + off_site) / (site.mid + off_site), (site.high + off_site) / (site.mid + off_site))
-        )
+        site_band = (site.low + off_site) / (site.mid + off_site), (site.high + off_site) / (site.mid + off_site)
         if place.water_is_world:
             assumptions.append("water of power plants: the world's mean, none of the zone's own")
     return Profile(
@@ -171,11 +167,9 @@ def profile(card: ModelCard, deployment: Deployment | None, provider: str | None
         pue=pue,
         market_grams_per_kwh=known.market_grams_per_kwh,
         gpu_band=gpu_band,
-        silicon_band=silicon_band if silicon and card.weights == "closed" else None,
+        silicon_band=silicon_band if card.weights == "closed" else (1.0, 1.0),
         facility_band=facility,
-        carbon_band=combined(facility, bands["grid_hourly"]),
-        embodied_band=combined(silicon_band if card.weights == "closed" else gpu_band, k["embodied"]["band"]),
-        water_band=water_band or (1.0, 1.0),
+        site_band=site_band,
         liters_per_it_joule=per_joule,
         active_band=(card.active_params[0] / shape.active_params, card.active_params[1] / shape.active_params),
         sources=(card.source, find_fit(known.fit).source, "datasheets", "operators", "owid", "wri", "nvidia-pcf"),

@@ -32,6 +32,11 @@ class Range:
         """Return a quantity without a band."""
         return cls(value, value, value)
 
+    @classmethod
+    def around(cls, mid: float, band: Band) -> Range:
+        """Return a middle with the ends that multipliers make of it."""
+        return cls(mid * band[0], mid, mid * band[1])
+
     def __add__(self, other: Range) -> Range:
         return Range(self.low + other.low, self.mid + other.mid, self.high + other.high)
 

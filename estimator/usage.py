@@ -23,3 +23,12 @@ class Usage:
     audio_output_tokens: int | None = None  # ⊂ output
     image_output_tokens: int | None = None  # ⊂ output
     units: dict[str, float] = field(default_factory=dict)  # billed things that are not tokens: searches, seconds, …
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UsageLine:
+    """What a call consumed beside its own :class:`Usage`: compaction, an advisor, another model it fell back to."""
+
+    kind: str  # the provider's word for it: "compaction", "advisor_message", …
+    model: str | None = None  # None: the call's own model
+    usage: Usage

@@ -158,9 +158,9 @@ def estimate_workload(workload: Workload, *, zone: str | None = None, fit: str |
     carbon_band = combined(facility_band, k["bands"]["grid_hourly"])
     return WorkloadEstimate(
         tier="deployment",
-        gpu_joules=_banded(draw.gpu_joules, gpu_band),
-        joules=_banded(facility, facility_band),
-        grams_co2e=_banded(grams, carbon_band),
+        gpu_joules=Range.around(draw.gpu_joules, gpu_band),
+        joules=Range.around(facility, facility_band),
+        grams_co2e=Range.around(grams, carbon_band),
     )
 
 
@@ -233,7 +233,3 @@ def workload_of(row: Mapping[str, str | None]) -> Workload:
         output_cv2=number("out_len_cv2", 0),
         stack="vllm-2024" if any(name in source for name in _OLD_STACKS) else "current",
     )
-
-
-def _banded(mid: float, band: tuple[float, float]) -> Range:
-    return Range(mid * band[0], mid, mid * band[1])

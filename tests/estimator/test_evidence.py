@@ -81,3 +81,15 @@ def test_the_widest_prior_is_a_choice_and_says_so(model):
     assert any("widest prior" in text for text in made.assumptions)
     assert made.model_id == (None if model == "nobody-knows" else model)
     assert estimate(USAGE, "gpt-4o", provider="openai", unknown="widest").joules == known.joules
+
+
+@pytest.mark.parametrize("model", ["nobody-knows", "o3"])
+def test_a_meter_beside_the_widest_prior_keeps_what_the_meter_does_not_see(model):
+    made = estimate(USAGE, model, evidence=METER, unknown="widest")
+    prior = estimate(USAGE, model, unknown="widest")
+    assert made.tier == "measured"
+    assert made.gpu_joules.mid == 200
+    assert made.flops == prior.flops is not None
+    assert made.embodied_grams_co2e == prior.embodied_grams_co2e is not None
+    assert "flops" not in made.reasons
+    assert any("widest prior" in text for text in made.assumptions)

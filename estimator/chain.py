@@ -1,0 +1,90 @@
+"""The chain of one call on a compiled profile: from tokens to FLOPs, joules, grams and liters, stage by stage."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from estimator.carbon import operational_grams
+from estimator.fits import constants
+from estimator.intensity import Intensity
+from estimator.overheads import Overheads
+from estimator.profiles import Profile
+from estimator.ranges import Range
+from estimator.usage import Usage
+
+_NONE: Final = (1.0, 1.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Chain:
+    """One call's figures; each name says on which side of host and PUE it is."""
+
+    flops: Range
+    gpu_joules: Range
+    it_joules: Range
+    joules: Range
+    grams_co2e: Range
+    embodied_grams_co2e: Range
+    liters: Range | None
+    grams_per_kwh: float
+
+
+def chain(usage: Usage, made: Profile, intensity: Intensity | None) -> Chain:
+    """Work out a call whose token counts are known and possible; the hour's intensity goes before the year's."""
+    n_in, n_cached, n_out = usage.input_tokens or 0, usage.cached_input_tokens or 0, usage.output_tokens or 0
+    gpu, servers, facility, embodied = _stages(made, n_in, n_cached, n_out)
+    bands = constants()["bands"]
+    per_kwh = made.grid.grams_per_kwh if intensity is None else intensity.grams_per_kwh
+    grams = facility * operational_grams(1.0, per_kwh)
+    return Chain(
+        flops=Range(*made.flops_range(n_in, n_cached, n_out)),
+        gpu_joules=gpu,
+        it_joules=servers,
+        joules=facility,
+        grams_co2e=grams.widened(*bands["grid_hourly"]) if intensity is None else grams,
+        embodied_grams_co2e=embodied.widened(*constants()["embodied"]["band"]),
+        liters=None
+        if made.liters_per_it_joule is None
+        else (servers * made.liters_per_it_joule).widened(*made.site_band),
+        grams_per_kwh=per_kwh,
+    )
+
+
+def _stages(made: Profile, n_in: int, n_cached: int, n_out: int) -> tuple[Range, Range, Range, Range]:
+    """Return joules of GPUs, servers and facility, and embodied grams: a band around one point, or three points."""
+    if len(made.points) == 1:
+        one = made.points[0].stages(n_in, n_cached, n_out)
+        return (
+            Range.around(one.gpu_joules, made.gpu_band),
+            Range.around(one.it_joules, made.facility_band),
+            Range.around(one.facility_joules, made.facility_band),
+            Range.around(one.embodied_grams, made.gpu_band),
+        )
+    low, mid, high = (point.stages(n_in, n_cached, n_out) for point in made.points)
+    found = (
+        _ordered(low.gpu_joules, mid.gpu_joules, high.gpu_joules),
+        _ordered(low.it_joules, mid.it_joules, high.it_joules),
+        _ordered(low.facility_joules, mid.facility_joules, high.facility_joules),
+        _ordered(low.embodied_grams, mid.embodied_grams, high.embodied_grams),
+    )
+    if made.silicon_band == _NONE:
+        return found
+    gpu, servers, facility, embodied = (value.widened(*made.silicon_band) for value in found)
+    return gpu, servers, facility, embodied
+
+
+def _ordered(low: float, mid: float, high: float) -> Range:
+    return Range(min(low, mid, high), mid, max(low, mid, high))
+
+
+def market_grams(
+    facility: Range, contract: float | None, operator: Overheads
+) -> tuple[Range | None, tuple[str, ...], str]:
+    """Return market-based grams, their source, and why there are none: a contract's factor, else a published one."""
+    if contract is not None:
+        return facility * operational_grams(1.0, contract), (), ""
+    if operator.market_grams_per_kwh is not None:
+        return facility * operational_grams(1.0, operator.market_grams_per_kwh), (operator.market_source,), ""
+    missing = "no contract factor given (Deployment.market_grams_per_kwh), and operator"
+    return None, (), f"{missing} {operator.operator} publishes none"

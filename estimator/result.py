@@ -1,0 +1,84 @@
+"""What an estimate says: figures with their bands, what they stand on, and why some are missing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from decimal import Decimal
+
+from estimator import audit
+from estimator.evidence import Evidence
+from estimator.flops import Part, breakdown
+from estimator.profiles import Profile, Tier
+from estimator.ranges import Range
+from estimator.uncertainty import Uncertain, uncertain
+from estimator.usage import Usage
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Estimate:
+    """What one call took; ``None`` is unknown and ``reasons`` says why, it is never zero.
+
+    ``gpu_joules`` are the accelerators', ``it_joules`` the servers', ``joules`` the facility's, PUE
+    included; ``grams_co2e`` is operational and location-based, ``market_grams_co2e`` by contract.
+    """
+
+    model_id: str | None
+    method: str
+    tier: Tier
+    zone: str | None
+    facts_version: str
+    grid_source: str | None = None  # whose grams per kWh: the annual table's or that of an hour
+    grams_per_kwh: float | None = None
+    flops: Range | None = None
+    gpu_joules: Range | None = None
+    it_joules: Range | None = None
+    joules: Range | None = None
+    grams_co2e: Range | None = None
+    embodied_grams_co2e: Range | None = None
+    market_grams_co2e: Range | None = None
+    liters: Range | None = None
+    cost_usd: Decimal | None = None
+    price_id: str | None = None
+    sources: tuple[str, ...] = ()
+    assumptions: tuple[str, ...] = ()
+    reasons: dict[str, str] = field(default_factory=dict)
+    usage: Usage = field(default_factory=Usage, repr=False)
+    profile: Profile | None = field(default=None, repr=False)
+    evidence: Evidence | None = None
+
+    @property
+    def key(self) -> str:
+        """What shares this estimate's errors: the model at its operator."""
+        operator = self.profile.overheads.operator if self.profile is not None else "nobody"
+        return f"{self.model_id or 'unknown'}@{operator}"
+
+    def uncertain(self, quantity: str = "joules") -> Uncertain | None:
+        """Return a figure for sums, shared and own error apart, or ``None`` where it is unknown."""
+        value: Range | None = getattr(self, quantity)
+        return None if value is None else uncertain(value, self.key)
+
+    @property
+    def flops_parts(self) -> tuple[Part, ...]:
+        """The FLOPs by part of the network, or by the audit page's own split; empty where they are unknown."""
+        n_in, n_cached = self.usage.input_tokens or 0, self.usage.cached_input_tokens or 0
+        n_out = self.usage.output_tokens or 0
+        if self.method == "audit" and self.flops is not None:
+            return audit.parts(self.flops.mid, n_in, n_out)
+        if self.profile is None or self.flops is None:
+            return ()
+        return breakdown(self.profile.shape, n_in, n_cached, n_out)
+
+    def explain(self) -> str:
+        """Return the chain from tokens to dollars as text, each step with its numbers."""
+        from estimator.explain import explain
+
+        return explain(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Centre:
+    """The middle of an estimate's bands, for where only one figure fits."""
+
+    joules: float | None
+    grams_co2e: float | None
+    cost_usd: Decimal | None
