@@ -14,7 +14,7 @@ from typing import Literal
 
 import msgspec
 
-from estimator.usage import Usage
+from estimator.usage import Usage, UsageLine
 
 Outcome = Literal["ok", "error", "aborted", "interrupted", "rejected"]
 UsageSource = Literal["reported", "counted", "inferred", "absent"]
@@ -58,6 +58,8 @@ class Closed(msgspec.Struct, array_like=True, tag="c", frozen=True, kw_only=True
     overhead_us: int | None  # time the gate itself added
     response_bytes: int
     service_tier: str | None
+    lines: tuple[UsageLine, ...] = ()  # what was consumed beside ``usage`` and is in none of its counts
+    counted_as: str | None = None  # the name under which this usage counts once, however often it is shown
 
 
 class Lost(msgspec.Struct, array_like=True, tag="l", frozen=True, kw_only=True):

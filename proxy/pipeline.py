@@ -166,7 +166,7 @@ async def _receive_body(gate: Gate, call: Received, admitted: Admitted, receive:
         return
     call.sending, call.body_bytes = body, size
     call.body = _decoded(body, encoding) if encoding else body
-    call.asked = call.surface.asked(call.body)
+    call.asked = call.surface.asked(call.body, call.path.decode("latin-1"))
 
 
 async def _next(call: Received, receive: Receive) -> tuple[bytes, bool]:

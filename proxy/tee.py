@@ -84,7 +84,7 @@ class Meter:
                 encoding = encoding + b", " + value if encoding else value
             elif name in _REQUEST_ID_HEADERS and self._request_id is None:
                 self._request_id = value.decode("latin-1")[:200]
-        self._reader = self._surface.reader(content_type, status)
+        self._reader = self._surface.reader(headers, status)
         if encoding:
             self._decoder = decoder(encoding)
             if self._decoder is None:
@@ -167,6 +167,8 @@ class Meter:
             overhead_us=self.overhead_ns // 1000,
             response_bytes=self._response_bytes,
             service_tier=reading.service_tier,
+            lines=reading.lines,
+            counted_as=reading.counted_as,
         )
         self._sink.append(self.closed)
         self._body = b""
@@ -187,6 +189,8 @@ class Meter:
             return reading.usage, "reported", None
         if self._status is not None and self._status >= 400:
             return None, "absent", "usage.none_on_error"
+        if self._asked.units and self._status is not None:
+            return Usage(units=dict(self._asked.units)), "counted", None
         if not self._surface.metered:
             return None, "absent", "usage.surface_without_usage"
         if self._status is None and outcome != "aborted":

@@ -42,6 +42,8 @@ class Places:
     image_output: tuple[Path, ...]
     total: tuple[Path, ...]
     units: tuple[tuple[str, Path], ...] = ()  # our unit, where it is stated
+    beside_input: tuple[tuple[Path, ...], ...] = ()  # read by the model, too, but not inside the input as stated
+    beside_output: tuple[tuple[Path, ...], ...] = ()  # generated, too, but not inside the output as stated
 
 
 def _places(prompt: str, completion: str, prompt_details: str, completion_details: str) -> Places:
@@ -115,9 +117,15 @@ def normal(stated: Mapping[str, object], places: Places, *, model: str | None) -
                 return count(value, path[-1], flags)
         return None
 
-    read, cached, cache_write = find(places.input_tokens), find(places.cached), find(places.cache_write)
+    def whole(stated_as: tuple[Path, ...], beside: tuple[tuple[Path, ...], ...]) -> int | None:
+        counts = [each for each in map(find, (stated_as, *beside)) if each is not None]
+        return sum(counts) if counts else None
+
+    read, cached = whole(places.input_tokens, places.beside_input), find(places.cached)
+    cache_write = find(places.cache_write)
     audio, image = find(places.audio_input), find(places.image_input)
-    written, reasoning, total = find(places.output_tokens), find(places.reasoning), find(places.total)
+    written, reasoning = whole(places.output_tokens, places.beside_output), find(places.reasoning)
+    total = find(places.total)
 
     if total is not None and read is not None:
         rest = total - read - (written or 0)

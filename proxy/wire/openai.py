@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import unquote
 
 import msgspec
 
@@ -20,6 +21,7 @@ PROMPT_LIMIT = 4 * 1024 * 1024  # characters of a prompt that are given for coun
 _TEXT_MEMBERS = frozenset(
     {"content", "text", "input_text", "arguments", "output", "name", "description", "refusal", "tool_calls", "function"}
 )
+_DEPLOYMENT = re.compile(r"/deployments/([^/?]+)/")
 _AT_BYTE = re.compile(r"^JSON is malformed: (.*) \(byte (\d+)\)$")
 
 
@@ -39,8 +41,11 @@ class _Sparse(msgspec.Struct):
 _REQUEST = Lenient(_Sparse, _Sparse)
 
 
-def asked(body: bytes) -> Asked:
-    """Read a request; never raises, says in ``problem`` what was wrong."""
+def asked(body: bytes, path: str = "") -> Asked:
+    """Read a request; never raises, says in ``problem`` what was wrong.
+
+    Azure's classic paths name the deployment, which stands for the model where the body names none.
+    """
     try:
         request = _REQUEST.quick.decode(body)
     except REFUSED as refused:
@@ -54,7 +59,7 @@ def asked(body: bytes) -> Asked:
     options = request.stream_options
     user = request.user if isinstance(request.user, str) else request.safety_identifier
     return Asked(
-        model=label(request.model),
+        model=label(request.model) or _deployment(path),
         stream=request.stream is True,
         wants_usage=isinstance(options, dict) and options.get("include_usage") is True,
         output_limit=_output_limit(request),
@@ -108,9 +113,9 @@ class OpenAISurface:
     name: str
     metered = True
 
-    def asked(self, body: bytes) -> Asked:
+    def asked(self, body: bytes, path: str = "") -> Asked:
         """Read the request."""
-        return asked(body)
+        return asked(body, path)
 
     def prepare(self, body: bytes, *, model: str | None, ask_for_usage: bool) -> bytes:
         """Give the bytes to send; where usage comes unasked, only the model's name may change."""
@@ -137,6 +142,11 @@ _ERROR_TYPES = {
     413: "request_too_large",
     429: "rate_limit_error",
 }
+
+
+def _deployment(path: str) -> str | None:
+    match = _DEPLOYMENT.search(path)
+    return label(unquote(match[1])) if match is not None else None
 
 
 def _problem(body: bytes, refused: Exception) -> str:

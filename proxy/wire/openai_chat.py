@@ -16,6 +16,7 @@ from proxy.wire.lenient import REFUSED, Lenient, loads
 from proxy.wire.openai import OpenAISurface, prepare
 from proxy.wire.openai_strip import UsageStripper
 from proxy.wire.reply import Reply, Text
+from proxy.wire.surface import Headers, Way
 
 
 class _Said(msgspec.Struct, gc=False):
@@ -203,10 +204,13 @@ class Chat(OpenAISurface):
         """Give the bytes to send; a stream has usage only where it is asked for."""
         return prepare(body, model=model, ask_for_usage=ask_for_usage)
 
-    def reader(self, content_type: bytes, status: int) -> ChatReader:
+    def reader(self, headers: Headers = (), status: int = 200) -> ChatReader:
         """Make the reader for one reply; its first bytes say what it is."""
         return ChatReader()
 
     def stripper(self) -> UsageStripper:
         """Make the stripper for a stream prepared with ``ask_for_usage``."""
         return UsageStripper()
+
+
+WAYS = (Way("POST", "chat/completions", Chat()),)

@@ -6,7 +6,7 @@ import msgspec
 
 from proxy.wire.lenient import loads
 from proxy.wire.openai_chat import Chat
-from proxy.wire.surface import Asked
+from proxy.wire.surface import Asked, Way
 
 
 class Completions(Chat):
@@ -14,9 +14,9 @@ class Completions(Chat):
 
     name = "openai.completions"
 
-    def asked(self, body: bytes) -> Asked:
+    def asked(self, body: bytes, path: str = "") -> Asked:
         """Read the request; several prompts in one call have the limit each."""
-        asked = super().asked(body)
+        asked = super().asked(body, path)
         if asked.output_limit is None:
             return asked
         tree = loads(body)
@@ -24,3 +24,6 @@ class Completions(Chat):
         if isinstance(prompt, list) and prompt and not isinstance(prompt[0], int):
             return msgspec.structs.replace(asked, output_limit=asked.output_limit * len(prompt))
         return asked
+
+
+WAYS = (Way("POST", "completions", Completions()),)

@@ -10,6 +10,7 @@ from proxy.wire.canon import CHAT, error_code, label
 from proxy.wire.lenient import Lenient, loads
 from proxy.wire.openai import OpenAISurface
 from proxy.wire.reply import Reply
+from proxy.wire.surface import Headers, Way
 
 
 class _Document(msgspec.Struct, gc=False):
@@ -62,6 +63,9 @@ class Embeddings(OpenAISurface):
 
     name = "openai.embeddings"
 
-    def reader(self, content_type: bytes, status: int) -> EmbeddingsReader:
+    def reader(self, headers: Headers = (), status: int = 200) -> EmbeddingsReader:
         """Make the reader for one reply."""
         return EmbeddingsReader()
+
+
+WAYS = (Way("POST", "embeddings", Embeddings()),)

@@ -14,6 +14,7 @@ from proxy.wire.canon import RESPONSES, at, error_code, label, quantity
 from proxy.wire.lenient import REFUSED, Lenient, loads
 from proxy.wire.openai import OpenAISurface
 from proxy.wire.reply import Reply, Text
+from proxy.wire.surface import Headers, Way
 
 _TERMINAL = frozenset({"response.completed", "response.incomplete", "response.failed", "response.cancelled"})
 _UNFINISHED = frozenset({"queued", "in_progress"})
@@ -160,6 +161,10 @@ class Responses(OpenAISurface):
 
     name = "openai.responses"
 
-    def reader(self, content_type: bytes, status: int) -> ResponsesReader:
+    def reader(self, headers: Headers = (), status: int = 200) -> ResponsesReader:
         """Make the reader for one reply; its first bytes say what it is."""
         return ResponsesReader()
+
+
+_RESPONSES = Responses()
+WAYS = (Way("POST", "responses", _RESPONSES), Way("POST", "responses/compact", _RESPONSES))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from proxy.wire import openai
-from proxy.wire.surface import Asked, Reading
+from proxy.wire.surface import Asked, Headers, Reading
 
 
 class UnreadReply:
@@ -26,7 +26,7 @@ class Other:
     name = "other"
     metered = False
 
-    def asked(self, body: bytes) -> Asked:
+    def asked(self, body: bytes, path: str = "") -> Asked:
         """Give the model where the body names one as most formats do; a body of any kind is no problem."""
         read = openai.asked(body) if body.lstrip()[:1] == b"{" else Asked()
         return Asked(model=read.model, stream=read.stream)
@@ -35,7 +35,7 @@ class Other:
         """Give ``body`` with the name of its model replaced where there is one."""
         return openai.prepare(body, model=model, ask_for_usage=False)
 
-    def reader(self, content_type: bytes, status: int) -> UnreadReply:
+    def reader(self, headers: Headers = (), status: int = 200) -> UnreadReply:
         """Make a reader that reads nothing."""
         return UnreadReply()
 

@@ -1,42 +1,61 @@
-"""Every wire format by name, and which one a request's path speaks."""
+"""Every wire format by name, and which one a request speaks: told by its method and the ending of its path.
+
+Each format's file says in ``WAYS`` which requests speak it. An ending is matched from the last segment backwards, so
+it holds behind any prefix (``/v1``, ``/openai/deployments/x``, ``/api/coding/paas/v4``); of several the longest wins.
+Whatever no format claims (a stored completion, a cancellation, a file) is "other": forwarded and counted as a call.
+"""
 
 from __future__ import annotations
 
-from proxy.wire.openai_chat import Chat
-from proxy.wire.openai_completions import Completions
-from proxy.wire.openai_embeddings import Embeddings
-from proxy.wire.openai_models import Models
-from proxy.wire.openai_responses import Responses
-from proxy.wire.other import Other
-from proxy.wire.surface import Surface
+from collections.abc import Iterable
 
-SURFACES: dict[str, Surface] = {
-    "openai.chat": Chat(),
-    "openai.completions": Completions(),
-    "openai.responses": Responses(),
-    "openai.embeddings": Embeddings(),
-    "openai.models": Models(),
-    "other": Other(),
-}
-
-# How a POST's path ends, the longer ending first. Whatever else lies under these paths (a stored
-# completion, a poll, a cancellation, counting input tokens) costs nothing new and is "other".
-_POST_ENDINGS: tuple[tuple[tuple[str, ...], str], ...] = (
-    (("chat", "completions"), "openai.chat"),
-    (("completions",), "openai.completions"),
-    (("responses",), "openai.responses"),
-    (("responses", "compact"), "openai.responses"),
-    (("embeddings",), "openai.embeddings"),
+from proxy.wire import (
+    openai_chat,
+    openai_completions,
+    openai_embeddings,
+    openai_models,
+    openai_responses,
+    other,
 )
+from proxy.wire.surface import Surface, Way
+
+_FORMATS = (openai_chat, openai_completions, openai_responses, openai_embeddings, openai_models)
+_OTHER = other.Other()
+
+WAYS: tuple[Way, ...] = tuple(way for each in _FORMATS for way in each.WAYS)
+SURFACES: dict[str, Surface] = {way.surface.name: way.surface for way in WAYS} | {_OTHER.name: _OTHER}
 
 
 def surface_for(method: str, path: str) -> Surface:
     """Give the format of a request by its method and the ending of its path (no query needed)."""
-    segments = tuple(segment for segment in path.partition("?")[0].split("/") if segment)
-    if method == "POST":
-        for ending, name in _POST_ENDINGS:
-            if segments[-len(ending) :] == ending:
-                return SURFACES[name]
-    elif method == "GET" and "models" in segments:
-        return SURFACES["openai.models"]
-    return SURFACES["other"]
+    segments = [segment for segment in path.partition("?")[0].split("/") if segment]
+    if segments:
+        # Google's servers take the colon before an action percent-encoded as well.
+        name, colon, action = segments[-1].replace("%3A", ":").replace("%3a", ":").rpartition(":")
+        if colon:
+            segments[-1:] = [name, ":" + action]
+        for last in (segments[-1], "*"):
+            for pattern, surface in _BY_LAST.get((method, last), ()):
+                if _fits(pattern, segments):
+                    return surface
+    return _OTHER
+
+
+def _fits(pattern: tuple[str, ...], segments: list[str]) -> bool:
+    size = len(pattern)
+    return len(segments) >= size and all(
+        wanted in ("*", segment) for wanted, segment in zip(pattern, segments[-size:], strict=True)
+    )
+
+
+def _by_last_segment(ways: Iterable[Way]) -> dict[tuple[str, str], list[tuple[tuple[str, ...], Surface]]]:
+    found: dict[tuple[str, str], list[tuple[tuple[str, ...], Surface]]] = {}
+    for way in ways:
+        pattern = tuple(way.ending.replace(":", "/:").split("/"))
+        found.setdefault((way.method, pattern[-1]), []).append((pattern, way.surface))
+    for patterns in found.values():
+        patterns.sort(key=lambda each: -len(each[0]))
+    return found
+
+
+_BY_LAST = _by_last_segment(WAYS)

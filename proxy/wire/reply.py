@@ -1,14 +1,17 @@
 """A reply being read: what it is, is told by its first bytes, not by the request or the content type.
 
 A reply is a stream of events, a JSON document, or something without usage. Readers of a format
-inherit :class:`Reply` and say what an event and a document mean. Nothing raises; what cannot be
-read becomes a flag.
+inherit :class:`Reply` and say what an event and a document mean, and how events are cut out of the
+bytes where that is not as server-sent events. Nothing raises; what cannot be read becomes a flag.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
+from typing import Protocol
 
+from estimator.usage import UsageLine
 from proxy.wire.canon import Places, Statement, at, error_code, label, normal
 from proxy.wire.lenient import loads
 from proxy.wire.members import Members
@@ -22,6 +25,18 @@ _EARLY_TRIES = 4  # times a held document is tried before the reply is closed
 _BOM = b"\xef\xbb\xbf"
 _EVENTS = re.compile(rb"(?:data|event|id|retry)(?::|\r|\n)|:")
 _EVENTS_BEGUN = (b"data:", b"event:", b"id:", b"retry:")
+
+
+class Framing(Protocol):
+    """Cuts a byte stream into events."""
+
+    oversized: bool  # an event was too large to be read
+
+    def payloads(self, data: bytes) -> Iterable[bytes]:
+        """Give the payloads of the events that ``data`` completed."""
+
+    def last_payload(self) -> Iterable[bytes]:
+        """Give what is left at the end of the stream and can be read."""
 
 
 class Text:
@@ -59,11 +74,13 @@ class Reply:
         self.model: str | None = None
         self.response_id: str | None = None
         self.service_tier: str | None = None
+        self.counted_as: str | None = None
+        self.lines: tuple[UsageLine, ...] = ()
         self.error: str | None = None
         self.statement = Statement()
         self.text = Text()
         self.flags: dict[str, None] = {}
-        self._framer: Framer | None = None  # set: the reply is a stream of events
+        self._framing: Framing | None = None  # set: the reply is a stream of events
         self._head = b""  # bytes before it is known what the reply is
         self._opaque = False  # neither events nor a document
         self._document: list[bytes] | None = None
@@ -72,6 +89,14 @@ class Reply:
         self._members: Members | None = None  # set: the document is too large to hold
 
     # What a format says; each is given complete bytes and must not trust them.
+
+    def framing(self, head: bytes) -> Framing | None:
+        """Choose by its first bytes how a reply is cut into events; None: it is no stream, or too short to say."""
+        return Framer() if is_events(head) else None
+
+    def undecided(self, head: bytes) -> bool:
+        """Tell whether a reply that is neither yet may still become a stream."""
+        return could_become_events(head)
 
     def event(self, data: bytes) -> None:
         """Read the payload of one event."""
@@ -104,16 +129,16 @@ class Reply:
     def feed(self, data: bytes) -> None:
         """Take the next decoded bytes of the body."""
         try:
-            framer = self._framer
-            if framer is None:
+            framing = self._framing
+            if framing is None:
                 if not self._opaque:
                     self._begin(data)
                 return
-            for payload in framer.payloads(data):
+            for payload in framing.payloads(data):
                 self._read(payload)
         except Exception:  # metering never fails a call
             self._opaque = True
-            self._framer = None
+            self._framing = None
             self.flags["reader.failed"] = None
 
     def close(self) -> Reading:
@@ -129,6 +154,8 @@ class Reply:
             self.service_tier = label(at(self.statement.stated, ("service_tier",)))  # Mistral
         return Reading(
             usage=usage,
+            lines=self.lines,
+            counted_as=self.counted_as,
             model=self.model,
             response_id=self.response_id,
             service_tier=self.service_tier,
@@ -148,16 +175,16 @@ class Reply:
             head = (self._head + data).lstrip(b" \t\r\n")
             if head.startswith(_BOM):
                 head = head[3:].lstrip(b" \t\r\n")
-            if head[:1] in (b"{", b"["):
-                self._head = b""
+            framing = self.framing(head)
+            self._head = b""
+            if framing is not None:
+                self._framing = framing
+                for payload in framing.payloads(head):
+                    self._read(payload)
+            elif head[:1] in (b"{", b"["):
                 self._document = []
                 self._hold(head)
-            elif is_events(head):
-                self._head = b""
-                self._framer = Framer()
-                for payload in self._framer.payloads(head):
-                    self._read(payload)
-            elif could_become_events(head):
+            elif self.undecided(head):
                 self._head = head
             else:
                 self._opaque = True
@@ -200,10 +227,10 @@ class Reply:
             self.finished = members.finished
 
     def _end(self) -> None:
-        if self._framer is not None:
-            for payload in self._framer.last_payload():
+        if self._framing is not None:
+            for payload in self._framing.last_payload():
                 self._read(payload)
-            if self._framer.oversized:
+            if self._framing.oversized:
                 self.flags["event.oversized"] = None
         elif self._document is not None and not self._whole(self._document):
             self._members = Members(self.members)

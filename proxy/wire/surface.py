@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import msgspec
 
-from estimator.usage import Usage
+from estimator.usage import Usage, UsageLine
+
+Headers = Sequence[tuple[bytes, bytes]]  # names in lower case
 
 
 class Asked(msgspec.Struct, frozen=True, kw_only=True):
@@ -18,6 +21,7 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     wants_usage: bool = False  # the client itself asked for the usage chunk of a stream
     output_limit: int | None = None  # tokens the reply may have at most, all choices together
     user: str | None = None
+    units: dict[str, float] = {}  # billed things that only the request states: images, characters, …
     problem: str | None = None  # why the body could not be read: "malformed JSON at byte 12", …
 
 
@@ -26,6 +30,8 @@ class Reading:
     """What a reply said about itself, complete or as far as it came."""
 
     usage: Usage | None = None
+    lines: tuple[UsageLine, ...] = ()  # what was consumed beside ``usage`` and is in none of its counts
+    counted_as: str | None = None  # the name under which this usage counts once, however often it is shown
     model: str | None = None
     response_id: str | None = None
     service_tier: str | None = None
@@ -65,14 +71,14 @@ class Surface(Protocol):
     name: str
     metered: bool  # a reply of this format is expected to state its usage; False: forwarded, counted as a call
 
-    def asked(self, body: bytes) -> Asked:
-        """Read the request; never raises, says in ``problem`` what was wrong."""
+    def asked(self, body: bytes, path: str = "") -> Asked:
+        """Read the request, whose model some formats name in the path; never raises, says in ``problem`` what is wrong."""
 
     def prepare(self, body: bytes, *, model: str | None, ask_for_usage: bool) -> bytes:
         """Give the bytes to send: ``body`` itself but for a replaced model name and the asking for usage."""
 
-    def reader(self, content_type: bytes, status: int) -> UsageReader:
-        """Make the reader for one reply."""
+    def reader(self, headers: Headers = (), status: int = 200) -> UsageReader:
+        """Make the reader for one reply; its first bytes say what it is, its head at most what it cost."""
 
     def stripper(self) -> Stripper | None:
         """Make the stripper for a stream prepared with ``ask_for_usage``; None: nothing to take out."""
@@ -82,3 +88,14 @@ class Surface(Protocol):
 
     def error(self, status: int, code: str, message: str) -> bytes:
         """Give the body of an error of ours in this format's own shape."""
+
+
+class Way(NamedTuple):
+    """Requests that speak a format: their method and the ending of their path.
+
+    ``*`` stands for any one segment; an action behind a colon is a segment of its own ("models/*:generateContent").
+    """
+
+    method: str
+    ending: str
+    surface: Surface

@@ -20,7 +20,7 @@ def expected(path: Path) -> dict[str, object]:
 
 
 def reader(path: Path) -> UsageReader:
-    return SURFACES[path.parent.name.replace("_", ".", 1)].reader(b"", 200)
+    return SURFACES[path.parent.name.replace("_", ".", 1)].reader()
 
 
 def read(path: Path, pieces: Iterable[bytes]) -> dict[str, object]:

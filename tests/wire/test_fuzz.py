@@ -60,7 +60,7 @@ METERED = [name for name, surface in SURFACES.items() if surface.metered]
 @pytest.mark.parametrize("name", METERED)
 @given(st.lists(FRAGMENTS | st.binary(max_size=8), max_size=40))
 def test_grammar_in_disorder(name: str, pieces: list[bytes]) -> None:
-    taking = SURFACES[name].reader(b"", 200)
+    taking = SURFACES[name].reader()
     for piece in pieces:
         taking.feed(piece)
     reading = taking.close()
@@ -128,7 +128,7 @@ def test_members_of_every_type_lose_no_usage(name: str, chunks: list[dict[str, o
     if streamed and name == "openai.embeddings":
         return
     body = "".join(f"data: {json.dumps(event)}\n\n" for event in events) if streamed else json.dumps(last)
-    taking = SURFACES[name].reader(b"", 200)
+    taking = SURFACES[name].reader()
     taking.feed(body.encode())
     reading = taking.close()
     assert "reader.failed" not in reading.flags

@@ -52,7 +52,7 @@ def test_every_metered_format_has_fixtures() -> None:
 
 
 def test_started_turns_at_the_first_generated_content() -> None:
-    reader = SURFACES["openai.chat"].reader(b"text/event-stream", 200)
+    reader = SURFACES["openai.chat"].reader()
     reader.feed(b'data: {"choices":[{"index":0,"delta":{"role":"assistant","content":""}}]}\n\n')
     assert not reader.started
     reader.feed(b'data: {"choices":[{"index":0,"delta":{"content":"a"}}]}\n\n')
@@ -66,13 +66,13 @@ def test_started_turns_at_the_first_generated_content() -> None:
     "words", ['"reasoning_content":"a"', '"reasoning":"a"', '"refusal":"a"', '"audio":{"data":"A"}']
 )
 def test_thoughts_refusals_and_sounds_are_generated_content(words: str) -> None:
-    reader = SURFACES["openai.chat"].reader(b"", 200)
+    reader = SURFACES["openai.chat"].reader()
     reader.feed(b'data: {"choices":[{"index":0,"delta":{' + words.encode() + b"}}]}\n\n")
     assert reader.started
 
 
 def test_a_response_is_finished_before_the_connection_closes() -> None:
-    reader = SURFACES["openai.responses"].reader(b"", 200)
+    reader = SURFACES["openai.responses"].reader()
     reader.feed(
         b'event: response.completed\ndata: {"type":"response.completed","response":{"usage":{"input_tokens":1}}}\n\n'
     )
@@ -83,7 +83,7 @@ def test_a_response_is_finished_before_the_connection_closes() -> None:
 
 
 def test_a_plain_reply_is_finished_at_its_closing_brace() -> None:
-    reader = SURFACES["openai.chat"].reader(b"application/json", 200)
+    reader = SURFACES["openai.chat"].reader()
     reader.feed(b'{"model":"m","usage":{"prompt_tokens":1}')
     assert not reader.finished
     reader.feed(b"}")
@@ -95,7 +95,7 @@ def test_a_large_embeddings_reply_takes_little_memory() -> None:
     head, tail = b'{"model":"m","data":[', b'],"usage":{"prompt_tokens":7,"total_tokens":7}} '
     body = head + vectors + tail
     assert len(body) > 10 * DOCUMENT_LIMIT
-    reader = SURFACES["openai.embeddings"].reader(b"", 200)
+    reader = SURFACES["openai.embeddings"].reader()
     pieces = [body[at : at + 65_536] for at in range(0, len(body), 65_536)]
     tracemalloc.start()
     for piece in pieces:
@@ -110,7 +110,7 @@ def test_a_large_embeddings_reply_takes_little_memory() -> None:
 
 
 def test_text_is_kept_up_to_a_bound_and_counted_beyond() -> None:
-    reader = SURFACES["openai.chat"].reader(b"", 200)
+    reader = SURFACES["openai.chat"].reader()
     event = b'data: {"choices":[{"index":0,"delta":{"content":"' + b"x" * 1000 + b'"}}]}\n\n'
     for _ in range(500):
         reader.feed(event)
@@ -120,7 +120,7 @@ def test_text_is_kept_up_to_a_bound_and_counted_beyond() -> None:
 
 
 def test_an_event_of_a_hundred_megabytes_is_skipped_with_a_flag() -> None:
-    reader = SURFACES["openai.responses"].reader(b"", 200)
+    reader = SURFACES["openai.responses"].reader()
     reader.feed(b'data: {"type":"x","delta":"')
     tracemalloc.start()
     for _ in range(1600):
@@ -136,7 +136,7 @@ def test_an_event_of_a_hundred_megabytes_is_skipped_with_a_flag() -> None:
 
 
 def test_a_large_event_below_the_bound_is_read() -> None:
-    reader = SURFACES["openai.responses"].reader(b"", 200)
+    reader = SURFACES["openai.responses"].reader()
     response = {
         "id": "r",
         "output": [{"type": "image_generation_call", "result": "A" * 4_000_000}],
@@ -151,7 +151,7 @@ def test_a_large_event_below_the_bound_is_read() -> None:
 
 
 def test_names_are_bounded_and_storable() -> None:
-    reader = SURFACES["openai.chat"].reader(b"", 200)
+    reader = SURFACES["openai.chat"].reader()
     reader.feed(b'{"model":"' + b"m" * 9999 + b'","id":"a\\ud800b\\u0000"}')
     reading = reader.close()
     assert reading.model == "m" * 256
@@ -159,7 +159,7 @@ def test_names_are_bounded_and_storable() -> None:
 
 
 def test_a_stream_without_end_stays_flat() -> None:
-    reader = SURFACES["openai.chat"].reader(b"", 200)
+    reader = SURFACES["openai.chat"].reader()
     chunk = {"id": "c", "choices": [{"index": 0, "delta": {"content": "word "}}], "usage": {"prompt_tokens": 1}}
     event = b"data: " + json.dumps(chunk).encode() + b"\n\n"
     for _ in range(100_000):

@@ -63,6 +63,6 @@ def test_other_reads_nothing_and_minds_nothing() -> None:
     assert other.asked(b'{"model":"claude","stream":true,"max_tokens":5}').model == "claude"
     assert other.asked(b"\x00\xff").problem is None
     assert other.asked(b'{"model":').problem is None
-    reader = other.reader(b"", 200)
+    reader = other.reader()
     reader.feed(b'{"usage":{"prompt_tokens":5}}')
     assert reader.close().usage is None
