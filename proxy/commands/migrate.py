@@ -95,8 +95,10 @@ def _say(action: Action, state: Revisions, *, as_json: bool) -> None:
             f"The ledger is at {state.current}, newer than this release ({state.head}): upgrade Joulegate.",
             highlight=False,
         )
+    elif state.current is None:
+        console.print("There is no ledger yet: run joulegate migrate up, or joulegate serve.", highlight=False)
     else:
-        at = state.current or "no revision"
         console.print(
-            f"The ledger is at {at}, this release needs {state.head}: run joulegate migrate up.", highlight=False
+            f"The ledger is at {state.current}, this release needs {state.head}: run joulegate migrate up.",
+            highlight=False,
         )

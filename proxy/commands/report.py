@@ -82,7 +82,6 @@ def _write(
     reports = {Name.COST: cost, Name.ENERGY: energy, Name.CARBON: carbon, Name.WATER: water}
     dimensions = split.dimensions(by)
     asked = period.parse(month=month, start=start, end=end, tz=tz, now=datetime.now(UTC))
-    _require_file(url)
     engine = open_engine(url)
     try:
         require_head(engine)
@@ -99,19 +98,3 @@ def _write(
             sys.stdout.write(table.as_json(made).decode() + "\n")
         case Form.TABLE:
             table.print_table(made, Console())
-
-
-def _require_file(url: str) -> None:
-    """Refuse to make a new, empty ledger just because somebody asked for a report."""
-    from sqlalchemy import make_url
-    from sqlalchemy.exc import ArgumentError
-
-    try:
-        parsed = make_url(url)
-    except ArgumentError:
-        return  # open_engine says what is wrong with it
-    if parsed.get_backend_name() == "sqlite" and parsed.database and not Path(parsed.database).exists():
-        raise LedgerError(
-            f"there is no ledger at {parsed.database}: start `joulegate serve` in this directory first, "
-            "or name another with --database sqlite:///path/joulegate.db"
-        )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sqlite3
-from pathlib import Path
 
 import msgspec
 import sqlalchemy as sa
@@ -12,6 +11,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from proxy.errors import LedgerError
+from proxy.ledger.file import sqlite_file, watch
 
 WRITE = "joulegate_write"  # execution option: the transaction will write, so SQLite locks at its start
 BUSY_MS = 10_000
@@ -21,18 +21,19 @@ def open_engine(url: str) -> Engine:
     """Make an engine for ``url``; raises :class:`LedgerError` when the URL cannot be used.
 
     SQLite: WAL, so that reports read while the recorder writes; ``synchronous=NORMAL``, because
-    after a power cut the journal writes the last rows again. No connection is made yet.
+    after a power cut the journal writes the last rows again. No connection is made yet, and no file
+    by any: that is for a migration (see :mod:`proxy.ledger.file`).
     """
     try:
-        parsed = sa.make_url(url)
-        if parsed.get_backend_name() == "sqlite" and parsed.database not in (None, "", ":memory:"):
-            Path(str(parsed.database)).expanduser().parent.mkdir(parents=True, exist_ok=True)
-        engine = sa.create_engine(parsed, json_serializer=_to_json, json_deserializer=msgspec.json.decode)
-    except (SQLAlchemyError, ImportError, OSError) as error:
+        engine = sa.create_engine(url, json_serializer=_to_json, json_deserializer=msgspec.json.decode)
+        file = sqlite_file(engine)
+    except (SQLAlchemyError, ImportError) as error:
         raise LedgerError(f"the database URL {shown(url)} cannot be used: {error}") from error
     if engine.dialect.name == "sqlite":
         sa.event.listen(engine, "connect", _set_up_sqlite)
         sa.event.listen(engine, "begin", _begin_sqlite)
+    if file is not None:
+        watch(engine, file)
     return engine
 
 

@@ -20,6 +20,7 @@ from sqlalchemy.exc import SQLAlchemyError
 import migrations
 from proxy.errors import LedgerError
 from proxy.ledger.engine import BUSY_MS, WRITE, shown
+from proxy.ledger.file import make_file, sqlite_file
 
 _MIGRATION_BUSY_MS = 600_000  # a second process waits for the first one's migration
 _ADVISORY_LOCK = 0x6A6F756C65  # PostgreSQL's lock for migrations: "joule" in ASCII
@@ -27,7 +28,7 @@ _ADVISORY_LOCK = 0x6A6F756C65  # PostgreSQL's lock for migrations: "joule" in AS
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Revisions:
-    """Where a database is and where this release wants it; ``current`` is None for an empty one."""
+    """Where a database is and where this release wants it; ``current`` is None where there is no ledger yet."""
 
     current: str | None
     head: str
@@ -41,7 +42,10 @@ class Revisions:
 
 
 def revisions(engine: Engine) -> Revisions:
-    """Compare the database with the code; raises :class:`LedgerError` when it cannot be reached."""
+    """Compare the database with the code, making nothing; raises :class:`LedgerError` when it cannot be reached."""
+    file = sqlite_file(engine)
+    if file is not None and not file.exists():
+        return _compared(None)
     try:
         with engine.connect() as connection:
             return _revisions(connection)
@@ -51,6 +55,12 @@ def revisions(engine: Engine) -> Revisions:
 
 def require_head(engine: Engine) -> None:
     """Raise :class:`LedgerError` saying what to do, unless the database is at this release's revision."""
+    file = sqlite_file(engine)
+    if file is not None and not file.exists():
+        raise LedgerError(
+            f"there is no ledger at {file}: start `joulegate serve` first, which makes it,"
+            " or name another with --database sqlite:///path/joulegate.db"
+        )
     state = revisions(engine)
     if not state.known:
         raise _too_new(engine, state)
@@ -62,12 +72,18 @@ def require_head(engine: Engine) -> None:
 
 
 def migrate(engine: Engine) -> Revisions:
-    """Bring the database to the head revision in one transaction; gives where it was before.
+    """Bring the database to the head revision in one transaction, made where need be; gives where it was before.
 
     Two processes may call this at once: the second waits and finds nothing to do. Raises
     :class:`LedgerError` when the database is newer than the code or cannot be changed.
     """
+    before = revisions(engine)
+    if before.at_head:  # nothing to wait for a writer for
+        return before
     try:
+        file = sqlite_file(engine)
+        if file is not None:
+            make_file(file)
         with (
             engine.connect().execution_options(**{WRITE: True}) as connection,
             _patient(connection),
@@ -81,7 +97,7 @@ def migrate(engine: Engine) -> Revisions:
             if not before.at_head:
                 command.upgrade(alembic_config(connection), "head")
         return before
-    except (SQLAlchemyError, CommandError) as error:
+    except (SQLAlchemyError, CommandError, OSError) as error:
         raise _unreachable(engine, error) from error
 
 
@@ -94,10 +110,13 @@ def alembic_config(connection: Connection | None = None) -> Config:
 
 
 def _revisions(connection: Connection) -> Revisions:
+    return _compared(MigrationContext.configure(connection).get_current_revision())
+
+
+def _compared(current: str | None) -> Revisions:
     script = ScriptDirectory.from_config(alembic_config())
     head = script.get_current_head()
     assert head is not None, "this package was built without its migrations"  # noqa: S101
-    current = MigrationContext.configure(connection).get_current_revision()
     known = current is None or current in {each.revision for each in script.walk_revisions()}
     pending = tuple(each.revision for each in script.iterate_revisions(head, current)) if known else ()
     return Revisions(current=current, head=head, pending=pending[::-1], known=known)

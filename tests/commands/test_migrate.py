@@ -24,7 +24,9 @@ def run(tmp_path, monkeypatch):
 
 def test_a_new_ledger_is_made_where_the_configuration_says(run, tmp_path):
     (tmp_path / "joulegate.toml").write_text('[ledger]\nurl = "sqlite:///here.db"\n')
-    assert run("check").exit_code == 1
+    check = run("check")
+    assert (check.exit_code, "There is no ledger yet" in check.output) == (1, True)
+    assert [path.name for path in tmp_path.iterdir()] == ["joulegate.toml"]
     result = run()
     assert result.exit_code == 0, result.output
     assert "brought from empty to" in result.output

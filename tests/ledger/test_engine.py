@@ -5,12 +5,15 @@ import sqlalchemy as sa
 
 from proxy.errors import LedgerError
 from proxy.ledger.engine import WRITE, open_engine
+from proxy.ledger.file import make_file
 from proxy.ledger.revision import migrate
 from tests.rows import call_row, insert
 
 
 def test_sqlite_is_set_up_for_a_writer_and_many_readers(tmp_path):
-    engine = open_engine(f"sqlite:///{tmp_path}/deep/er/ledger.db")
+    file = tmp_path / "deep" / "er" / "ledger.db"
+    make_file(file)
+    engine = open_engine(f"sqlite:///{file}")
     with engine.connect() as connection:
         settings = {
             name: connection.exec_driver_sql(f"PRAGMA {name}").scalar()
@@ -50,7 +53,7 @@ def test_a_writing_transaction_takes_its_lock_at_the_start(tmp_path):
     ("url", "says"),
     [
         ("joulegate.db", "not shown"),
-        ("sqlite:////proc/nowhere/ledger.db", "/proc/nowhere"),
+        ("sqlite:///file:ledger.db?uri=true", "give a path"),
         ("nosuch://user:hunter2@host/db", "nosuch"),
         ("postgresql+nodriver://user:hunter2@host/db", "nodriver"),
     ],

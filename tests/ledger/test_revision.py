@@ -16,7 +16,8 @@ from pytest_alembic.tests import (
 )
 
 from proxy.errors import LedgerError
-from proxy.ledger.engine import open_engine
+from proxy.ledger.engine import WRITE, open_engine
+from proxy.ledger.file import make_file
 from proxy.ledger.revision import alembic_config, migrate, require_head, revisions
 from proxy.ledger.tables import metadata
 from tests.rows import call_row, insert
@@ -31,6 +32,7 @@ def engine(tmp_path):
 
 @pytest.fixture
 def alembic_engine(engine):
+    make_file(Path(engine.url.database))
     return engine
 
 
@@ -40,6 +42,10 @@ def pytest_alembic_config():
 
 
 def test_an_empty_database_is_brought_to_the_head_and_then_left_alone(engine):
+    assert revisions(engine).current is None
+    with pytest.raises(LedgerError, match=r"there is no ledger at .*: start"):
+        require_head(engine)
+    make_file(Path(engine.url.database))
     assert revisions(engine).current is None
     with pytest.raises(LedgerError, match="joulegate migrate up"):
         require_head(engine)
@@ -52,6 +58,20 @@ def test_an_empty_database_is_brought_to_the_head_and_then_left_alone(engine):
     assert (second.current, second.pending, second.at_head) == (first.head, (), True)
     with engine.connect() as connection:
         assert connection.exec_driver_sql("SELECT count(*) FROM calls").scalar() == 1
+
+
+def test_asking_for_the_revision_makes_nothing(tmp_path):
+    engine = open_engine(f"sqlite:///{tmp_path}/deep/ledger.db")
+    state = revisions(engine)
+    assert (state.current, state.known, state.at_head, state.pending[-1]) == (None, True, False, state.head)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_ledger_at_the_head_needs_no_lock_to_be_found_so(engine):
+    migrate(engine)
+    with engine.connect().execution_options(**{WRITE: True}) as writer:
+        writer.begin()
+        assert migrate(engine).at_head
 
 
 def test_the_revisions_build_the_tables_the_code_uses(engine):
@@ -84,6 +104,7 @@ def test_a_file_that_is_no_database_is_an_error_that_names_it(tmp_path):
 
 
 def test_a_revision_that_fails_leaves_nothing_behind(engine):
+    make_file(Path(engine.url.database))
     with engine.begin() as connection:
         connection.exec_driver_sql("CREATE TABLE journal_positions (x)")  # in the way of the last table
     with pytest.raises(LedgerError, match="journal_positions"):
