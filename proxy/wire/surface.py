@@ -72,7 +72,7 @@ class Surface(Protocol):
     metered: bool  # a reply of this format is expected to state its usage; False: forwarded, counted as a call
 
     def asked(self, body: bytes, path: str = "") -> Asked:
-        """Read the request, whose model some formats name in the path; never raises, says in ``problem`` what is wrong."""
+        """Read the request, whose model may stand in the path; never raises, says in ``problem`` what is wrong."""
 
     def prepare(self, body: bytes, *, model: str | None, ask_for_usage: bool) -> bytes:
         """Give the bytes to send: ``body`` itself but for a replaced model name and the asking for usage."""
