@@ -55,11 +55,12 @@ def _stages(made: Profile, n_in: int, n_cached: int, n_out: int) -> tuple[Range,
     """Return joules of GPUs, servers and facility, and embodied grams: a band around one point, or three points."""
     if len(made.points) == 1:
         one = made.points[0].stages(n_in, n_cached, n_out)
+        on_gpu, on_rest = made.bands(n_in + n_out)
         return (
-            Range.around(one.gpu_joules, made.gpu_band),
-            Range.around(one.it_joules, made.facility_band),
-            Range.around(one.facility_joules, made.facility_band),
-            Range.around(one.embodied_grams, made.gpu_band),
+            Range.around(one.gpu_joules, on_gpu),
+            Range.around(one.it_joules, on_rest),
+            Range.around(one.facility_joules, on_rest),
+            Range.around(one.embodied_grams, on_gpu),
         )
     low, mid, high = (point.stages(n_in, n_cached, n_out) for point in made.points)
     found = (

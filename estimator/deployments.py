@@ -71,8 +71,15 @@ _PRECISION_NAMES: Final = {
     "fp8_e4m3": "fp8",
     "float8": "fp8",
     "w8a8": "int8",
+    "fp8_e5m2": "fp8",
+    "fp8-block": "fp8",
+    "fp8-dynamic": "fp8",
+    "w8a8-int8": "int8",
+    "w8a8-fp8": "fp8",
     "fp4": "nvfp4",
     "awq": "int4",
+    "awq-int4": "int4",
+    "gptq-int4": "int4",
     "gptq": "int4",
     "w4a16": "int4",
     "q4": "int4",
@@ -211,7 +218,8 @@ def find_precision(name: str) -> Precision:
         DeploymentError: the format is none that the energy model knows.
 
     """
-    precision = PRECISIONS.get(_PRECISION_NAMES.get(name.lower(), name.lower()))
+    plain = name.lower().removeprefix("torch.")
+    precision = PRECISIONS.get(_PRECISION_NAMES.get(plain, plain))
     if precision is None:
         msg = f"precision {name!r} is not known; use one of {', '.join(PRECISIONS)}"
         raise DeploymentError(msg)

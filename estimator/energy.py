@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from estimator.deployments import Gpu, Precision, Speculation
 from estimator.fits import Fit, constants, find_fit
 from estimator.models import Architecture
+from estimator.novelty import traits, widening
+from estimator.ranges import combined
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +88,7 @@ class Roofline:
         "n_gpus",
         "precision",
         "speculation",
+        "unseen",
     )
 
     def __init__(
@@ -119,7 +122,7 @@ class Roofline:
         if n_gpus > 1:
             per_layer += k.tau_comm_s
 
-        self._batch = float(batch)
+        self._batch = max(1.0, float(batch))  # a step decodes at least one sequence
         self._weight_bytes = (shape.total_params - expert_params) * precision.dense_bytes
         self._expert_bytes = expert_params * precision.expert_bytes
         if not moe:
@@ -147,7 +150,8 @@ class Roofline:
         self._traffic = k.beta_of.get(gpu.name, k.beta) * gpu.tdp_w / gpu.bandwidth
         self._cap = k.cap
         self._factor = k.energy_factor.get(gpu.vendor, 1.0)
-        self.band = k.band(sparse=moe or precision.bits < 16)
+        self.unseen = traits(shape, gpu, precision, batch)
+        self.band = combined(k.band(sparse=moe or precision.bits < 16), widening(self.unseen))
         self._verified = float(speculation.draft_tokens + 1) if speculation else 1.0
         self._tokens_per_step = speculation.tokens_per_step if speculation else 1.0
         self._draft = speculation.draft_tokens * speculation.draft_cost if speculation else 0.0

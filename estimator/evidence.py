@@ -49,14 +49,6 @@ class Evidence:
 
 def staged(evidence: Evidence, it_over_gpu: float, pue: float) -> dict[Scope, tuple[float, bool]]:
     """Return joules at each side of host and PUE, and whether a stage was reckoned rather than stated."""
-    if evidence.scope == "gpu":
-        servers = evidence.joules * it_over_gpu
-    elif evidence.scope == "it":
-        servers = evidence.joules
-    else:
-        servers = evidence.joules / pue
-    return {
-        "gpu": (servers / it_over_gpu, evidence.scope != "gpu"),
-        "it": (servers, evidence.scope != "it"),
-        "facility": (servers * pue, evidence.scope != "facility"),
-    }
+    on_gpu: dict[Scope, float] = {"gpu": 1.0, "it": it_over_gpu, "facility": it_over_gpu * pue}
+    there = on_gpu[evidence.scope]
+    return {scope: (evidence.joules * (here / there), scope != evidence.scope) for scope, here in on_gpu.items()}

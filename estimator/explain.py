@@ -76,13 +76,13 @@ def _roofline(made: Estimate, profile: Profile, usage: Usage) -> list[str]:
             f"water        servers × ({profile.overheads.site_liters_per_kwh.mid:g} on site + {profile.pue:g} ×"
             f" {profile.grid.liters_per_kwh:g} off site) L/kWh = {_range(made.liters, 'L')}"
         )
-    bands = constants()["bands"]
+    bands, (on_gpu_low, on_gpu_high) = constants()["bands"], profile.bands(n_in + n_out)[0]
     lines.append(
         "bands        90 %: "
         + (
             "Monte Carlo over parameters, GPU, precision and batch"
             if drawn
-            else f"GPU × {profile.gpu_band[0]:.2f} to {profile.gpu_band[1]:.2f}, host, reserve and PUE ×"
+            else f"GPU × {on_gpu_low:.2f} to {on_gpu_high:.2f}, host, reserve and PUE ×"
             f" {bands['facility'][0]} to {bands['facility'][1]}"
         )
         + f"; grid × {bands['grid_hourly'][0]} to {bands['grid_hourly'][1]}"

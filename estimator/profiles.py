@@ -14,6 +14,7 @@ from estimator.fits import constants, find_fit
 from estimator.flops import flops
 from estimator.grid import WORLD, GridIntensity, grid
 from estimator.models import Architecture, ModelCard, surrogate
+from estimator.novelty import long_context, widening
 from estimator.overheads import Overheads, other_silicon, overheads
 from estimator.ranges import Band, combined
 from estimator.water import liters
@@ -81,6 +82,13 @@ class Profile:
     sources: tuple[str, ...]
     assumptions: tuple[str, ...]
 
+    def bands(self, tokens: int) -> tuple[Band, Band]:
+        """Return the multipliers on GPU joules and on what follows from them, for a request of so many tokens."""
+        if self.tier == "deployment" and long_context(tokens):
+            wider = widening(("context",))
+            return combined(self.gpu_band, wider), combined(self.facility_band, wider)
+        return self.gpu_band, self.facility_band
+
     def flops_range(self, n_in: int, n_cached: int, n_out: int) -> tuple[float, float, float]:
         """Return FLOPs computed, at the low, middle and high number of active parameters."""
         mid = flops(self.shape, n_in, n_cached, n_out).total
@@ -144,6 +152,8 @@ def profile(card: ModelCard, deployment: Deployment | None, provider: str | None
             roofline.band if known.known else tuple(bands["open_model"]), roofline.gpu.band, silicon_band
         )
         facility = combined(gpu_band, bands["facility"])
+        if known.known and roofline.unseen:
+            assumptions.append(f"no measured row is like it in {', '.join(roofline.unseen)}: wider band")
         if known.host_share is None:
             assumptions.append(f"host draws {defaults['host_share']:.0%} of the GPUs' TDP")
         if known.reserve is None:

@@ -145,13 +145,14 @@ def test_every_measured_row_gets_an_estimate():
 @pytest.mark.parametrize(
     "change",
     [
-        {"layers": ""},
+        {"total_params_b": ""},
+        {"avg_output_tokens": ""},
+        {"layers": "many"},
         {"gpu": "abacus"},
-        {"gpu": ""},
         {"n_gpus": "many"},
         {"n_gpus": "1e400"},
         {"batch_or_concurrency": "0"},
-        {"batch_or_concurrency": "nan"},
+        {"batch_or_concurrency": "inf"},
         {"avg_output_tokens": "-5"},
         {"avg_input_tokens": "1e300"},
         {"total_params_b": "-8"},
