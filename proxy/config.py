@@ -192,6 +192,8 @@ def resolve_secret(reference: str, *, owner: str, environment: Mapping[str, str]
             value = Path(where).read_text(encoding="utf-8").strip()
         except OSError as error:
             raise ConfigError(f"{owner}: credential = file:{where} cannot be read: {error.strerror}") from None
+        if not value:
+            raise ConfigError(f"{owner}: credential = file:{where} is empty; put the key there or remove the line")
     else:
         raise ConfigError(f"{owner}: a credential is a reference, env:NAME or file:PATH, never the key itself")
     if not value.isascii() or not value.isprintable():
@@ -235,7 +237,10 @@ def _merge_providers(own: object, source: str) -> list[dict[str, Any]]:
     for row in own:
         if not isinstance(row, dict) or not isinstance(row.get("name"), str):
             raise ConfigError(f'{source}: every [[provider]] needs a name, for example name = "openai"')
-        merged[row["name"]] = merged.get(row["name"], {}) | row
+        under = merged.get(row["name"], {})
+        if "region" in row:  # says the place better than the zone under it
+            under.pop("zone", None)
+        merged[row["name"]] = under | row
     for row in merged.values():
         if "surface" in row:
             row["dialect"] = row["surface"]
@@ -277,6 +282,9 @@ def _check_origin(name: str, origin: str, source: str) -> None:
 
 
 def _check_zone(provider: ProviderSection, source: str) -> None:
+    if provider.zone is not None and provider.region is not None:
+        message = f'zone = "{provider.zone}" and region = "{provider.region}" both say where it runs: keep one'
+        raise ConfigError(f"{source}: provider `{provider.name}`: {message}")
     if provider.zone is not None and provider.zone not in known_zones():
         message = f'zone = "{provider.zone}" is not a zone there is a figure for: say it as ISO 3166-1 alpha-3 (FRA)'
         raise ConfigError(f"{source}: provider `{provider.name}`: {message}")

@@ -58,6 +58,7 @@ def test_variables_that_are_no_setting_are_named_and_ignored():
         ("[[provider]]\nname = 'x'\norigin = 'x.example'", "scheme, host and port"),
         ("[[provider]]\nname = 'x'\norigin = 'http://x/v1'", "scheme, host and port"),
         ("[[provider]]\nname = 'x'\norigin = 'http://x:99999'", "scheme, host and port"),
+        ("[[provider]]\nname = 'x'\nzone = 'FRA'\nregion = 'aws:eu-north-1'", "`x`.*FRA.*aws:eu-north-1.*keep one"),
         ("[[provider]]\nname = 'x'\norigin = 'ftp://x'", "scheme, host and port"),
         ("[[provider]]\nname = 'x'\nzone = 'Germany'", "provider `x`.*zone"),
         ("[[provider]]\nname = 'x'\ninject_usage = 'always'", "provider `x`.*inject_usage"),
@@ -91,6 +92,12 @@ def test_a_provider_is_laid_over_the_shipped_one_key_by_key(tmp_path):
     assert providers["anthropic"].origin == "https://api.anthropic.com"
     assert (providers["anthropic"].inject_usage, providers["anthropic"].credential_in) == ("never", "x-api-key")
     assert (providers["mine"].dialect, providers["mine"].base, providers["mine"].on_abort) == ("ollama", "/v1", "drain")
+
+
+def test_a_region_takes_the_place_of_the_shipped_zone(tmp_path):
+    file = write(tmp_path, '[[provider]]\nname = "openai"\nregion = "aws:eu-north-1"\n')
+    openai = next(row for row in load(file, environment={}).config.provider if row.name == "openai")
+    assert (openai.zone, openai.region) == (None, "aws:eu-north-1")
 
 
 def test_every_shipped_provider_is_usable():
@@ -128,6 +135,7 @@ def test_secrets_come_from_the_environment_or_a_file(tmp_path):
 @pytest.mark.parametrize(
     ("reference", "said"),
     [
+        ("file:/dev/null", "is empty"),
         ("env:NOT_SET", "NOT_SET is not set"),
         ("file:/nowhere/key", "cannot be read"),
         ("sk-canary", "never the key itself"),
