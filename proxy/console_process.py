@@ -6,7 +6,6 @@ It may be slow, stuck or dead without any effect on a call: the journals wait fo
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 import socket
 import threading
@@ -15,14 +14,11 @@ from functools import lru_cache
 from pathlib import Path
 
 import uvicorn
-from sqlalchemy.engine import Engine
 
 from estimator import estimate, resolve
 from proxy.config import Config
 from proxy.console import RecentCalls, build_console
-from proxy.errors import LedgerError
 from proxy.ledger.engine import open_engine
-from proxy.ledger.revision import migrate
 from proxy.ledger.tables import CallRow
 from proxy.ledger.write import Ledger
 from proxy.listener import QuietServer
@@ -30,10 +26,7 @@ from proxy.metrics import Metrics
 from proxy.recorder import Recorder
 from proxy.supervisor import Lifeline
 
-log = logging.getLogger("joulegate")
-
 NICENESS = 10  # where a core is short, the gates go first: the journals can wait, a caller should not
-RETRY_S = 5.0  # between attempts to reach a database that is away at the start
 
 
 def run_console(config: Config, listening: socket.socket, gate_url: str, lifeline: Lifeline) -> None:
@@ -54,7 +47,7 @@ def run_console(config: Config, listening: socket.socket, gate_url: str, lifelin
     recorder = Recorder(Path(config.journal.directory), Ledger(engine), estimate=estimate, on_rows=show)
     metrics.watch(recorder)
     stop = threading.Event()
-    recording = threading.Thread(target=_record, args=(engine, recorder, stop), name="recorder")
+    recording = threading.Thread(target=recorder.run, args=(stop,), name="recorder")
     app = build_console(
         engine=engine,
         metrics=metrics,
@@ -96,14 +89,3 @@ def _known_as(served: str | None, requested: str | None, provider: str | None, p
             return card.id
     # A price is "<provider>/<model>@<valid from>".
     return price_id.partition("/")[2].rpartition("@")[0] if price_id is not None else None
-
-
-def _record(engine: Engine, recorder: Recorder, stop: threading.Event) -> None:
-    while not stop.is_set():
-        try:
-            migrate(engine)
-            break
-        except LedgerError as error:  # calls go on, and wait in the journals
-            log.error("the ledger cannot be used yet: %s", error)
-            stop.wait(RETRY_S)
-    recorder.run(stop)

@@ -15,6 +15,10 @@ class LedgerError(JoulegateError):
     """The ledger cannot be opened or is not at the expected revision."""
 
 
+class LedgerReplacedError(LedgerError):
+    """The ledger is not the one that was written to: it was deleted, replaced or restored while in use."""
+
+
 class Refusal(JoulegateError):
     """A request the gate answers itself: HTTP status, a stable code and a message for the client."""
 

@@ -2,7 +2,8 @@
 
 One works per journal directory; others wait in case it dies. Every call counts exactly once because
 rows and journal positions are committed together: what a crash interrupts is read again, and what is
-read again is recognised by its position or its id.
+read again is recognised by its position or its id. A ledger that was deleted or replaced while in use
+is begun again from the positions it has; what the journals still hold gets into it.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ from datetime import datetime
 from pathlib import Path
 
 from proxy.call import Closed, Lost, Opened
-from proxy.errors import LedgerError
+from proxy.errors import LedgerError, LedgerReplacedError
+from proxy.in_flight import InFlight
 from proxy.ledger.row import Estimator, estimated, interrupted_row, row_of, time_at
 from proxy.ledger.tables import CallRow
 from proxy.ledger.write import Ledger, Position
@@ -43,7 +45,6 @@ class _Batch:
 
     rows: tuple[tuple[CallRow, str], ...]  # with the segment each came from
     positions: Mapping[str, Position]
-    lost: int
     caught_up: bool  # nothing was left in the journals behind it
 
 
@@ -66,6 +67,8 @@ class Recorder:
         Unix epoch, ``new_id`` the name under which a new journal directory keeps its positions.
         """
         self.problem: str | None = None  # why it stands still, None while it works
+        self.ledgers_replaced = 0  # how often the ledger was found deleted or replaced
+        self.notice: str | None = None  # the last time, in words
         self.on_rows = on_rows
         self._directory = directory
         self._ledger = ledger
@@ -81,14 +84,17 @@ class Recorder:
         self._read_to: dict[str, int] = {}
         self._undeletable: set[str] = set()
         self._moved: set[str] = set()  # segments read on since their position was committed
-        self._open: dict[str, dict[str, tuple[int, Opened]]] = {}  # by segment, by call: calls without an end, in order
-        self._segment_of: dict[str, str] = {}  # of each call in _open
-        self._streams_open = 0
+        self._in_flight = InFlight()
+        # How far each segment was counted, and told to listeners: once, in however many ledgers it is recorded.
+        self._counted: dict[str, int] = {}
+        self._told: dict[str, int] = {}
+        self._again: set[str] = set()  # calls that were told and are read once more
         self._entries: list[Entry] = []  # read, not digested yet
         self._batch: _Batch | None = None
         self._oldest_us: int | None = None
         self._counts = {"written": 0, "recorded": 0, "lost": 0, "poison": 0, "torn": 0, "unestimated": 0}
-        self._poison_rows = 0
+        self._poison_before = 0  # refused rows, and damage that an earlier reading met
+        self._torn_before = 0
 
     @property
     def active(self) -> bool:
@@ -98,12 +104,12 @@ class Recorder:
     @property
     def calls_in_flight(self) -> int:
         """Calls opened and not yet closed."""
-        return len(self._segment_of)
+        return len(self._in_flight)
 
     @property
     def streams_open(self) -> int:
         """Streamed calls opened and not yet closed."""
-        return self._streams_open
+        return self._in_flight.streams
 
     @property
     def lag_seconds(self) -> float:
@@ -156,6 +162,22 @@ class Recorder:
             OSError: the journals cannot be read.
 
         """
+        try:
+            return self._record(limit)
+        except LedgerReplacedError as error:
+            self._begin_again(error)
+            return 1  # the next call takes over
+
+    def close(self) -> None:
+        """Let another recorder take over."""
+        if self._tail is not None:
+            self._tail.close()
+            self._tail = None
+        if self._lock_fd >= 0:
+            os.close(self._lock_fd)
+            self._lock_fd = -1
+
+    def _record(self, limit: int) -> int:
         tail = self._tail or self._take_over()
         if tail is None:
             return 0
@@ -167,26 +189,32 @@ class Recorder:
         caught_up = len(entries) < limit
         ended = [entry.record.ended_at_us for entry in entries if isinstance(entry.record, Closed)]
         self._oldest_us = min(ended, default=None if caught_up else self._oldest_us)
-        fresh = [entry.record for entry in entries if not self._done_before(entry)]
-        lost = sum(record.records for record in fresh if isinstance(record, Lost))
-        self._counts["written"] += len(fresh)
-        self._counts["torn"] = tail.torn
-        self._counts["poison"] = tail.poison + self._poison_rows
+        lost = self._count(entries)
+        self._counts["torn"] = self._torn_before + tail.torn
+        self._counts["poison"] = self._poison_before + tail.poison
         if rows or lost:  # else only calls that began: their position can wait
             positions = {segment: self._position(segment) for segment in self._moved}
-            self._batch = _Batch(rows=tuple(rows), positions=positions, lost=lost, caught_up=caught_up)
+            self._batch = _Batch(rows=tuple(rows), positions=positions, caught_up=caught_up)
             self._commit(tail, self._batch)
         self._trim(tail)
+        if not entries:
+            self._ledger.require_same()  # seen also while nothing comes
         return len(entries) or len(rows)
 
-    def close(self) -> None:
-        """Let another recorder take over."""
+    def _begin_again(self, error: LedgerReplacedError) -> None:
+        """Forget what the former ledger had: the next look at the positions tells what this one has."""
+        self.ledgers_replaced += 1
+        self.notice = (
+            f"{error} ({self._time():%Y-%m-%d %H:%M:%S} UTC); calls recorded before are not in it now,"
+            " except those that it had itself or the journals still held"
+        )
+        _log.error("%s", self.notice)
         if self._tail is not None:
+            self._poison_before += self._tail.poison
+            self._torn_before += self._tail.torn
             self._tail.close()
             self._tail = None
-        if self._lock_fd >= 0:
-            os.close(self._lock_fd)
-            self._lock_fd = -1
+        self._made_at = self._clock()
 
     def _take_over(self) -> Tail | None:
         """Become the one recorder of the directory, starting where the ledger says; None: another is it."""
@@ -200,13 +228,14 @@ class Recorder:
             return None
         self._standing_by = False
         self._journal = self._identity()
+        self._ledger.prepare()
         positions = self._ledger.positions(self._journal)
         gone = [segment for segment in positions if not (self._directory / segment).exists()]
         if gone:  # a crash came between deleting them and forgetting them
             self._ledger.forget(self._journal, gone)
         self._committed = {segment: position for segment, position in positions.items() if segment not in gone}
-        self._read_to, self._moved, self._open, self._segment_of = {}, set(), {}, {}
-        self._streams_open, self._entries, self._batch, self._oldest_us = 0, [], None, None
+        self._read_to, self._moved, self._in_flight = {}, set(), InFlight()
+        self._entries, self._batch, self._oldest_us = [], None, None
         self._tail = Tail(self._directory, {name: each.resolved_to for name, each in self._committed.items()})
         return self._tail
 
@@ -219,6 +248,21 @@ class Recorder:
             fresh.rename(path)
         return path.read_text().strip()
 
+    def _count(self, entries: Sequence[Entry]) -> int:
+        """Count what was not counted before; gives how many calls are lost according to it."""
+        lost = 0
+        for entry in entries:
+            if self._done_before(entry) or entry.end <= self._counted.get(entry.segment, 0):
+                continue
+            self._counted[entry.segment] = entry.end
+            self._counts["written"] += 1
+            if isinstance(entry.record, Lost):
+                lost += entry.record.records
+        if lost:
+            self._counts["lost"] += lost
+            _log.error("%d journal records could not be written by a gate process and are lost", lost)
+        return lost
+
     def _digest(self, tail: Tail, entries: Sequence[Entry], limit: int) -> list[tuple[CallRow, str]]:
         """Pair openings with ends and make rows of what ended."""
         replayed = [e.record.id for e in entries if isinstance(e.record, Opened) and self._done_before(e)]
@@ -230,13 +274,15 @@ class Recorder:
             self._moved.add(entry.segment)
             if isinstance(record, Opened):
                 if record.id not in closed_before:
-                    self._begin(entry.segment, entry.offset, record)
+                    self._in_flight.begin(entry.segment, entry.offset, record)
             elif isinstance(record, Closed):
                 self._end(record.opened.id)
                 if not self._done_before(entry):
+                    if entry.end <= self._told.get(entry.segment, 0):
+                        self._again.add(record.opened.id)
                     self._compose(rows, entry.segment, record)
-        for segment in [each for each in self._open if tail.ended(each)]:
-            for _, opened in list(self._open[segment].values())[: max(0, limit - len(rows))]:
+        for segment in filter(tail.ended, self._in_flight.segments()):
+            for opened in self._in_flight.of(segment)[: max(0, limit - len(rows))]:
                 self._end(opened.id)
                 self._compose(rows, segment, opened)
         return rows
@@ -248,7 +294,8 @@ class Recorder:
                 row = interrupted_row(call)
             else:
                 estimate = estimated(call, self._estimate)
-                self._counts["unestimated"] += isinstance(estimate, str) and call.usage is not None
+                if isinstance(estimate, str) and call.usage is not None and call.opened.id not in self._again:
+                    self._counts["unestimated"] += 1
                 row = row_of(call, estimate)
         except Exception as error:
             call_id = call.id if isinstance(call, Opened) else call.opened.id
@@ -258,29 +305,16 @@ class Recorder:
 
     def _refuse(self, call_id: str, segment: str, reason: str) -> None:
         _log.error("call %s cannot be a row, its segment %s is set aside: %s", call_id, segment, reason)
-        self._poison_rows += 1
+        self._poison_before += call_id not in self._again
         try:
             set_aside(self._directory, segment)
         except OSError:
             _log.exception("segment %s could not be set aside", segment)
 
-    def _begin(self, segment: str, offset: int, opened: Opened) -> None:
-        if opened.id in self._segment_of:  # written twice: the first one counts
-            return
-        self._open.setdefault(segment, {})[opened.id] = (offset, opened)
-        self._segment_of[opened.id] = segment
-        self._streams_open += opened.stream
-
     def _end(self, call_id: str) -> None:
-        segment = self._segment_of.pop(call_id, None)
-        if segment is None:
-            return
-        calls = self._open[segment]
-        _, opened = calls.pop(call_id)
-        self._streams_open -= opened.stream
-        self._moved.add(segment)
-        if not calls:
-            del self._open[segment]
+        ended = self._in_flight.end(call_id)
+        if ended is not None:
+            self._moved.add(ended[0])
 
     def _done_before(self, entry: Entry) -> bool:
         """Whether a recorder before this one committed what the entry says."""
@@ -290,8 +324,8 @@ class Recorder:
     def _position(self, segment: str) -> Position:
         before = self._committed.get(segment)
         read_to = max(self._read_to.get(segment, 0), before.read_to if before else 0)
-        calls = self._open.get(segment)
-        resolved_to = next(iter(calls.values()))[0] if calls else self._read_to.get(segment, 0)
+        first = self._in_flight.first(segment)
+        resolved_to = self._read_to.get(segment, 0) if first is None else first
         return Position(resolved_to=resolved_to, read_to=read_to)
 
     def _commit(self, tail: Tail, batch: _Batch) -> int:
@@ -303,27 +337,29 @@ class Recorder:
         )
         self._batch = None
         self._moved.clear()
-        self._counts["recorded"] += len(committed.new)
-        self._counts["lost"] += batch.lost
-        if batch.lost:
-            _log.error("%d journal records could not be written by a gate process and are lost", batch.lost)
+        for segment, position in batch.positions.items():
+            self._told[segment] = max(position.read_to, self._told.get(segment, 0))
+        new = [row for row in committed.new if row.id not in self._again]
+        self._counts["recorded"] += len(new)
         segment_of = {row.id: segment for row, segment in batch.rows}
         for row, reason in committed.refused:
             self._refuse(row.id, segment_of[row.id], reason)
-        self._counts["poison"] = tail.poison + self._poison_rows
+        self._counts["poison"] = self._poison_before + tail.poison
+        self._again.difference_update(segment_of)
         if batch.caught_up:
             self._oldest_us = None
-        if not committed.new:
+        if not new:
             return len(batch.rows)
         try:
-            self.on_rows(committed.new)
+            self.on_rows(new)
         except Exception:  # a listener's trouble is its own: the rows are in the ledger
             _log.exception("rows were recorded, but passing them on failed")
         return len(batch.rows)
 
     def _trim(self, tail: Tail) -> None:
         """Delete the segments that are wholly in the ledger; all that was read is committed now."""
-        done = [each for each in tail.drained() if each not in self._open and each not in self._undeletable]
+        needed = {*self._in_flight.segments(), *self._undeletable}
+        done = [each for each in tail.drained() if each not in needed]
         if not done:
             return
         positions = {segment: self._position(segment) for segment in done}
@@ -337,6 +373,8 @@ class Recorder:
                 continue
             self._read_to.pop(segment, None)
             self._committed.pop(segment, None)
+            self._counted.pop(segment, None)
+            self._told.pop(segment, None)
             self._moved.discard(segment)
         self._ledger.forget(self._journal, (segment for segment in done if segment not in self._undeletable))
 

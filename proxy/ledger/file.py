@@ -50,27 +50,28 @@ def watch(engine: Engine, file: Path) -> None:
     beside: dict[Path, tuple[int, int]] = {}
 
     def connect(_: Dialect, __: ConnectionPoolEntry, ___: object, options: dict[str, Any]) -> sqlite3.Connection:
-        return sqlite3.connect(f"file:{quote(str(file))}?mode=rw", **options, uri=True)
+        made: sqlite3.Connection = sqlite3.connect(f"file:{quote(str(file))}?mode=rw", **options, uri=True)
+        return made
 
     def connected(_: sqlite3.Connection, entry: ConnectionPoolEntry) -> None:
-        entry.info["file"] = _identity(file)
+        entry.info["file"] = identity(file)
 
     def about_to_be_used(_: sqlite3.Connection, entry: ConnectionPoolEntry, __: object) -> None:
-        if entry.info["file"] == _identity(file):
+        if entry.info["file"] == identity(file):
             return
         # What lies beside the replacement and was the old file's would be read into it: a broken database.
         while beside:
-            path, identity = beside.popitem()
-            if _identity(path) == identity:
+            path, its = beside.popitem()
+            if identity(path) == its:
                 path.unlink(missing_ok=True)
         raise DisconnectionError  # so the pool connects anew
 
     def used(_: sqlite3.Connection, entry: ConnectionPoolEntry) -> None:
-        if entry.info.get("file") == _identity(file):
+        if entry.info.get("file") == identity(file):
             for path in (_beside(file, suffix) for suffix in _BESIDE):
-                identity = _identity(path)
-                if identity is not None:
-                    beside[path] = identity
+                its = identity(path)
+                if its is not None:
+                    beside[path] = its
 
     sa.event.listen(engine, "do_connect", connect)
     sa.event.listen(engine, "connect", connected)
@@ -82,7 +83,8 @@ def _beside(file: Path, suffix: str) -> Path:
     return file.with_name(file.name + suffix)
 
 
-def _identity(file: Path) -> tuple[int, int] | None:
+def identity(file: Path) -> tuple[int, int] | None:
+    """Tell one file from another of the same name; None where there is none."""
     with contextlib.suppress(OSError):  # whatever it is, connecting will say it
         found = file.stat()
         return found.st_dev, found.st_ino

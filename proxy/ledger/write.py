@@ -18,8 +18,10 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, SQLAlchemyError
 
-from proxy.errors import LedgerError
+from proxy.errors import LedgerError, LedgerReplacedError
 from proxy.ledger.engine import WRITE, shown
+from proxy.ledger.file import identity, sqlite_file
+from proxy.ledger.revision import migrate
 from proxy.ledger.tables import CallRow, calls, facts_versions, journal_positions
 
 # What the driver raises because of a value, as opposed to because of the database.
@@ -45,7 +47,9 @@ class Committed:
 class Ledger:
     """The writing side of the ledger; not safe for use by two threads at once.
 
-    Every method raises :class:`LedgerError` when the database is away, having changed nothing.
+    Every method raises :class:`LedgerError` when the database is away, having changed nothing, and
+    :class:`LedgerReplacedError` when it is not the one that was written to. Then begin again with
+    ``prepare`` and ``positions``.
     """
 
     def __init__(self, engine: Engine) -> None:
@@ -60,14 +64,26 @@ class Ledger:
             if convert is not None:
                 self._converters.append((index, convert))
         self._facts_written: set[str] = set()
+        self._file = sqlite_file(engine)
+        self._identity: tuple[int, int] | None = None  # of the file, once it is known to be a ledger
+        self._written: dict[str, Position] = {}  # what must be found again at each commit
+
+    def prepare(self) -> None:
+        """Bring the tables to this release's revision, making the ledger where there is none."""
+        migrate(self._engine)
+        self._identity = identity(self._file) if self._file is not None else None
 
     def positions(self, journal: str) -> dict[str, Position]:
         """Give how far each segment of a journal is done."""
-        table = journal_positions.c
-        query = sa.select(table.segment, table.resolved_to, table.read_to).where(table.journal == journal)
+        self._facts_written.clear()
         with self._transaction() as connection:
-            rows = connection.execute(query).all()
-        return {segment: Position(resolved_to=resolved, read_to=read) for segment, resolved, read in rows}
+            self._written = self._positions(connection, journal)
+        return dict(self._written)
+
+    def require_same(self) -> None:
+        """Look whether the ledger's file is still the one that was prepared; costs next to nothing."""
+        if self._identity is not None and self._file is not None and identity(self._file) != self._identity:
+            raise self._replaced()
 
     def known(self, ids: Sequence[str]) -> set[str]:
         """Tell which calls have a row."""
@@ -92,19 +108,24 @@ class Ledger:
         by_id = {row.id: row for row in rows}
         facts = {row.facts_version for row in by_id.values() if row.facts_version is not None} - self._facts_written
         with self._transaction(durable=durable) as connection:
+            self._require_written(connection, journal)
             there = self._known(connection, list(by_id))
             fresh = [row for row in by_id.values() if row.id not in there]
             refused = self._insert_all(connection, fresh)
             self._write_facts(connection, facts, at)
             self._write_positions(connection, journal, positions)
         self._facts_written |= facts
+        self._written |= positions
         refused_ids = {row.id for row, _ in refused}
         return Committed(new=tuple(row for row in fresh if row.id not in refused_ids), refused=tuple(refused))
 
     def forget(self, journal: str, segments: Iterable[str]) -> None:
         """Drop the positions of segments that were deleted."""
+        gone = list(segments)
+        for segment in gone:
+            self._written.pop(segment, None)
         with self._transaction() as connection:
-            for segment in segments:
+            for segment in gone:
                 connection.exec_driver_sql(
                     f"DELETE FROM journal_positions WHERE journal = {self._mark} AND segment = {self._mark}",  # noqa: S608
                     (journal, segment),
@@ -112,6 +133,7 @@ class Ledger:
 
     @contextlib.contextmanager
     def _transaction(self, *, durable: bool = False) -> Iterator[Connection]:
+        self.require_same()
         try:
             with (
                 self._engine.connect().execution_options(**{WRITE: True}) as connection,
@@ -122,6 +144,24 @@ class Ledger:
         except SQLAlchemyError as error:
             cause = error.orig if isinstance(error, DBAPIError) else error
             raise LedgerError(f"the ledger {shown(self._engine.url)} cannot be written to: {cause}") from error
+
+    def _positions(self, connection: Connection, journal: str) -> dict[str, Position]:
+        table = journal_positions.c
+        query = sa.select(table.segment, table.resolved_to, table.read_to).where(table.journal == journal)
+        rows = connection.execute(query)
+        return {segment: Position(resolved_to=resolved, read_to=read) for segment, resolved, read in rows}
+
+    def _require_written(self, connection: Connection, journal: str) -> None:
+        """Find again what was written before: also a file restored in place has the ledger's name."""
+        found = self._positions(connection, journal)
+        for segment, written in self._written.items():
+            there = found.get(segment)
+            # Further on is no doubt: a commit may have come through whose answer did not.
+            if there is None or there.read_to < written.read_to or there.resolved_to < written.resolved_to:
+                raise self._replaced()
+
+    def _replaced(self) -> LedgerReplacedError:
+        return LedgerReplacedError(f"the ledger {shown(self._engine.url)} was deleted or replaced while it was in use")
 
     def _known(self, connection: Connection, ids: Sequence[str]) -> set[str]:
         if not ids:
