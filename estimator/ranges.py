@@ -66,6 +66,6 @@ class Range:
 
 def combined(*factors: Band) -> Band:
     """Join independent multipliers (low, high) around 1 into one pair by adding squared log-widths."""
-    down = math.sqrt(sum(math.log(low) ** 2 for low, _ in factors))
-    up = math.sqrt(sum(math.log(high) ** 2 for _, high in factors))
+    down = math.hypot(*[math.log(low) for low, _ in factors])
+    up = math.hypot(*[math.log(high) for _, high in factors])
     return math.exp(-down), math.exp(up)

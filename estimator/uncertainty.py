@@ -40,21 +40,25 @@ class Uncertain:
 
 
 def uncertain(value: Range, key: str, own: Band | None = None) -> Uncertain:
-    """Split a band: ``own`` is the part of a single call, as multipliers; never more than the whole band.
+    """Take a figure's band apart, see :func:`deviations`."""
+    shared_down, shared_up, own_down, own_up = deviations(value, own)
+    return Uncertain(
+        key=key, mid=value.mid, shared_down=shared_down, shared_up=shared_up, own_down=own_down, own_up=own_up
+    )
 
-    What is left after taking it off in squares is shared by all figures of the key.
+
+def deviations(value: Range, own: Band | None = None) -> tuple[float, float, float, float]:
+    """Split a band into its deviations: shared ones downwards and upwards, own ones downwards and upwards.
+
+    ``own`` is the part of a single call, as multipliers; never more than the whole band. What is left
+    after taking it off in squares is shared by all figures of a key.
     """
     low, high = own if own is not None else constants()["bands"]["own_call"]
-    down, up = value.mid - value.low, value.high - value.mid
-    own_down, own_up = min(down, value.mid * (1 - low)), min(up, value.mid * (high - 1))
-    return Uncertain(
-        key=key,
-        mid=value.mid,
-        shared_down=math.sqrt(max(0.0, down * down - own_down * own_down)),
-        shared_up=math.sqrt(max(0.0, up * up - own_up * own_up)),
-        own_down=own_down,
-        own_up=own_up,
-    )
+    mid = value.mid
+    down, up = mid - value.low, value.high - mid
+    own_down, own_up = min(down, mid * (1 - low)), min(up, mid * (high - 1))
+    shared_down, shared_up = down * down - own_down * own_down, up * up - own_up * own_up
+    return math.sqrt(max(0.0, shared_down)), math.sqrt(max(0.0, shared_up)), own_down, own_up
 
 
 @dataclass(frozen=True, slots=True)

@@ -71,6 +71,12 @@ PLAIN = CallRow(
     liters=0.0005,
     cost_usd=Decimal("0.000750"),
     price_id="openai:gpt-4o:2024-10-01",
+    grid_source="owid",
+    estimate_key="gpt-4o@openai",
+    joules_shared_down=300.0,  # all of the band: sums of one key add up their ends
+    joules_shared_up=1200.0,
+    grams_co2e_shared_down=0.03,
+    grams_co2e_shared_up=0.12,
 )
 
 UNPRICED = {"model": "house-model", "model_requested": "house-model", "cost_usd": None, "price_id": None}
@@ -80,6 +86,8 @@ UNESTIMATED = {
         (
             *("flops", "joules_low", "joules", "joules_high", "it_joules", "grams_co2e_low", "grams_co2e"),
             *("grams_co2e_high", "embodied_grams_co2e", "market_grams_co2e", "liters"),
+            *("grid_source", "joules_shared_down", "joules_shared_up"),
+            *("estimate_key", "grams_co2e_shared_down", "grams_co2e_shared_up"),
         )
     ),
 }

@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import reduce
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import Engine
@@ -62,15 +61,8 @@ class Today:
 
     def _read(self, period: Period) -> Sums:
         with self._engine.connect() as connection:
-            cells = read.totals(connection, by=("team", "model"), start=period.start, end=period.end, zone=period.zone)
-        return Sums(
-            period=period, total=reduce(read.add, cells, Totals()), by_team=_by(0, cells), by_model=_by(1, cells)
-        )
-
-
-def _by(dimension: int, cells: Sequence[Totals]) -> Sequence[Totals]:
-    groups: dict[str | None, Totals] = {}
-    for cell in cells:
-        name = cell.key[dimension]
-        groups[name] = read.add(groups.get(name, Totals(key=(name,))), cell)
-    return sorted(groups.values(), key=lambda group: (-group.calls, group.key[0] or ""))
+            (total,), *groups = read.splits(
+                connection, ((), ("team",), ("model",)), start=period.start, end=period.end, zone=period.zone
+            )
+        by_team, by_model = (sorted(each, key=lambda group: (-group.calls, group.key[0] or "")) for each in groups)
+        return Sums(period=period, total=total, by_team=by_team, by_model=by_model)

@@ -1,15 +1,17 @@
 """Questions to the ledger: sums over a period by any of its dimensions, and the last calls.
 
-Sums of nothing but NULL are None. Times are grouped by quarters of an hour in SQL and put together to
-local days here, since every time zone in use is off UTC by whole quarters and SQLite knows no zones.
+Sums of nothing but NULL are None. The band of a sum is the estimator's `Total`: errors that calls share
+add up, a call's own even out. Times are grouped by quarters of an hour in SQL and put together to local
+days here, since every time zone in use is off UTC by whole quarters and SQLite knows no zones.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import cache
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -20,6 +22,7 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.expression import ColumnElement
 from sqlalchemy.sql.functions import FunctionElement
 
+from estimator.uncertainty import Group, Total
 from proxy.ledger.tables import CallRow, calls
 
 _QUARTER_S = 900
@@ -61,6 +64,7 @@ DIMENSIONS: dict[str, ColumnElement[Any]] = {
     "service_tier": calls.c.service_tier,
     "tier": calls.c.tier,
     "zone": calls.c.zone,
+    "grid_source": calls.c.grid_source,
     **{name: _QuarterHour(calls.c.started_at) for name in TIME_DIMENSIONS},
 }
 
@@ -79,7 +83,7 @@ class Totals:
     output_tokens: int | None = None
     reasoning_tokens: int | None = None
     flops: float | None = None
-    joules_low: float | None = None
+    joules_low: float | None = None  # of the sum, not the sum of each call's
     joules: float | None = None
     joules_high: float | None = None
     grams_co2e_low: float | None = None
@@ -99,9 +103,9 @@ class Totals:
     absent_calls: int = 0  # of calls that reached a provider
 
 
-_SUMMED = [each.name for each in fields(Totals) if each.name in calls.c]
+_BANDED = ("joules", "grams_co2e")  # the figures with a band that sums keep
 _TOKENS_KNOWN = sa.or_(calls.c.input_tokens.is_not(None), calls.c.output_tokens.is_not(None))
-_COUNTED: dict[str, ColumnElement[bool]] = {
+_CONDITIONS: dict[str, ColumnElement[bool]] = {
     "unpriced_calls": sa.and_(_TOKENS_KNOWN, calls.c.cost_usd.is_(None)),
     "energy_unknown_calls": sa.and_(_TOKENS_KNOWN, calls.c.joules.is_(None)),
     "carbon_unknown_calls": sa.and_(_TOKENS_KNOWN, calls.c.grams_co2e.is_(None)),
@@ -111,6 +115,30 @@ _COUNTED: dict[str, ColumnElement[bool]] = {
     "inferred_calls": calls.c.usage_source == "inferred",
     "absent_calls": sa.and_(calls.c.usage_source == "absent", calls.c.provider.is_not(None)),
 }
+_SUMMED = [each.name for each in fields(Totals) if each.name in calls.c and not each.name.endswith(("_low", "_high"))]
+_FIGURES: dict[str, ColumnElement[Any]] = {
+    "calls": sa.func.count(),
+    **{name: sa.func.sum(calls.c[name]) for name in _SUMMED},
+    **{name: sa.func.count(sa.case((condition, 1))) for name, condition in _CONDITIONS.items()},
+}
+_NAMES = tuple(_FIGURES)
+
+
+def _deviations(name: str) -> list[ColumnElement[float]]:
+    """Sum shared deviations, and own ones in squares, downwards and upwards: a Group of the estimator but its middle.
+
+    A row of a release that did not tell them apart counts as sharing all of its error.
+    """
+    mid = calls.c[name]
+    ways = (
+        (mid - calls.c[f"{name}_low"], calls.c[f"{name}_shared_down"]),
+        (calls.c[f"{name}_high"] - mid, calls.c[f"{name}_shared_up"]),
+    )
+    shared = [(whole, sa.func.coalesce(part, whole)) for whole, part in ways]
+    return [
+        *(sa.func.sum(part) for _, part in shared),
+        *(sa.func.sum(whole * whole - part * part) for whole, part in shared),
+    ]
 
 
 def totals(
@@ -121,32 +149,72 @@ def totals(
     One Totals without a key, also when there were no calls, if ``by`` is empty. Raises KeyError on an
     unknown dimension.
     """
-    columns = {name: DIMENSIONS[name].label(f"by_{position}") for position, name in enumerate(by)}
+    return splits(connection, (by,), start=start, end=end, zone=zone)[0]
+
+
+def splits(
+    connection: sa.Connection, by: Sequence[Sequence[str]], *, start: datetime, end: datetime, zone: ZoneInfo
+) -> list[list[Totals]]:
+    """Give what :func:`totals` gives for each set of dimensions, reading the calls once for all of them."""
+    names = tuple(dict.fromkeys(name for each in by for name in each))
+    columns = [DIMENSIONS[name].label(f"by_{name}") for name in names]
+    key = calls.c.estimate_key
     select = (
-        sa.select(
-            *columns.values(),
-            sa.func.count().label("calls"),
-            *(sa.func.sum(calls.c[name]).label(name) for name in _SUMMED),
-            *(sa.func.count(sa.case((condition, 1))).label(name) for name, condition in _COUNTED.items()),
-        )
+        sa.select(*columns, key, *_FIGURES.values(), *(each for name in _BANDED for each in _deviations(name)))
         .where(calls.c.started_at >= start, calls.c.started_at < end)
-        .group_by(*columns.values())
+        .group_by(*columns, key)
     )
-    groups: dict[tuple[str | None, ...], Totals] = {} if by else {(): Totals()}
+
+    @cache
+    def written(name: str, value: Any) -> str | None:
+        write = TIME_DIMENSIONS.get(name)
+        return value if write is None else write(datetime.fromtimestamp(value * _QUARTER_S, UTC).astimezone(zone))
+
+    gathered: list[dict[tuple[str | None, ...], _Gathered]] = [{} if each else {(): _Gathered()} for each in by]
     for row in connection.execute(select):
-        one = _read(by, row._mapping, zone)
-        groups[one.key] = add(groups[one.key], one) if one.key in groups else one
-    return list(groups.values())
+        place = {name: written(name, value) for name, value in zip(names, row, strict=False)}
+        for each, groups in zip(by, gathered, strict=True):
+            groups.setdefault(tuple(place[name] for name in each), _Gathered()).take(row[len(names) :])
+    return [[group.totals(key) for key, group in groups.items()] for groups in gathered]
 
 
-def add(one: Totals, other: Totals) -> Totals:
-    """Add two groups; the first one's key stays. Unknown and unknown is unknown."""
+class _Gathered:
+    """One group while its rows come in: the sums, and by quantity and key what is known of their errors."""
 
-    def both(name: str) -> Any:
-        a, b = getattr(one, name), getattr(other, name)
-        return b if a is None else a if b is None else a + b
+    __slots__ = ("_errors", "_figures")
 
-    return Totals(key=one.key, **{each.name: both(each.name) for each in fields(Totals) if each.name != "key"})
+    def __init__(self) -> None:
+        self._figures: list[Any] = [None] * len(_NAMES)
+        self._errors: dict[str, dict[str, Group]] = {name: {} for name in _BANDED}
+
+    def take(self, row: Sequence[Any]) -> None:
+        """Add a row of the answer: the key, the figures, four deviations for each quantity with a band."""
+        key, figures, deviations = row[0] or "", row[1 : 1 + len(_NAMES)], row[1 + len(_NAMES) :]
+        # Unknown and unknown is unknown.
+        self._figures = [
+            b if a is None else a if b is None else a + b for a, b in zip(self._figures, figures, strict=True)
+        ]
+        for position, name in enumerate(_BANDED):
+            mid = figures[_NAMES.index(name)]
+            if mid is not None:
+                down, up, own_down, own_up = deviations[4 * position : 4 * position + 4]
+                # A difference of squares may fall below zero by a rounding.
+                more = Group(mid, down, up, max(0.0, own_down), max(0.0, own_up))
+                groups = self._errors[name]
+                groups[key] = groups[key] + more if key in groups else more
+
+    def totals(self, key: tuple[str | None, ...]) -> Totals:
+        figures: dict[str, Any] = {
+            # PostgreSQL sums whole numbers to a decimal.
+            name: int(value) if isinstance(value, Decimal) and name.endswith("_tokens") else value
+            for name, value in zip(_NAMES, self._figures, strict=True)
+            if value is not None
+        }
+        for name, groups in self._errors.items():
+            if groups:
+                band = Total(groups).range
+                figures |= {f"{name}_low": band.low, f"{name}_high": band.high}
+        return Totals(key=key, **figures)
 
 
 def recent(connection: sa.Connection, *, limit: int) -> list[CallRow]:
@@ -154,25 +222,3 @@ def recent(connection: sa.Connection, *, limit: int) -> list[CallRow]:
     select = sa.select(calls).order_by(calls.c.started_at.desc(), calls.c.id.desc()).limit(limit)
     names = CallRow.__struct_fields__
     return [msgspec.convert(dict(zip(names, row, strict=True)), CallRow) for row in connection.execute(select)]
-
-
-def _read(by: Sequence[str], row: sa.RowMapping, zone: ZoneInfo) -> Totals:
-    def values() -> Iterator[str | None]:
-        for position, name in enumerate(by):
-            value = row[f"by_{position}"]
-            written = TIME_DIMENSIONS.get(name)
-            yield (
-                value if written is None else written(datetime.fromtimestamp(value * _QUARTER_S, UTC).astimezone(zone))
-            )
-
-    def summed(name: str) -> Any:
-        value = row[name]
-        # PostgreSQL sums whole numbers to a decimal.
-        return int(value) if isinstance(value, Decimal) and name.endswith("_tokens") else value
-
-    return Totals(
-        key=tuple(values()),
-        calls=row["calls"],
-        **{name: summed(name) for name in _SUMMED},
-        **{name: row[name] for name in _COUNTED},
-    )

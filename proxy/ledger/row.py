@@ -9,6 +9,9 @@ from typing import Protocol
 import msgspec
 
 from estimator import Estimate, Usage
+from estimator.errors import UnknownZoneError
+from estimator.grid import grid
+from estimator.uncertainty import deviations
 from proxy.call import Closed, Opened
 from proxy.ledger.sqltypes import USD_DECIMALS
 from proxy.ledger.tables import CallRow
@@ -16,6 +19,7 @@ from proxy.ledger.tables import CallRow
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _USD_STEP = Decimal(1).scaleb(-USD_DECIMALS)
 _NO_USAGE = Usage()
+_UNKNOWN = (None, None)
 
 
 class Estimator(Protocol):
@@ -72,6 +76,8 @@ def row_of(closed: Closed, estimate: Estimate | str) -> CallRow:
     market = facts.market_grams_co2e if facts else None
     liters = facts.liters if facts else None
     cost = facts.cost_usd if facts else None
+    joules_down, joules_up, *_ = deviations(joules) if joules else _UNKNOWN
+    grams_down, grams_up, *_ = deviations(grams) if grams else _UNKNOWN
     return CallRow(
         id=opened.id,
         operation_id=opened.operation_id,
@@ -113,7 +119,7 @@ def row_of(closed: Closed, estimate: Estimate | str) -> CallRow:
         method=facts.method if facts else None,
         tier=facts.tier if facts else "unknown",
         estimate_reason=reason,
-        zone=facts.zone if facts else opened.zone,
+        zone=facts.zone if facts else _zone(opened.zone),
         flops=flops.mid if flops else None,
         joules_low=joules.low if joules else None,
         joules=joules.mid if joules else None,
@@ -127,6 +133,12 @@ def row_of(closed: Closed, estimate: Estimate | str) -> CallRow:
         liters=liters.mid if liters else None,
         cost_usd=cost.quantize(_USD_STEP) if cost is not None else None,
         price_id=facts.price_id if facts else None,
+        grid_source=facts.grid_source if facts else None,
+        estimate_key=facts.key if facts and joules else None,
+        joules_shared_down=joules_down,
+        joules_shared_up=joules_up,
+        grams_co2e_shared_down=grams_down,
+        grams_co2e_shared_up=grams_up,
     )
 
 
@@ -160,6 +172,14 @@ def _reasons(estimate: Estimate) -> str | None:
     """
     reasons = dict.fromkeys(why for name, why in estimate.reasons.items() if name != "market_grams_co2e")
     return "; ".join(reasons) or None
+
+
+def _zone(configured: str | None) -> str | None:
+    """Give the zone of what a gate wrote down: journals of older releases have cloud regions there."""
+    try:
+        return grid(configured).zone if configured is not None else None
+    except UnknownZoneError:
+        return None
 
 
 def _milliseconds(microseconds: int | None) -> int | None:

@@ -72,7 +72,7 @@ calls = sa.Table(
     sa.Column("method", sa.Text),
     sa.Column("tier", sa.Text, nullable=False),
     sa.Column("estimate_reason", sa.Text),  # why estimates are NULL
-    sa.Column("zone", sa.Text),
+    sa.Column("zone", sa.Text),  # of electricity, never a cloud's region
     sa.Column("flops", sa.Double),
     sa.Column("joules_low", sa.Double),  # at the facility's meter, PUE included
     sa.Column("joules", sa.Double),
@@ -86,6 +86,13 @@ calls = sa.Table(
     sa.Column("liters", sa.Double),  # on site and in generating the electricity
     sa.Column("cost_usd", Usd),  # NULL: unpriced
     sa.Column("price_id", sa.Text),
+    sa.Column("grid_source", sa.Text),  # whose grams per kWh: the annual table's, or that of an hour
+    # What errs alike for all rows of one key adds up in a sum; the rest of a row's band is its own and evens out.
+    sa.Column("estimate_key", sa.Text),  # the model at its operator
+    sa.Column("joules_shared_down", sa.Double),  # the shared part of joules - joules_low, 90 %
+    sa.Column("joules_shared_up", sa.Double),
+    sa.Column("grams_co2e_shared_down", sa.Double),
+    sa.Column("grams_co2e_shared_up", sa.Double),
     # Reports cut by time, and by time within one team.
     sa.Index("ix_calls_started_at", "started_at"),
     sa.Index("ix_calls_team_started_at", "team", "started_at"),
@@ -169,3 +176,9 @@ class CallRow(msgspec.Struct, frozen=True, kw_only=True):
     liters: float | None
     cost_usd: Decimal | None
     price_id: str | None
+    grid_source: str | None
+    estimate_key: str | None
+    joules_shared_down: float | None
+    joules_shared_up: float | None
+    grams_co2e_shared_down: float | None
+    grams_co2e_shared_up: float | None

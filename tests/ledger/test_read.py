@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import astuple
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from zoneinfo import ZoneInfo
@@ -8,9 +9,12 @@ from zoneinfo import ZoneInfo
 import pytest
 import sqlalchemy as sa
 
+from estimator import Estimate, Usage, estimate, total
 from proxy.ledger.engine import open_engine
-from proxy.ledger.read import DIMENSIONS, TIME_DIMENSIONS, Totals, add, recent, totals
+from proxy.ledger.read import DIMENSIONS, TIME_DIMENSIONS, Totals, recent, splits, totals
 from proxy.ledger.revision import migrate
+from proxy.ledger.row import row_of
+from tests.records import closed, opened
 from tests.rows import UNESTIMATED, UNMETERED, UNPRICED, call_row, insert
 
 UTC_ZONE = ZoneInfo("UTC")
@@ -52,9 +56,9 @@ def test_sums_of_one_group(engine):
         joules_low=200,
         joules=800,
         joules_high=3200,
-        grams_co2e_low=0.02,
+        grams_co2e_low=pytest.approx(0.02),
         grams_co2e=0.08,
-        grams_co2e_high=0.32,
+        grams_co2e_high=pytest.approx(0.32),
         embodied_grams_co2e=0.01,
         market_grams_co2e=0.06,
         liters=0.001,
@@ -141,12 +145,86 @@ def test_every_dimension_can_be_asked_for(engine, name):
     assert sum(group.calls for group in by_key(engine, name).values()) == 2
 
 
-def test_adding_keeps_unknown_unknown():
-    priced = Totals(key=("a",), calls=1, cost_usd=Decimal("0.1"))
-    assert add(priced, Totals(calls=2, unpriced_calls=2)) == Totals(
-        key=("a",), calls=3, cost_usd=Decimal("0.1"), unpriced_calls=2
+def test_several_splits_at_once_are_each_what_it_is_alone(engine):
+    first = datetime(2026, 11, 23, 8, tzinfo=UTC)
+    insert(
+        engine,
+        *(call_row(team=team, started_at=first + timedelta(hours=n)) for n, team in enumerate(("a", "b", None, "a"))),
+        call_row(team="b", **UNESTIMATED),
+        call_row(team="c", **UNMETERED),
     )
-    assert add(Totals(), Totals()).joules is None
+    asked = ((), ("team",), ("hour", "team"), ("model",))
+    with engine.connect() as connection:
+        for by, groups in zip(asked, splits(connection, asked, **DAY), strict=True):
+            alone = {group.key: astuple(group) for group in totals(connection, by=by, **DAY)}
+            assert {group.key for group in groups} == set(alone)
+            for group in groups:  # sums of floats depend on their order by a last digit
+                assert [each if isinstance(each, tuple) else pytest.approx(each) for each in astuple(group)] == list(
+                    alone[group.key]
+                )
+
+
+def recorded(engine: sa.Engine, *workloads) -> list[Estimate]:
+    """Estimate calls of (model, provider, input, output) and put their rows into the ledger as the recorder does."""
+    made = []
+    for model, provider, n_in, n_out in workloads:
+        usage = Usage(input_tokens=n_in, output_tokens=n_out)
+        made.append(estimate(usage, model, provider=provider))
+        insert(engine, row_of(closed(opened(provider=provider), model=model, usage=usage), made[-1]))
+    return made
+
+
+MODELS = (
+    *(("gpt-4o", "openai"), ("claude-sonnet-4-5", "anthropic"), ("gemini-2.5-pro", "gemini")),
+    *(("llama-3.3-70b-versatile", "groq"), ("gpt-4o", "azure"), ("deepseek-chat", "deepseek")),
+)
+
+
+def width(figure) -> float:
+    return (figure.joules_high - figure.joules_low) / figure.joules
+
+
+def test_the_band_of_a_sum_is_the_estimators(engine):
+    random.seed(11)
+    drawn = [(*random.choice(MODELS), random.randrange(9000), random.randrange(1, 4000)) for _ in range(400)]
+    made = recorded(engine, *drawn, ("nobody-knows", "openai", 10, 10))
+    (sums,) = by_key(engine, **ALWAYS).values()
+    for quantity in ("joules", "grams_co2e"):
+        figures = [figure for each in made if (figure := each.uncertain(quantity)) is not None]
+        assert len(figures) == len(drawn)
+        band = total(figures).range
+        assert getattr(sums, quantity) == pytest.approx(band.mid, rel=1e-12)
+        assert getattr(sums, f"{quantity}_low") == pytest.approx(band.low, rel=1e-9)
+        assert getattr(sums, f"{quantity}_high") == pytest.approx(band.high, rel=1e-9)
+    models = by_key(engine, "provider", "model", **ALWAYS)
+    for model, provider in MODELS:
+        own = total(
+            figure
+            for (name, at, *_), each in zip(drawn, made, strict=False)
+            if (name, at) == (model, provider) and (figure := each.uncertain())
+        )
+        assert models[provider, model].joules_high == pytest.approx(own.range.high, rel=1e-9)
+
+
+def test_calls_of_one_model_err_together_and_models_apart(engine):
+    recorded(engine, *[("gpt-4o", "openai", 2000, 1000)] * 500)
+    alone = estimate(Usage(input_tokens=2000, output_tokens=1000), "gpt-4o", provider="openai").joules
+    of_one = width(by_key(engine, **ALWAYS)[()])
+    assert 0.95 * (alone.high - alone.low) / alone.mid < of_one < (alone.high - alone.low) / alone.mid
+    recorded(engine, *[(*model, 2000, 1000) for model in MODELS[1:] for _ in range(100)])
+    of_many = width(by_key(engine, **ALWAYS)[()])
+    each = [width(group) for group in by_key(engine, "model", "provider", **ALWAYS).values()]
+    assert len(each) == len(MODELS)
+    assert of_many < min(each)
+
+
+def test_rows_of_a_release_that_kept_no_errors_apart_share_all_of_it(engine):
+    old = dict.fromkeys(("estimate_key", "joules_shared_down", "joules_shared_up", "grid_source"))
+    old |= dict.fromkeys(("grams_co2e_shared_down", "grams_co2e_shared_up"))
+    insert(engine, *(call_row(**old, model=model) for model in ("gpt-4o", "o3", "gpt-4o")))
+    sums = by_key(engine)[()]
+    assert (sums.joules_low, sums.joules, sums.joules_high) == (300, 1200, 4800)
+    assert sums.grams_co2e_high == pytest.approx(0.48)
 
 
 def test_the_last_calls_come_back_as_they_went_in(engine):
