@@ -33,7 +33,9 @@ def test_a_new_ledger_is_made_where_the_configuration_says(run, tmp_path):
     assert "already at" in run("up").output
     check = run("check")
     assert (check.exit_code, "as this release needs it" in check.output) == (0, True)
-    tables = sa.inspect(sa.create_engine(f"sqlite:///{tmp_path}/here.db")).get_table_names()
+    engine = sa.create_engine(f"sqlite:///{tmp_path}/here.db")
+    tables = sa.inspect(engine).get_table_names()
+    engine.dispose()
     assert "calls" in tables
 
 
