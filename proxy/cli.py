@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from importlib import metadata
 from typing import Annotated
@@ -49,6 +50,9 @@ for group in (facts, keys):
 
 def main() -> None:
     """Run the command line; an error made for people is printed as its message, with exit status 2."""
+    if sys.argv[1:2] not in (["serve"], ["simulate"]):  # those hold sockets, whose ends are no end of theirs
+        # Where the reader has left (`| head`), end as every other command of a pipe does: quietly, status 141.
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     try:
         app()
     except JoulegateError as error:
