@@ -41,7 +41,7 @@ def shown(url: str | sa.URL) -> str:
     """Give a database URL as it may be shown: without its password."""
     try:
         return sa.make_url(url).render_as_string(hide_password=True)
-    except SQLAlchemyError:
+    except (SQLAlchemyError, ValueError):  # the latter for a port that is no number
         return "(not shown: it may hold a password)"
 
 

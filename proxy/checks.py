@@ -1,0 +1,212 @@
+"""What a gate needs before it can start, looked at one by one: by ``serve`` at its start, by ``doctor`` when asked.
+
+Nothing is left behind, and only what is about to happen anyway is tried: a file is written where the
+journal will be, the ledger's driver is loaded, a credential is fetched and forgotten.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import shutil
+import socket
+import sqlite3
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from proxy.config import Config, Loaded, ProviderSection, split_listen
+from proxy.errors import ConfigError, LedgerError
+from proxy.routing import Routes
+
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
+ANSWER_WITHIN_S = 3  # of a PostgreSQL that may be away
+LEDGER_FORMS = "sqlite:///path/joulegate.db or postgresql+psycopg://user:password@host/database"
+PROBE_BYTES = 64 * 1024  # a disk that has not even these is full
+
+
+class Finding(msgspec.Struct, frozen=True):
+    """One thing looked at; a gate with an ``error`` does not start."""
+
+    what: str
+    level: Literal["ok", "warning", "error"]
+    says: str
+
+
+def check_start(loaded: Loaded) -> list[Finding]:
+    """Look at all that a start needs but the ports, which only one process can have."""
+    config = loaded.config
+    return [
+        *_exposure(config),
+        _tried("journal.directory", lambda: _journal(Path(config.journal.directory))),
+        _tried("ledger.url", lambda: _ledger(config.ledger.url)),
+        *(finding for row in config.provider for finding in _provider(row, config)),
+        *(Finding("environment", "warning", f"{name} is no setting, so it is ignored") for name in loaded.ignored),
+    ]
+
+
+def check_ports(config: Config) -> list[Finding]:
+    """Try to open the ports; not for a process that is about to open them itself."""
+    return [
+        _tried("gate.listen", lambda: _port(config.gate.listen)),
+        _tried("console.listen", lambda: _port(config.console.listen)),
+    ]
+
+
+def check_revision(config: Config) -> Finding:
+    """Ask a ledger whose URL can be used for its revision; takes seconds where it is away, so a start does without."""
+    import sqlalchemy as sa
+
+    from proxy.ledger.engine import open_engine
+    from proxy.ledger.revision import revisions
+
+    url = sa.make_url(config.ledger.url)
+    if url.get_backend_name() == "postgresql" and "connect_timeout" not in url.query:
+        url = url.update_query_dict({"connect_timeout": str(ANSWER_WITHIN_S)})
+    engine = open_engine(url.render_as_string(hide_password=False))
+    try:
+        state = revisions(engine)
+    except LedgerError as error:
+        why = _line(getattr(error.__cause__, "orig", None) or error)
+        return Finding("ledger", "warning", f"does not answer ({why}); until it does, calls wait in the journal")
+    finally:
+        engine.dispose()
+    if not state.known:
+        says = f"is at revision {state.current}, newer than this release's {state.head}: upgrade Joulegate"
+        return Finding("ledger", "error", says)
+    if state.at_head:
+        return Finding("ledger", "ok", f"is at revision {state.head}, as this release needs it")
+    if state.current is None:
+        return Finding("ledger", "ok", "is not there yet; serve makes it")
+    return Finding("ledger", "ok", f"is at revision {state.current}; serve brings it to {state.head}")
+
+
+def _tried(what: str, look: Callable[[], str]) -> Finding:
+    try:
+        return Finding(what, "ok", look())
+    except ConfigError as error:
+        return Finding(what, "error", str(error))
+
+
+def _exposure(config: Config) -> Iterator[Finding]:
+    """Warn of what strangers reach, and of a gate that nobody can pass."""
+    if config.gate.keys == "open" and split_listen(config.gate.listen)[0] not in LOOPBACK:
+        says = f'the gate listens on {config.gate.listen} and needs no key; set keys = "required" in [gate]'
+        yield Finding("gate.keys", "warning", says)
+    if config.gate.keys == "required" and not any(team.key for team in config.team):
+        says = "every call needs a key, and no team has one; make one: joulegate keys issue TEAM"
+        yield Finding("gate.keys", "warning", says)
+    if split_listen(config.console.listen)[0] not in LOOPBACK:
+        says = f"the console listens on {config.console.listen}: whoever reaches it reads every team's figures"
+        yield Finding("console.listen", "warning", says)
+
+
+def _port(listen: str) -> str:
+    host, port = split_listen(listen)
+    try:
+        with socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET):
+            return f"{listen} is free"
+    except OSError as error:
+        message = f"{listen} cannot be opened ({reason(error)}); is a gate running there already?"
+        raise ConfigError(message) from None
+
+
+def _journal(folder: Path) -> str:
+    try:
+        _write_in(folder)
+    except OSError as error:
+        message = f"{folder} cannot be written ({reason(error)}); name another folder: directory = … in [journal]"
+        raise ConfigError(message) from None
+    return f"{folder} can be written"
+
+
+def _ledger(text: str) -> str:
+    """Load the driver, and see whether a file can be written; a server that is away is no error, journals wait."""
+    import sqlalchemy as sa  # too slow an import for a command that does not come here
+
+    from proxy.ledger.engine import open_engine, shown
+    from proxy.ledger.file import sqlite_file
+
+    said = shown(text)
+    try:
+        backend = sa.make_url(text).get_backend_name()
+    except Exception:  # its message may quote a password
+        backend = ""
+    if backend not in ("sqlite", "postgresql"):
+        raise ConfigError(f"{said} is no ledger: say {LEDGER_FORMS}")
+    try:
+        engine = open_engine(text)
+        file = sqlite_file(engine)
+    except LedgerError as error:
+        remedy = "; psycopg comes with joulegate[postgres]" if isinstance(error.__cause__, ImportError) else ""
+        raise ConfigError(f"{_line(error)}{remedy}") from None
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"{said} cannot be used: {_line(error)}") from None
+    if engine.dialect.is_async:
+        raise ConfigError(f"{said} cannot be used, its driver is asynchronous: say {LEDGER_FORMS}")
+    if backend == "sqlite" and file is None:
+        raise ConfigError(f"{said} would be gone with the process that made it: name a file, {LEDGER_FORMS}")
+    if file is not None:
+        try:
+            _sqlite(file)
+        except (OSError, sqlite3.Error) as error:
+            raise ConfigError(f"{said} cannot be written ({reason(error)}); name another one with --database") from None
+    return f"{said} can be used"
+
+
+def _sqlite(file: Path) -> None:
+    _write_in(file.parent)  # SQLite writes files of its own beside it
+    if file.exists():
+        if not os.access(file, os.R_OK | os.W_OK):
+            raise OSError(f"{file} may not be read and written")
+        with contextlib.closing(sqlite3.connect(file)) as connection:
+            connection.execute("PRAGMA schema_version")
+
+
+def _write_in(folder: Path) -> None:
+    """Write a file where ``folder`` is or would be made, and remove it again; raises ``OSError``."""
+    nearest = next(each for each in (folder, *folder.parents) if os.path.lexists(each))
+    probe = nearest / f".joulegate-{secrets.token_hex(8)}"
+    try:
+        probe.mkdir()
+        (probe / "probe").write_bytes(bytes(PROBE_BYTES))
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(nearest.absolute())) from None
+    finally:
+        shutil.rmtree(probe, ignore_errors=True)
+
+
+def _provider(row: ProviderSection, config: Config) -> Iterator[Finding]:
+    """See whether calls can be sent to a provider; a shipped one that nothing was said about is not worth a line."""
+    what = f"provider {row.name}"
+    try:
+        Routes(msgspec.structs.replace(config, provider=(row,), route=()))
+    except (ConfigError, UnicodeError) as error:
+        yield Finding(what, "error", str(error).removeprefix(f"{what}: "))
+    else:
+        if row.credential is not None:
+            yield Finding(what, "ok", f"credential {row.credential} is there")
+    if row.origin is None:
+        sent = [f"route {route.match}" for route in config.route if route.provider == row.name]
+        sent += [f"model name {pattern}" for pattern in row.models]
+        remedy = f'set origin in [[provider]] name = "{row.name}"'
+        if sent:
+            yield Finding(what, "error", f"has no origin, but {sent[0]} sends calls there; {remedy}")
+        elif row.credential is not None:
+            yield Finding(what, "warning", f"has a credential but no origin, so calls to it are refused; {remedy}")
+
+
+def reason(error: Exception) -> str:
+    """Say what failed and where, without the number of the error and what Python's own library adds."""
+    if not isinstance(error, OSError) or not error.errno:
+        return str(error)
+    why = os.strerror(error.errno) if error.errno > 0 else str(error.strerror)  # below 0: of looking up a name
+    return f"{error.filename}: {why}" if error.filename else why
+
+
+def _line(error: Exception) -> str:
+    """Give the first line of a message: drivers and SQLAlchemy go on with hints of their own."""
+    return str(error).partition("\n")[0]
