@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import mmap
 import os
 import signal
 import threading
@@ -17,10 +18,19 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from proxy.errors import JoulegateError
+
 log = logging.getLogger("joulegate")
 
 RESPAWN_S = (0.1, 5.0)  # wait before a dead child is started again: at first, at most
 STEADY_S = 10.0  # a child that lived this long is started again at once
+FALSE_STARTS = 5  # a child that dies so often and was never steady cannot be started at all
+ENDING = (signal.SIGTERM, signal.SIGINT)
+_LAST_WORDS_BYTES = 1024
+
+
+def _memory_shared_with_a_fork() -> mmap.mmap:
+    return mmap.mmap(-1, _LAST_WORDS_BYTES)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -34,6 +44,15 @@ class Child:
     started: float = 0.0
     wait_s: float = RESPAWN_S[0]
     due: float | None = None  # when to start it again
+    steady: bool = False  # it once lived for STEADY_S
+    deaths: int = 0  # in a row, since it was last steady
+    last_words: mmap.mmap = field(default_factory=_memory_shared_with_a_fork)  # why it failed, as it says itself
+
+    def why_ended(self, status: int) -> str:
+        """Say why it died, in one line; ``status`` is the one of ``waitpid``."""
+        words = bytes(self.last_words).rstrip(b"\0").decode(errors="replace")
+        code = os.waitstatus_to_exitcode(status)
+        return words or (signal.Signals(-code).name if code < 0 else f"exit status {code}")
 
 
 @dataclass(slots=True)
@@ -43,9 +62,8 @@ class Lifeline:
     fd: int
 
     def watch(self, loop: asyncio.AbstractEventLoop, stop: Callable[[], None]) -> None:
-        """Call ``stop`` on SIGTERM or when the parent is gone; Ctrl-C is the parent's to pass on."""
+        """Call ``stop`` on SIGTERM or when the parent is gone."""
         loop.add_signal_handler(signal.SIGTERM, stop)
-        loop.add_signal_handler(signal.SIGINT, lambda: None)
 
         def parent_gone() -> None:
             loop.remove_reader(self.fd)
@@ -71,44 +89,63 @@ class Supervisor:
     _pipe: tuple[int, int] = field(default_factory=os.pipe)
     _stopping: bool = False
 
-    def run(self, *, for_s: float | None = None, started: Callable[[], None] | None = None) -> None:
-        """Run until SIGTERM, SIGINT or the time is over."""
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._stop)
+    def run(self, *, for_s: float | None = None, started: Callable[[], None] | None = None) -> str | None:
+        """Run until SIGTERM, SIGINT or the time is over; gives why, where a child could not be started at all."""
+        before = [(number, signal.signal(number, self._stop)) for number in ENDING]
         for child in self.children:
             self._start(child)
         if started is not None:
             started()
         deadline = None if for_s is None else time.monotonic() + for_s
-        while not self._stopping and (deadline is None or time.monotonic() < deadline):
-            self._reap()
+        hopeless = None
+        while hopeless is None and not self._stopping and (deadline is None or time.monotonic() < deadline):
+            hopeless = self._reap()
             time.sleep(0.05)
         self._stop_children()
+        for number, handler in before:
+            signal.signal(number, handler)
+        return hopeless
 
     def _stop(self, *_: object) -> None:
         self._stopping = True
 
     def _start(self, child: Child) -> None:
+        child.last_words[:] = bytes(_LAST_WORDS_BYTES)
+        # Until the child has let go of the parent's handlers, a signal to it would be taken and forgotten.
+        unblocked = signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
         pid = os.fork()
         if pid == 0:
-            _be(child, self._pipe)
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all; the parent ends them in order
+            signal.pthread_sigmask(signal.SIG_SETMASK, unblocked)
+            os.close(self._pipe[1])
+            _run_child(child, Lifeline(self._pipe[0]))
+        signal.pthread_sigmask(signal.SIG_SETMASK, unblocked)
         child.pid, child.started, child.due = pid, time.monotonic(), None
 
-    def _reap(self) -> None:
+    def _reap(self) -> str | None:
+        """Start again what died; gives why one of them cannot be started at all."""
         now = time.monotonic()
         for child in self.children:
             if child.due is not None:
                 if now >= child.due:
                     self._start(child)
                 continue
-            ended, status = os.waitpid(child.pid, os.WNOHANG) if child.pid else (0, 0)
+            ended, status = os.waitpid(child.pid, os.WNOHANG)
             if not ended:
                 continue
             child.pid = 0
-            child.wait_s = RESPAWN_S[0] if now - child.started > STEADY_S else min(child.wait_s * 2, RESPAWN_S[1])
+            if now - child.started > STEADY_S:
+                child.steady, child.deaths, child.wait_s = True, 0, RESPAWN_S[0]
+            else:
+                child.wait_s = min(child.wait_s * 2, RESPAWN_S[1])
+            child.deaths += 1
             child.due = now + child.wait_s
-            code = os.waitstatus_to_exitcode(status)
-            log.error("%s ended (status %s); started again in %.1f s", child.name, code, child.wait_s)
+            why = child.why_ended(status)
+            if not child.steady and child.deaths >= FALSE_STARTS:
+                return f"{child.name} cannot be started, it ended {child.deaths} times: {why}"
+            log.error("%s ended (%s); started again in %.1f s", child.name, why, child.wait_s)
+        return None
 
     def _stop_children(self) -> None:
         for child in self.children:
@@ -122,19 +159,20 @@ class Supervisor:
                 child.pid = 0
 
 
-def _be(child: Child, pipe: tuple[int, int]) -> None:
-    """Become the child: never returns."""
-    os.close(pipe[1])
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, signal.SIG_DFL)
+def _run_child(child: Child, lifeline: Lifeline) -> None:
+    """Be the child from here on: never returns."""
+    began = time.monotonic()
     status = 1
     try:
-        child.run(Lifeline(pipe[0]))
+        child.run(lifeline)
         status = 0
-    except KeyboardInterrupt:
-        status = 0
-    except BaseException:
-        log.exception("%s failed", child.name)
+    except BaseException as error:
+        again = child.deaths and time.monotonic() - began < STEADY_S  # its traceback was there before
+        if not again and not isinstance(error, OSError | JoulegateError):
+            log.exception("%s failed", child.name)
+        words = str(error) if isinstance(error, JoulegateError) else f"{type(error).__name__}: {error}"
+        line = " ".join(words.split()).encode(errors="replace")[:_LAST_WORDS_BYTES]
+        child.last_words[: len(line)] = line
     finally:
         logging.shutdown()
         os._exit(status)
