@@ -39,7 +39,7 @@ BODIES = {
     "spaces": (b"  \n", "empty"),
     "not UTF-8": (b'{"model":"gpt-4o","x":\xff}', "malformed JSON"),
     "number": (b'{"model":7}', "model is not a string"),
-    "deep": (b'{"model":"gpt-4o","x":' + b"[" * 200_000, "nested too deeply"),
+    "deep": (b'{"model":"gpt-4o","x":' + b"[" * 4_000_000, "nested too deeply"),
 }
 
 
