@@ -2,6 +2,15 @@
 
 from __future__ import annotations
 
+from random import SystemRandom
+
+_random = SystemRandom()
+
+
+def new_id(at_ns: int) -> str:
+    """Make an id for something that happens at ``at_ns`` (nanoseconds since the Unix epoch)."""
+    return uuid7(at_ns // 1_000_000, _random.getrandbits(74))
+
 
 def uuid7(unix_ms: int, random_bits: int) -> str:
     """Compose a UUIDv7 (RFC 9562 §5.7) of a time in milliseconds and 74 random bits.

@@ -12,31 +12,34 @@ import time
 import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 from dataclasses import dataclass, field
-from random import SystemRandom
+from functools import partial
 from typing import Any
 
 from proxy.call import Closed, Opened, Outcome
 from proxy.config import GateSection
 from proxy.counting import Counter
 from proxy.errors import Refusal
-from proxy.identity import uuid7
+from proxy.identity import new_id
 from proxy.routing import Provider, Routes, Target
+from proxy.sockets import EXTENSION, TurnMeter, relay
 from proxy.teams import Admitted, Attribution, Headers, Teams
 from proxy.tee import Meter, Sink
 from proxy.upstream import ClientGone, Exchange, Upstream, UpstreamError
+from proxy.watch import Watch
 from proxy.wire.content import decoder
 from proxy.wire.registry import surface_for
 from proxy.wire.surface import Asked, Surface
+from proxy.wire.turns import model_in_query
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 EstimateHeaders = Callable[[Closed], Headers]
+HandOver = Callable[[Headers], tuple[asyncio.Transport, bytes]]  # of a connection that switches protocols
 
 HELD_REPLY_BYTES = 256 * 1024  # a plain reply's head waits for its usage: at most for this many bytes…
 HELD_REPLY_S = 0.05  # …and this long, so that nothing is delayed that would have come earlier
 WITHOUT_BODY = (204, 304)
-_random = SystemRandom()
 log = logging.getLogger("joulegate")
 
 
@@ -51,6 +54,7 @@ class Gate:
     journal: Sink
     count: Counter
     estimate_headers: EstimateHeaders | None = None
+    prepare_estimate: Callable[[str, Provider], None] | None = None  # told the model of a reply that will have them
     draining: int = 0
 
 
@@ -74,6 +78,8 @@ class Received:
     meter: Meter | None = None  # set: the call is on its way upstream, its record is the meter's to write
     answering: bool = False  # the client has the head of a reply
     client_left: bool = False
+    hand_over: HandOver | None = None  # set: the client asks for a WebSocket and the server can give its connection
+    draining: bool = False  # the client has left, its reply is read on
     waited_ns: int = 0  # for the rest of the request and for a connection: not time of ours
 
 
@@ -83,6 +89,10 @@ async def carry(gate: Gate, scope: Scope, receive: Receive, send: Send) -> None:
     try:
         admitted = gate.teams.admit(call.method, scope["headers"], scope["query_string"])
         call.attribution = admitted.attribution
+        if admitted.websocket:
+            call.hand_over = scope.get("extensions", {}).get(EXTENSION)
+            call.surface = surface_for("WEBSOCKET", call.path.decode("latin-1"))
+            call.asked = Asked(model=model_in_query(admitted.query), stream=True)
         target = gate.routes.by_path(call.path)
         if target is not None:
             call.provider = target.provider
@@ -117,7 +127,7 @@ def record_unreadable(gate: Gate, status: int, code: str) -> str:
 def _begin(method: str, path: bytes) -> Received:
     now_ns = time.time_ns()
     return Received(
-        id=uuid7(now_ns // 1_000_000, _random.getrandbits(74)),
+        id=new_id(now_ns),
         method=method,
         path=path,
         started_ns=time.perf_counter_ns(),
@@ -257,20 +267,48 @@ async def _forward(
     exchange = await gate.upstream.open(origin)
     call.waited_ns += time.perf_counter_ns() - before_ns
     meter.sent()
-    exchange.send(call.method.encode("ascii"), path, admitted.headers, call.sending)
+    exchange.send(call.method.encode("ascii"), path, admitted.headers, call.sending, upgrade=call.hand_over is not None)
     call.body, call.sending = b"", None  # a reply may take minutes: its request need not stay in memory
     meter.overhead_ns = time.perf_counter_ns() - call.started_ns - call.waited_ns
-    watch = _Watch(gate, call, provider, exchange, meter)
+    watch = Watch(exchange, partial(_client_gone, gate, call, provider, meter))
     watch.start(receive)
+    if gate.prepare_estimate is not None and call.asked.model is not None and not call.asked.stream:
+        gate.prepare_estimate(call.asked.model, provider)
     try:
-        await _pass_through(gate, call, exchange, meter, send)
+        await exchange.head()
+        if exchange.switched and call.hand_over is not None:
+            watch.stop()
+            await _converse(gate, call, exchange, meter, call.hand_over)
+        else:
+            await _pass_through(gate, call, exchange, meter, send)
     finally:
         watch.stop()
         exchange.abort()
+        gate.draining -= call.draining
+
+
+def _client_gone(gate: Gate, call: Received, provider: Provider, meter: Meter) -> float | None:
+    """Note that the client has left; says for how long its reply is read on, so that its usage is still heard."""
+    call.client_left = meter.client_gone = True
+    if not provider.drains or gate.draining >= gate.settings.drain_calls:
+        return None
+    gate.draining += 1
+    call.draining = True
+    return gate.settings.drain_s
+
+
+async def _converse(gate: Gate, call: Received, exchange: Exchange, meter: Meter, hand_over: HandOver) -> None:
+    """Join the client's connection with the provider's, which has agreed to speak WebSocket."""
+    extensions = b", ".join(value for name, value in exchange.headers if name == b"sec-websocket-extensions")
+    turns = TurnMeter(_opened(call), extensions=extensions, sink=gate.journal)
+    meter.replied(exchange.status, exchange.headers)
+    headers = [*exchange.headers, (b"x-joulegate-call-id", call.id.encode())]
+    call.answering = True
+    outcome, reason = await relay(hand_over(headers), exchange.take_over(), turns)
+    meter.finish(outcome, reason or ("usage.on_turns" if turns.turns else None), flags=turns.flags)
 
 
 async def _pass_through(gate: Gate, call: Received, exchange: Exchange, meter: Meter, send: Send) -> None:
-    await exchange.head()
     meter.replied(exchange.status, exchange.headers)
     headers = exchange.headers
     if meter.strips or exchange.status in WITHOUT_BODY:  # the length would promise what does not come
@@ -351,58 +389,6 @@ def _end(gate: Gate, call: Received, outcome: Outcome, reason: str, *, status: i
         call.meter.finish(outcome, reason, status=status)
     else:
         _record_unsent(gate, call, outcome, reason, status=status)
-
-
-class _Watch:
-    """Notices that the client has gone, also while the provider is silent, and lets the reply run on or stops it."""
-
-    __slots__ = ("_call", "_draining", "_exchange", "_gate", "_meter", "_provider", "_receive", "_task", "_timer")
-
-    def __init__(self, gate: Gate, call: Received, provider: Provider, exchange: Exchange, meter: Meter) -> None:
-        self._gate = gate
-        self._call = call
-        self._provider = provider
-        self._exchange = exchange
-        self._meter = meter
-        self._receive: Receive | None = None
-        self._task: asyncio.Future[MutableMapping[str, Any]] | None = None
-        self._timer: asyncio.TimerHandle | None = None
-        self._draining = False
-
-    def start(self, receive: Receive) -> None:
-        """Wait for the client's disconnection, once its request has been received to the end."""
-        self._receive = receive
-        self._exchange.when_sent(self._listen)
-
-    def stop(self) -> None:
-        self._receive = None
-        if self._task is not None:
-            self._task.remove_done_callback(self._heard)
-            self._task.cancel()
-        if self._timer is not None:
-            self._timer.cancel()
-        if self._draining:
-            self._gate.draining -= 1
-
-    def _listen(self) -> None:
-        if self._receive is not None:
-            self._task = asyncio.ensure_future(self._receive())
-            self._task.add_done_callback(self._heard)
-
-    def _heard(self, task: asyncio.Future[MutableMapping[str, Any]]) -> None:
-        if task.cancelled() or task.exception() is not None:
-            return
-        if task.result()["type"] != "http.disconnect":
-            self._listen()  # the empty body of a request that has none
-            return
-        self._call.client_left = self._meter.client_gone = True
-        if self._provider.drains and self._gate.draining < self._gate.settings.drain_calls:
-            self._gate.draining += 1
-            self._draining = True
-            loop = asyncio.get_running_loop()
-            self._timer = loop.call_later(self._gate.settings.drain_s, self._exchange.abort)
-        else:
-            self._exchange.abort()
 
 
 async def _answer(call: Received, status: int, code: str, message: str, send: Send) -> None:

@@ -21,6 +21,7 @@ Headers = list[tuple[bytes, bytes]]
 
 KEY_PREFIX = b"jg-"
 KEY_SLOTS = (b"authorization", b"x-api-key", b"api-key", b"x-goog-api-key")
+KEY_SUBPROTOCOL = b"openai-insecure-api-key."  # a browser's WebSocket can carry a key nowhere else
 TAGS_AT_MOST = 16
 NAME_CHARACTERS_AT_MOST = 64
 
@@ -52,6 +53,7 @@ class Admitted:
     query: bytes
     our_key_used: bool  # the provider's slot held a key of ours: a configured credential must take its place
     own_credential: bool  # the client brought the provider's key
+    websocket: bool  # the client asks for another protocol on its connection
     chunked: bool  # a body comes whose length the head does not say
 
 
@@ -72,17 +74,25 @@ class Teams:
         said: dict[bytes, bytes] = {}
         named_by_connection: frozenset[bytes] = frozenset()
         our_key: bytes | None = None
-        our_key_used = own_credential = chunked = False
+        our_key_used = own_credential = chunked = websocket = False
         for name, value in headers:
             if name in _NOT_FORWARDED:
                 chunked |= name == b"transfer-encoding"
+                websocket |= name == b"upgrade" and value.lower() == b"websocket"
                 if name == b"connection":
                     named_by_connection |= {token.strip().lower() for token in value.split(b",")}
                 continue
             if name.startswith(_OURS):
                 said[name[len(_OURS) :]] = value
                 continue
-            if name in KEY_SLOTS:
+            if name == b"sec-websocket-protocol" and KEY_SUBPROTOCOL in value:
+                value, key_in_subprotocol = _take_key_from_subprotocols(value)
+                if key_in_subprotocol is not None:
+                    our_key, our_key_used = key_in_subprotocol, True
+                own_credential |= KEY_SUBPROTOCOL in value
+                if not value:
+                    continue
+            elif name in KEY_SLOTS:
                 key = _bearer(value) if name == b"authorization" else value
                 if key.startswith(KEY_PREFIX):
                     our_key, our_key_used = key, True
@@ -109,6 +119,7 @@ class Teams:
             query=query,
             our_key_used=our_key_used,
             own_credential=own_credential,
+            websocket=websocket,
             chunked=chunked,
         )
 
@@ -187,3 +198,15 @@ def _take_key_from_query(query: bytes) -> tuple[bytes, bytes | None, bool]:
             other = True
         kept.append(part)
     return b"&".join(kept), ours, other
+
+
+def _take_key_from_subprotocols(value: bytes) -> tuple[bytes, bytes | None]:
+    """Take a key of ours out of the offered subprotocols; another key stays."""
+    kept, ours = [], None
+    for part in value.split(b","):
+        key = part.strip().removeprefix(KEY_SUBPROTOCOL)
+        if key != part.strip() and key.startswith(KEY_PREFIX):
+            ours = key
+        else:
+            kept.append(part)
+    return b",".join(kept).strip(), ours

@@ -10,7 +10,7 @@ import time
 from typing import Protocol
 
 from estimator.usage import Usage
-from proxy.call import Closed, Opened, Outcome, Record, UsageSource
+from proxy.call import Closed, Opened, Outcome, UsageSource
 from proxy.counting import Counter
 from proxy.teams import Headers
 from proxy.wire.content import Decoder, Encoder, decoder, encoder
@@ -23,7 +23,7 @@ COUNTED_PROMPT_BYTES_AT_MOST = 64 * 1024  # a larger request is not kept for cou
 class Sink(Protocol):
     """Where records go: the journal."""
 
-    def append(self, record: Record) -> bool:
+    def append(self, record: Opened | Closed) -> bool:
         """Write a record down; says whether it worked, never raises."""
 
 
@@ -132,10 +132,13 @@ class Meter:
         """Whether the reply's own end was seen: all there is to know is known."""
         return self._reader is not None and self._reader.finished
 
-    def finish(self, outcome: Outcome, reason: str | None = None, *, status: int | None = None) -> Closed:
+    def finish(
+        self, outcome: Outcome, reason: str | None = None, *, status: int | None = None, flags: tuple[str, ...] = ()
+    ) -> Closed:
         """Write down how the call ended; the first of several calls counts."""
         if self.closed is not None:
             return self.closed
+        self._flags += flags
         reading = self._close_reader()
         if reading.error is not None and outcome == "ok":
             outcome = "error"

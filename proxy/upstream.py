@@ -124,8 +124,19 @@ class Exchange:
         self.status = 0
         self.headers: Headers = []
 
-    def send(self, method: bytes, target: bytes, headers: Headers, body: bytes | AsyncIterator[bytes] | None) -> None:
-        """Send the request: a body held whole at once, one that still comes as it comes (in the background)."""
+    def send(
+        self,
+        method: bytes,
+        target: bytes,
+        headers: Headers,
+        body: bytes | AsyncIterator[bytes] | None,
+        *,
+        upgrade: bool = False,
+    ) -> None:
+        """Send the request: a body held whole at once, one that still comes as it comes (in the background).
+
+        ``upgrade`` asks for a WebSocket; where :attr:`switched` says so afterwards, the provider agreed.
+        """
         lines = [method, b" ", target, b" HTTP/1.1\r\nhost: ", self._origin.authority, b"\r\n"]
         framed = False
         for name, value in headers:
@@ -134,13 +145,15 @@ class Exchange:
                     continue  # ours below: the body may have been prepared
                 framed = True
             lines += (name, b": ", value, b"\r\n")
+        if upgrade:
+            lines.append(b"connection: upgrade\r\nupgrade: websocket\r\n")
         if isinstance(body, bytes):
             lines += (b"content-length: ", str(len(body)).encode(), b"\r\n\r\n", body)
         elif body is None or framed:
             lines.append(b"\r\n")
         else:
             lines.append(b"transfer-encoding: chunked\r\n\r\n")
-        self._connection.begin(method)
+        self._connection.begin(method, upgrade=upgrade)
         self._connection.transport.write(b"".join(lines))
         if body is not None and not isinstance(body, bytes):
             self._pump = self._connection.loop.create_task(self._send_rest(body, chunked=not framed))
@@ -172,6 +185,16 @@ class Exchange:
             then()
         else:
             self._pump.add_done_callback(lambda pump: None if pump.cancelled() else then())
+
+    @property
+    def switched(self) -> bool:
+        """Whether the provider has agreed to speak another protocol from here on."""
+        return self._connection.status == 101
+
+    def take_over(self) -> tuple[asyncio.Transport, bytes]:
+        """Give the connection away after a switch, with what has arrived on it; it is never pooled again."""
+        self._released = True
+        return self._connection.transport, b"".join(self._connection.pieces)
 
     @property
     def ended(self) -> bool:
@@ -231,11 +254,12 @@ class _Connection(asyncio.Protocol):
         self._write_waiter: asyncio.Future[None] | None = None
         self._write_paused = False
         self._read_paused = False
-        self._reset(b"")
+        self._reset(b"", upgrade=False)
 
-    def _reset(self, method: bytes) -> None:
+    def _reset(self, method: bytes, *, upgrade: bool) -> None:
         self.parser = httptools.HttpResponseParser(self)
         self._method = method
+        self._upgrade = upgrade
         self.status = 0
         self.headers: Headers = []
         self._head_bytes = 0
@@ -249,8 +273,8 @@ class _Connection(asyncio.Protocol):
 
     # What the exchange calls
 
-    def begin(self, method: bytes) -> None:
-        self._reset(method)
+    def begin(self, method: bytes, *, upgrade: bool) -> None:
+        self._reset(method, upgrade=upgrade)
 
     def usable(self) -> bool:
         return not self._lost and not self.transport.is_closing() and self.loop.time() - self.idle_since < IDLE_S
@@ -323,9 +347,19 @@ class _Connection(asyncio.Protocol):
                 self.fail(502, "upstream_invalid", "The provider's reply has too large a head.")
                 self.abort()
                 return
+        if self.status == 101:
+            self.on_body(data)
+            self._wake()
+            return
         try:
             self.parser.feed_data(data)
-        except (httptools.HttpParserError, httptools.HttpParserUpgrade):  # nobody asked for an upgrade
+        except httptools.HttpParserUpgrade as switched:
+            if self.status == 101:
+                self.on_body(data[switched.args[0] :])
+            else:  # nobody asked for another protocol
+                self.fail(502, "upstream_invalid", "The provider's reply is not HTTP.")
+                self.abort()
+        except httptools.HttpParserError:
             self.fail(502, "upstream_invalid", "The provider's reply is not HTTP.")
             self.abort()
         if self.complete or self._head_done:
@@ -365,9 +399,10 @@ class _Connection(asyncio.Protocol):
 
     def on_headers_complete(self) -> None:
         status = self.parser.get_status_code()
-        if self._head_done or 100 <= status < 200:
+        switches = status == 101 and self._upgrade
+        if self._head_done or (100 <= status < 200 and not switches):
             return
-        if not 200 <= status <= 599:
+        if not (200 <= status <= 599 or switches):
             self.fail(502, "upstream_invalid", f"The provider's reply has the status {status}, which is none.")
             self.abort()
             return
@@ -394,6 +429,8 @@ class _Connection(asyncio.Protocol):
             self.transport.pause_reading()
 
     def on_message_complete(self) -> None:
+        if self.status == 101:  # what follows is another protocol, whose end is the connection's
+            return
         if not self._head_done:  # an interim reply (1xx): the real one follows
             self.headers = []
             return

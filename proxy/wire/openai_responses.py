@@ -117,8 +117,7 @@ class ResponsesReader(Reply):
 
     def units(self) -> dict[str, float]:
         """Give what hosted tools cost."""
-        amounts = {unit: quantity(at(self._tool_usage, path)) for unit, path in _TOOL_UNITS}
-        return {unit: amount for unit, amount in amounts.items() if amount}
+        return tool_units(self._tool_usage)
 
     def ended(self) -> None:
         """Say that the usage is still to come where the response only runs in the background."""
@@ -137,6 +136,12 @@ class ResponsesReader(Reply):
             self._tool_usage = response.tool_usage
         if response.error is not None:
             self.error = error_code(response.error) or self.error
+
+
+def tool_units(tool_usage: object) -> dict[str, float]:
+    """Give what hosted tools cost beside a response's usage."""
+    amounts = {unit: quantity(at(tool_usage, path)) for unit, path in _TOOL_UNITS}
+    return {unit: amount for unit, amount in amounts.items() if amount}
 
 
 def _sparse(response: object) -> _SparseResponse:

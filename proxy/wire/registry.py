@@ -16,10 +16,11 @@ from proxy.wire import (
     openai_models,
     openai_responses,
     other,
+    turns,
 )
 from proxy.wire.surface import Surface, Way
 
-_FORMATS = (openai_chat, openai_completions, openai_responses, openai_embeddings, openai_models)
+_FORMATS = (openai_chat, openai_completions, openai_responses, openai_embeddings, openai_models, turns)
 _OTHER = other.Other()
 
 WAYS: tuple[Way, ...] = tuple(way for each in _FORMATS for way in each.WAYS)

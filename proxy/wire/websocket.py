@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 MESSAGE_LIMIT = 4 * 1024 * 1024  # bytes of one message that are held for reading; sound comes in smaller pieces
 
-_CONTINUATION, _TEXT, _BINARY, _CONTROL = 0, 1, 2, 8
+_CONTINUATION, _TEXT, _BINARY, _CLOSE, _PING, _PONG = 0, 1, 2, 8, 9, 10
 _FLUSHED = b"\x00\x00\xff\xff"  # RFC 7692 §7.2.2: taken off the end of every compressed message
 
 
@@ -38,11 +38,12 @@ class Messages:
     """Gives back whole messages, whatever the pieces the frames arrive in. Never raises; memory bounded."""
 
     __slots__ = ("_compressed", "_deflate", "_head", "_inflater", "_left", "_limit", "_mask", "_message", "_offset",
-                 "_reading", "_skipping", "_whole", "broken", "oversized")  # fmt: skip
+                 "_reading", "_skipping", "_whole", "broken", "closing", "oversized")  # fmt: skip
 
     def __init__(self, deflate: Deflate | None = None, limit: int = MESSAGE_LIMIT) -> None:
         self.broken = False  # this is no WebSocket traffic, or compressed in an unknown way: nothing more is read
         self.oversized = False  # a message was too large and is not given back
+        self.closing = False  # this side has said that it ends the connection
         self._deflate = deflate
         self._inflater = _inflater() if deflate is not None else None
         self._limit = limit
@@ -94,14 +95,16 @@ class Messages:
         self._mask = head[at : at + 4] if masked else b""
         self._offset = 0
         self._left = size
-        self._reading = code < _CONTROL
+        self._reading = code < _CLOSE
         self._whole = self._reading and bool(head[0] & 0x80)
         if code in (_TEXT, _BINARY):
             self._message.clear()
             self._skipping = False
             self._compressed = bool(head[0] & 0x40)
             self.broken = self._compressed and self._inflater is None
-        elif code not in (_CONTINUATION, 8, 9, 10) or head[0] & 0x30:
+        elif code == _CLOSE:
+            self.closing = True
+        elif code not in (_CONTINUATION, _PING, _PONG) or head[0] & 0x30:
             self.broken = True
         return at + 4 * masked
 

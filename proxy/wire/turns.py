@@ -1,0 +1,143 @@
+"""What is said over a WebSocket: every turn that a provider bills, read from the messages it sends.
+
+OpenAI's Realtime API and its kin (Azure, xAI) state a turn's usage in ``response.done``, the Responses API in
+``response.completed``. Each message says itself which it is. The transcription of what was heard is billed apart and
+done by another model.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import parse_qsl
+
+import msgspec
+
+from estimator.usage import Usage
+from proxy.wire.canon import RESPONSES, Places, at, error_code, label, normal, quantity
+from proxy.wire.lenient import Lenient
+from proxy.wire.openai_responses import tool_units
+from proxy.wire.other import Other
+from proxy.wire.surface import Reading, Way
+
+REALTIME = Places(
+    input_tokens=(("input_tokens",),),
+    cached=(("input_token_details", "cached_tokens"),),
+    cache_write=(),
+    audio_input=(("input_token_details", "audio_tokens"),),
+    image_input=(("input_token_details", "image_tokens"),),
+    output_tokens=(("output_tokens",),),
+    reasoning=(("output_token_details", "reasoning_tokens"),),
+    audio_output=(("output_token_details", "audio_tokens"),),
+    image_output=(),
+    total=(("total_tokens",),),
+    units=(
+        ("cached_audio_input_tokens", ("input_token_details", "cached_tokens_details", "audio_tokens")),
+        ("audio_output_seconds", ("output_audio_seconds",)),  # xAI
+        ("billable_audio_seconds", ("billable_audio_seconds",)),  # xAI
+    ),
+)
+
+_TRANSCRIBED = "conversation.item.input_audio_transcription.completed"
+_RESPONSE_ENDS = frozenset({"response.completed", "response.incomplete", "response.failed"})
+_TRANSCRIBERS = (("input_audio_transcription", "model"), ("audio", "input", "transcription", "model"))
+
+
+class _Message(msgspec.Struct, gc=False):
+    type: Any = None
+    response: Any = None
+    session: Any = None
+    usage: Any = None
+    item_id: Any = None
+
+
+_MESSAGE = Lenient(_Message, _Message)
+
+
+def model_in_query(query: bytes) -> str | None:
+    """Give the model that a connection is opened for, where its address names it: Azure may name the deployment."""
+    said = dict(parse_qsl(query.decode("latin-1")))
+    return label(said.get("model") or said.get("deployment"))
+
+
+class Turns:
+    """Reads the provider's messages of one connection; ``model`` is the one last named. Never raises."""
+
+    def __init__(self, model: str | None = None) -> None:
+        self.model = model
+        self.running = False  # a response has begun and not ended
+        self.failed = False  # a message could not be read
+        self._transcriber: str | None = None
+
+    def message(self, data: bytes) -> Reading | None:
+        """Read one message; gives the turn that it ends, if it ends one."""
+        try:
+            return self._turn(data)
+        except Exception:  # metering never breaks traffic
+            self.failed = True
+            return None
+
+    def _turn(self, data: bytes) -> Reading | None:
+        message = _MESSAGE.decode(data)
+        if message is None:
+            return None
+        if message.session is not None:
+            self.model = label(at(message.session, ("model",))) or self.model
+            for path in _TRANSCRIBERS:
+                self._transcriber = label(at(message.session, path)) or self._transcriber
+        if message.type == "response.created":
+            self.running = True
+        elif message.type == "response.done":
+            usage = at(message.response, ("usage",)) or message.usage  # xAI: beside a response whose own is empty
+            return self._ended(message.response, *normal(_stated(usage), REALTIME, model=self.model))
+        elif isinstance(message.type, str) and message.type in _RESPONSE_ENDS:
+            usage, flags = normal(_stated(at(message.response, ("usage",))), RESPONSES, model=self.model)
+            if usage is not None:
+                usage.units.update(tool_units(at(message.response, ("tool_usage",))))
+            return self._ended(message.response, usage, flags)
+        elif message.type == _TRANSCRIBED:
+            return self._transcription(message)
+        return None
+
+    def _ended(self, response: object, usage: Usage | None, flags: tuple[str, ...]) -> Reading:
+        self.running = False
+        failed = at(response, ("status",)) == "failed"
+        error = at(response, ("error",)) or at(response, ("status_details", "error"))
+        return Reading(
+            usage=usage,
+            flags=flags,
+            model=label(at(response, ("model",))) or self.model,
+            response_id=label(at(response, ("id",))),
+            service_tier=label(at(response, ("service_tier",))),
+            error=error_code(error) or "failed" if failed else None,
+            finished=True,
+        )
+
+    def _transcription(self, message: _Message) -> Reading | None:
+        usage, flags = normal(_stated(message.usage), REALTIME, model=None)
+        seconds = quantity(at(message.usage, ("seconds",)))
+        if seconds is not None:
+            usage = Usage(units={"audio_input_seconds": seconds})
+        if usage is None:
+            return None
+        return Reading(
+            usage=usage, flags=flags, model=self._transcriber, response_id=label(message.item_id), finished=True
+        )
+
+
+def _stated(usage: object) -> dict[str, object]:
+    return usage if isinstance(usage, dict) else {}
+
+
+class Realtime(Other):
+    """A connection to OpenAI's Realtime API or its kin."""
+
+    name = "openai.realtime"
+
+
+class ResponsesSocket(Other):
+    """A connection to the Responses API."""
+
+    name = "openai.responses_socket"
+
+
+WAYS = (Way("WEBSOCKET", "realtime", Realtime()), Way("WEBSOCKET", "responses", ResponsesSocket()))
