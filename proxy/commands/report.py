@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 
 from proxy.config import load
-from proxy.errors import LedgerError
+from proxy.errors import ConfigError, LedgerError
 
 
 class Name(StrEnum):
@@ -41,7 +41,10 @@ def report(
     end: Annotated[str | None, typer.Option("--to", metavar="DATE", help="Last day, included (or moment).")] = None,
     month: Annotated[str | None, typer.Option(metavar="YYYY-MM", help="One month; the current one by default.")] = None,
     tz: Annotated[str, typer.Option(metavar="ZONE", help="Time zone that decides what a day is.")] = "UTC",
-    form: Annotated[Form, typer.Option("--format", help="Table for people, csv or json for programs.")] = Form.TABLE,
+    form: Annotated[
+        Form | None,
+        typer.Option("--format", help="Table for people, csv or json for programs.", show_default=Form.TABLE.value),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
     database: Annotated[str | None, typer.Option(metavar="URL", help="Ledger to read, if not the configured.")] = None,
     config: Annotated[
@@ -60,9 +63,12 @@ def report(
     joulegate report energy --by day --month 2026-11 --tz Europe/Berlin
     joulegate report carbon --by provider --from 2026-11-01 --to 2026-11-15 --format csv
     """  # noqa: D301 - typer keeps the lines of a paragraph that begins with this character
+    if as_json and form not in (None, Form.JSON):
+        raise ConfigError(f"--json and --format {form} contradict each other: give one of them")
     flags: dict[str, object] = {} if database is None else {"ledger.url": database}
     url = load(config, flags=flags).config.ledger.url
-    _write(name, by=by, month=month, start=start, end=end, tz=tz, url=url, form=Form.JSON if as_json else form)
+    form = Form.JSON if as_json else form or Form.TABLE
+    _write(name, by=by, month=month, start=start, end=end, tz=tz, url=url, form=form)
 
 
 def _write(

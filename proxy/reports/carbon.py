@@ -27,7 +27,7 @@ def carbon(split: Split) -> Report:
         columns=_COLUMNS,
         rank="grams_co2e",
         notes=(
-            *notes.nothing(total),
+            *notes.nothing(split),
             *notes.outer_band(total.grams_co2e),
             *notes.without(split, "carbon_unknown_calls", "a carbon estimate", "carbon is"),
             *notes.usage_sources(total),

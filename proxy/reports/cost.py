@@ -27,7 +27,7 @@ def cost(split: Split) -> Report:
         columns=_COLUMNS,
         rank="cost_usd",
         notes=(
-            *notes.nothing(total),
+            *notes.nothing(split),
             *notes.without(split, "unpriced_calls", "a price", "dollars are"),
             *notes.usage_sources(total),
         ),

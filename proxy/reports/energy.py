@@ -27,7 +27,7 @@ def energy(split: Split) -> Report:
         columns=_COLUMNS,
         rank="joules",
         notes=(
-            *notes.nothing(total),
+            *notes.nothing(split),
             *notes.outer_band(total.joules),
             *notes.without(split, "energy_unknown_calls", "an energy estimate", "energy is"),
             *notes.usage_sources(total),

@@ -45,6 +45,10 @@ def usage_sources(total: Totals) -> list[str]:
     return [f"token counts: {', '.join(parts)}"] if parts else []
 
 
-def nothing(total: Totals) -> list[str]:
-    """Say what to do when there are no calls at all."""
-    return [] if total.calls else ["no calls in this period: choose another with --from and --to, or --month"]
+def nothing(split: Split) -> list[str]:
+    """Say so, and what to do, when there are no calls at all."""
+    if split.total.calls:
+        return []
+    first, last = split.period.ends()
+    when = f"on {first}" if first == last else f"between {first} and {last}"
+    return [f"no calls {when} ({split.period.zone.key}): choose another period with --from and --to, or --month"]

@@ -24,14 +24,18 @@ class Period:
     end: datetime
     zone: ZoneInfo
 
-    def title(self) -> str:
-        """Say the period as the reader would: days, the last one included."""
+    def ends(self) -> tuple[str, str]:
+        """Say where it begins and where it ends as the reader would: days, the last one included, else moments."""
         first, last = (each.astimezone(self.zone) for each in (self.start, self.end - timedelta(microseconds=1)))
-        whole = first.time() == datetime.min.time() and self.end.astimezone(self.zone).time() == datetime.min.time()
-        if not whole:
-            return f"{first:%Y-%m-%d %H:%M} to {self.end.astimezone(self.zone):%Y-%m-%d %H:%M} ({self.zone.key})"
-        days = f"{first:%Y-%m-%d}" if first.date() == last.date() else f"{first:%Y-%m-%d} to {last:%Y-%m-%d}"
-        return f"{days} ({self.zone.key})"
+        after = self.end.astimezone(self.zone)
+        if first.time() == after.time() == datetime.min.time():
+            return f"{first:%Y-%m-%d}", f"{last:%Y-%m-%d}"
+        return f"{first:%Y-%m-%d %H:%M}", f"{after:%Y-%m-%d %H:%M}"
+
+    def title(self) -> str:
+        """Say the period in a line."""
+        first, last = self.ends()
+        return f"{first if first == last else f'{first} to {last}'} ({self.zone.key})"
 
 
 def zone_named(name: str) -> ZoneInfo:

@@ -54,7 +54,8 @@ def report(
     def magnitude(group: Totals) -> float:
         return -float(getattr(group, rank) or 0)
 
-    ranked = sorted(split.groups, key=magnitude)
+    # Of no calls there is one sum, of nothing: no row.
+    ranked = sorted((group for group in split.groups if group.calls), key=magnitude)
     times = [position for position, dimension in enumerate(split.by) if dimension in TIME_DIMENSIONS]
     if times:
         ranked.sort(key=lambda group: [group.key[position] or "" for position in times])

@@ -72,7 +72,8 @@ def print_table(report: Report, console: Console) -> None:
         console.width, console.measure(table, options=console.options.update(max_width=_NO_LIMIT)).maximum
     )
     console.print(Text(report.title, style="bold"), Text(f"\n{report.period.title()}\n"), sep="", soft_wrap=True)
-    console.print(table)
+    if report.rows:
+        console.print(table)
     for note in report.notes:
         console.print(Text(f"* {note}"), soft_wrap=True)
 

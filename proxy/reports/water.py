@@ -23,7 +23,7 @@ def water(split: Split) -> Report:
         columns=_COLUMNS,
         rank="liters",
         notes=(
-            *notes.nothing(total),
+            *notes.nothing(split),
             *notes.without(split, "water_unknown_calls", "a water estimate", "water is"),
             *notes.usage_sources(total),
         ),

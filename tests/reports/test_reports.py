@@ -132,10 +132,37 @@ def test_csv(ledger):
     ]
 
 
-def test_no_calls_says_what_to_do(ledger):
-    ran = run("cost", "--month", "2020-01", "--database", ledger)
+@pytest.mark.parametrize("by", ["team,model", "", "day"])
+@pytest.mark.parametrize("name", ["cost", "energy", "carbon", "water"])
+def test_no_calls_says_when_and_what_to_do_and_nothing_is_unknown(ledger, name, by):
+    words = (name, "--by", by, "--month", "2020-01", "--database", ledger)
+    ran = run(*words)
     assert ran.exit_code == 0
-    assert "no calls in this period: choose another with --from and --to, or --month" in ran.stdout
+    note = "no calls between 2020-01-01 and 2020-01-31 (UTC): choose another period with --from and --to, or --month"
+    assert ran.stdout.splitlines()[1:] == ["2020-01-01 to 2020-01-31 (UTC)", "", f"* {note}"]
+    document = read_json(*words)
+    assert (document["rows"], document["total"]["calls"], document["notes"]) == ([], 0, [note])
+    assert len(run(*words, "--format", "csv").stdout.splitlines()) == 1
+
+
+def test_no_calls_on_one_day(ledger):
+    ran = run("cost", "--from", "2020-01-01", "--to", "2020-01-01", "--tz", "Asia/Kolkata", "--database", ledger)
+    assert "* no calls on 2020-01-01 (Asia/Kolkata): choose" in ran.stdout
+
+
+@pytest.mark.parametrize("form", ["csv", "table"])
+def test_json_and_another_format_contradict_each_other(ledger, form):
+    ran = run("cost", "--json", "--format", form, "--database", ledger)
+    assert isinstance(ran.exception, JoulegateError)
+    assert str(ran.exception) == f"--json and --format {form} contradict each other: give one of them"
+    assert ran.stdout == ""
+
+
+def test_json_is_short_for_its_format(ledger):
+    words = ("cost", "--database", ledger, *NOVEMBER)
+    plain = run(*words, "--json")
+    assert plain.exit_code == 0
+    assert plain.stdout == run(*words, "--format", "json").stdout == run(*words, "--json", "--format", "json").stdout
 
 
 @pytest.mark.parametrize(
