@@ -80,19 +80,20 @@ def _write(
     from proxy.ledger.engine import open_engine
     from proxy.ledger.revision import require_head
     from proxy.reports import period, split, table
-    from proxy.reports.carbon import carbon
-    from proxy.reports.cost import cost
-    from proxy.reports.energy import energy
-    from proxy.reports.water import water
+    from proxy.reports.carbon import CARBON
+    from proxy.reports.cost import COST
+    from proxy.reports.energy import ENERGY
+    from proxy.reports.kind import lay_out
+    from proxy.reports.water import WATER
 
-    reports = {Name.COST: cost, Name.ENERGY: energy, Name.CARBON: carbon, Name.WATER: water}
+    kinds = {Name.COST: COST, Name.ENERGY: ENERGY, Name.CARBON: CARBON, Name.WATER: WATER}
     dimensions = split.dimensions(by)
     asked = period.parse(month=month, start=start, end=end, tz=tz, now=datetime.now(UTC))
     engine = open_engine(url)
     try:
         require_head(engine)
         with engine.connect() as connection:
-            made = reports[name](split.split(connection, dimensions, asked))
+            made = lay_out(kinds[name], split.split(connection, dimensions, asked))
     except SQLAlchemyError as error:
         raise LedgerError(f"the ledger cannot be read: {getattr(error, 'orig', None) or error}") from error
     finally:

@@ -9,13 +9,13 @@ from proxy.reports.split import Split
 _SHOWN = 5
 
 
-def outer_band(centre: float | None) -> list[str]:
-    """Say how the band of a sum is made."""
-    if centre is None:
+def band(low: float | None) -> list[str]:
+    """Say what the two ends of a sum are, where it has any."""
+    if low is None:
         return []
     return [
-        "low and high add up each call's own low and high: the outer band, as if all errors went the same way; "
-        "where errors are independent the sum is known better than that"
+        "low and high are the sum's own 90 % band: what errs alike for all calls of a model adds up, "
+        "what errs call by call evens out"
     ]
 
 

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
-from proxy.ledger.read import DIMENSIONS, TIME_DIMENSIONS, Totals, totals
+from proxy.ledger.read import DIMENSIONS, Totals, splits
 from proxy.reports.period import Period, QuestionError
-from proxy.reports.table import Cell, Column, Report
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,37 +34,7 @@ def dimensions(text: str) -> tuple[str, ...]:
 
 
 def split(connection: Connection, by: tuple[str, ...], period: Period) -> Split:
-    """Ask the ledger."""
-
-    def ask(names: tuple[str, ...]) -> Sequence[Totals]:
-        return totals(connection, by=names, start=period.start, end=period.end, zone=period.zone)
-
-    return Split(by=by, period=period, groups=ask(by), total=ask(())[0], models=ask(("model",)))
-
-
-def report(
-    split: Split, *, name: str, title: str, columns: Sequence[Column], rank: str, notes: Sequence[str]
-) -> Report:
-    """Lay out a report; a column's key is the field of Totals it shows. Largest ``rank`` first, time in its order."""
-
-    def figures(group: Totals) -> tuple[Cell, ...]:
-        return tuple(getattr(group, column.key) for column in columns)
-
-    def magnitude(group: Totals) -> float:
-        return -float(getattr(group, rank) or 0)
-
-    # Of no calls there is one sum, of nothing: no row.
-    ranked = sorted((group for group in split.groups if group.calls), key=magnitude)
-    times = [position for position, dimension in enumerate(split.by) if dimension in TIME_DIMENSIONS]
-    if times:
-        ranked.sort(key=lambda group: [group.key[position] or "" for position in times])
-    return Report(
-        name=name,
-        title=title,
-        period=split.period,
-        by=split.by,
-        columns=(*(Column(key=dimension, title=dimension, kind="text") for dimension in split.by), *columns),
-        rows=tuple((*group.key, *figures(group)) for group in ranked),
-        total=(*(None for _ in split.by), *figures(split.total)),
-        notes=tuple(notes),
-    )
+    """Ask the ledger, in one reading of the calls."""
+    asked = (by, (), ("model",))
+    groups, (total,), models = splits(connection, asked, start=period.start, end=period.end, zone=period.zone)
+    return Split(by=by, period=period, groups=groups, total=total, models=models)

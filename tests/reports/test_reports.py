@@ -88,7 +88,7 @@ def test_a_sum_has_its_band_and_says_how_it_is_made(ledger, name, figure):
     (row,) = document["rows"]
     assert row[f"{figure}_low"] * 4 == pytest.approx(row[figure])
     assert row[f"{figure}_high"] / 4 == pytest.approx(row[figure])
-    assert any("outer band" in note for note in document["notes"])
+    assert any("the sum's own 90 % band" in note for note in document["notes"])
 
 
 def test_days_come_in_their_order_and_in_the_readers_zone(ledger):
