@@ -16,6 +16,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from proxy.app import GateApplication
 from proxy.pipeline import WITHOUT_BODY
+from proxy.sockets import EXTENSION
 
 READ_BYTES = 256 * 1024  # what the event loop reads at once
 LINGER_S = 30.0  # how long a client may go on sending what nobody reads: closing at once would take its answer away
@@ -67,9 +68,13 @@ class _GateProtocol(HttpToolsProtocol):
         self._head_left = header_bytes  # of the head that is arriving
         self._in_head = True
         self._deaf = False  # what still comes is read and thrown away
+        self._early: bytearray | None = None  # set: a WebSocket was asked for; what came behind the asking
 
     def data_received(self, data: bytes) -> None:
         if self._deaf:
+            return
+        if self._early is not None:
+            self._hold_early(data)
             return
         # A bomb without a line end reaches no callback: bound what is fed while a head is open, too.
         if self._in_head:
@@ -82,9 +87,35 @@ class _GateProtocol(HttpToolsProtocol):
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
-            self._ignore_upgrade(data[upgrade.args[0] :])
+            rest = data[upgrade.args[0] :]
+            if EXTENSION in self.scope.get("extensions", {}):
+                self._wait_for_switch(rest)
+            else:
+                self._ignore_upgrade(rest)
         except httptools.HttpParserError:
             self.send_400_response("")
+
+    def _wait_for_switch(self, rest: bytes) -> None:
+        """Hold what comes behind the head of a request for a WebSocket until the provider has agreed or not."""
+        self.cycle.keep_alive = False
+        super().on_message_complete()
+        self._early = bytearray()
+        self._hold_early(rest)
+
+    def _hold_early(self, data: bytes) -> None:
+        if self._early is not None:
+            self._early += data
+            if len(self._early) > READ_BYTES:
+                self.flow.pause_reading()
+
+    def _hand_over(self, headers: Iterable[tuple[bytes, bytes]]) -> tuple[asyncio.Transport, bytes]:
+        """Agree to the switch with ``headers`` and give the connection away, with what came early on it."""
+        head = b"".join(b"%b: %b\r\n" % pair for pair in headers)
+        switch = b"connection: Upgrade\r\nupgrade: websocket\r\n"
+        self.transport.write(STATUS_LINE[101] + head + switch + b"\r\n")
+        self.cycle.response_started = self.cycle.response_complete = True
+        self.connections.discard(self)
+        return self.transport, bytes(self._early or b"")
 
     def _ignore_upgrade(self, rest: bytes) -> None:
         """Take the body of a request that offers another protocol: RFC 9110 §7.8 lets a server ignore the offer."""
@@ -116,6 +147,8 @@ class _GateProtocol(HttpToolsProtocol):
         if self._deaf:
             return
         self._in_head = False
+        if (b"upgrade", b"websocket") in self.headers and self.parser.should_upgrade():
+            self.scope["extensions"] = {EXTENSION: {"hand_over": self._hand_over}}
         super().on_headers_complete()
         self.cycle.send = partial(self._send, self.cycle)  # type: ignore[method-assign]
 

@@ -90,7 +90,7 @@ async def carry(gate: Gate, scope: Scope, receive: Receive, send: Send) -> None:
         admitted = gate.teams.admit(call.method, scope["headers"], scope["query_string"])
         call.attribution = admitted.attribution
         if admitted.websocket:
-            call.hand_over = scope.get("extensions", {}).get(EXTENSION)
+            call.hand_over = scope.get("extensions", {}).get(EXTENSION, {}).get("hand_over")
             call.surface = surface_for("WEBSOCKET", call.path.decode("latin-1"))
             call.asked = Asked(model=model_in_query(admitted.query), stream=True)
         target = gate.routes.by_path(call.path)

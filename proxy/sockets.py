@@ -38,7 +38,7 @@ class TurnMeter:
         self._bytes = 0
 
     def from_server(self, data: bytes) -> None:
-        """Read what the provider sent, before its client sees it."""
+        """Read what the provider sent, before its client sees it; never raises."""
         self._bytes += len(data)
         for message in self._server.feed(data):
             running = self._reading.running
@@ -49,7 +49,7 @@ class TurnMeter:
                 self._began_ns = time.time_ns()
 
     def from_client(self, data: bytes) -> None:
-        """Follow what the client sends: only how it ends matters."""
+        """Follow what the client sends, of which only its end matters; never raises."""
         self._client.feed(data)
 
     @property
@@ -105,6 +105,7 @@ class _End(asyncio.Protocol):
     def __init__(self, transport: asyncio.Transport, hear: Callable[[bytes], None]) -> None:
         self.transport = transport
         self.lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.went_first = False
         self._hear = hear
         self._other: _End
 
@@ -126,6 +127,7 @@ class _End(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         if not self.lost.done():
+            self.went_first = not self._other.lost.done()
             self.lost.set_result(None)
         self._other.transport.close()  # when it has sent what it still holds
 
@@ -147,11 +149,10 @@ async def relay(
             end.transport.resume_reading()
     try:
         await asyncio.wait([end.lost for end in ends], return_when=asyncio.FIRST_COMPLETED)
-        client_first = ends[0].lost.done()
         await asyncio.wait([end.lost for end in ends], timeout=LINGER_S)
     finally:
         for end in ends:
             end.transport.abort()
     if meter.closing:
         return "ok", None
-    return ("aborted", "client_gone") if client_first else ("error", "upstream_closed")
+    return ("aborted", "client_gone") if ends[0].went_first else ("error", "upstream_closed")
