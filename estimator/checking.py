@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from datetime import date
+from typing import Final
 
 from estimator.contract import BUCKETS
 from estimator.deployments import find_gpu
@@ -11,15 +13,27 @@ from estimator.equivalences import equivalences
 from estimator.facts import DATA, read_json, read_toml, sources
 from estimator.fits import constants
 from estimator.grid import grid, known_regions, known_zones
-from estimator.models import known_models, resolve
+from estimator.models import known_models, resolve, spellings
 from estimator.overheads import known_operators, overheads
 from estimator.price import Price, every_price, price_lists
 from estimator.training import trainings
 
+# How the makers' chat models begin: OpenAI, Anthropic, Google, Meta, Mistral, DeepSeek, Qwen, xAI, Cohere, Amazon,
+# Microsoft, NVIDIA, Moonshot, Z.ai. Fine-tunes by others begin differently or name what was done to them.
+_CHAT: Final = re.compile(
+    r"^(?:gpt-|o\d|chatgpt|codex|claude|gemini|(?:code)?gemma|(?:meta-)?llama-?v?\d[.p_-]?\d?-\d+b|llama-?v?4|codellama"
+    r"|muse-|mistral|mixtral|magistral|devstral|codestral|ministral|pixtral|deepseek|qwen|qwq|grok|command|nova-"
+    r"|phi-\d|mai-|nemotron|kimi|glm-)"
+)
+_NO_CHAT: Final = re.compile(
+    r"image|canvas|reel|banana|tts|audio|voice|-live|realtime|speech|sonic|transcribe|translate|embed|rerank|ocr|parse"
+    r"|guard|safety|robotics|document-ai|moderation|openorca|tool-use|sea-lion|gpt-jt"
+)
+
 
 def problems() -> list[str]:
     """Return what is wrong with the data files, a line each; an empty list is the good answer."""
-    return [*_models(), *_places(), *_prices(), *_hardware(), *_comparisons(), *_sources()]
+    return [*_models(), *_cards(), *_places(), *_prices(), *_hardware(), *_comparisons(), *_sources()]
 
 
 def _models() -> Iterator[str]:
@@ -39,11 +53,27 @@ def _models() -> Iterator[str]:
             continue
         if card.source not in sources():
             yield f"models: {name} has the unknown source {card.source}"
+        if card.verified_by is not None and (card.architecture is None or card.verified_by not in sources()):
+            yield f"models: {name} was verified by the unknown source {card.verified_by}, or has no shape"
         for pair in (card.total_params, card.active_params):
             if pair is not None and not 0 < pair[0] <= pair[1]:
                 yield f"models: {name} has parameters out of order"
         if card.total_params and card.active_params and card.active_params[1] > card.total_params[1]:
             yield f"models: {name} has more active than total parameters"
+
+
+def _cards() -> Iterator[str]:
+    """Yield the priced chat models of the makers above that no card is found for, each once."""
+    seen: set[str] = set()
+    for provider in sorted(price_lists()):
+        for price in every_price(provider):
+            name = price.model.lower().rsplit("/", 1)[-1]
+            if name in seen or "output" not in price.rates or resolve(price.model, provider) is not None:
+                continue
+            seen.add(name)
+            known = spellings(price.model, provider)
+            if any(_CHAT.match(spelt) for spelt in known) and not _NO_CHAT.search(name):
+                yield f"prices/{provider}: {price.model} has a price and no card"
 
 
 def _places() -> Iterator[str]:

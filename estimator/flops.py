@@ -59,7 +59,10 @@ def breakdown(shape: Architecture, n_in: int, n_cached: int, n_out: int) -> tupl
     """
     width, hidden = shape.heads * shape.head_dim, shape.hidden or shape.heads * shape.head_dim
     attending = shape.full_layers + shape.window_layers
-    if shape.latent_attention:
+    if shape.query_rank:
+        qkv = hidden * (shape.query_rank + shape.kv_elements) + 1.0 * shape.query_rank * width
+        qkv_formula = "2·L·(low-rank Q; one K and V for all heads)"
+    elif shape.latent_attention:
         latent, query = 8 / 9 * shape.kv_elements, 8 / 3 * shape.kv_elements
         qkv = hidden * (query + shape.kv_elements) + query * width * 1.5 + latent * 2 * width
         qkv_formula = "2·L·(low-rank Q, K and V)"
@@ -68,7 +71,7 @@ def breakdown(shape: Architecture, n_in: int, n_cached: int, n_out: int) -> tupl
         qkv_formula = "2·L·d·(h + 2·h_kv)·d_h"
     weights = {
         "QKV projections": attending * qkv,
-        "output projection": float(attending * width * hidden),
+        "output projection": attending * (shape.output_params or float(width * hidden)),
         "norm": (2 * shape.layers + 1.0) * hidden,
         "unembedding": float((shape.vocab or 0) * hidden),
     }
@@ -91,7 +94,7 @@ def breakdown(shape: Architecture, n_in: int, n_cached: int, n_out: int) -> tupl
         "embedding": "2·d·vocabulary, as 2·P counts it; a lookup",
         "QKV projections": qkv_formula,
         "attention": "4·h·d_h per pair of tokens and layer, causal, within the layer's window",
-        "output projection": "2·L·h·d_h·d",
+        "output projection": "2·L·(grouped, low-rank)" if shape.output_params else "2·L·h·d_h·d",
         "FFN": f"the rest of 2·P{f', {shape.experts_active} of {shape.experts} experts' if shape.experts else ''}",
         "norm": "2·(2·L + 1)·d",
         "unembedding": "2·d·vocabulary",

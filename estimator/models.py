@@ -39,6 +39,8 @@ class Architecture:
     window_layers: int = 0
     window: int = 0  # tokens a sliding-window layer sees
     state_bytes: float = 0.0  # recurrent state read and written per token
+    query_rank: int = 0  # latent attention whose queries alone go through a low rank: one K and V for all heads
+    output_params: float = 0.0  # of the output projection of a layer, where it is no full matrix
 
     @property
     def latent_attention(self) -> bool:
@@ -59,8 +61,13 @@ class ModelCard:
     architecture: Architecture | None = None
     precision: str | None = None  # of the published checkpoint
     source: str = "user"
-    verified: bool = False  # the shape was checked against a stored copy of the published configuration
+    verified_by: str | None = None  # source that holds a copy of the published configuration with this shape
     aliases: tuple[str, ...] = ()
+
+    @property
+    def verified(self) -> bool:
+        """Whether the shape was checked against a copy of the published configuration."""
+        return self.verified_by is not None
 
 
 # Whatever a model could be: from a phone's to the largest anybody has claimed.
@@ -101,15 +108,17 @@ def surrogate(total_params: float, active_params: float, kind: Kind) -> Architec
 
 # What stands around a model's own name: path prefixes, cloud vendors, dates, quantisation and routing tags.
 _PATHS: Final = ("models/", "publishers/", "accounts/", "inference-profile/", "tunedmodels/")
-_REGION: Final = re.compile(r"^(?:us|eu|apac|global|jp|au|us-gov|ca|sa)\.(?=[a-z0-9-]+\.)")
+_REGION: Final = re.compile(r"^(?:us|eu|apac|global|regional|jp|au|us-gov|ca|sa)\.(?=[a-z0-9-]+\.)")
 _VENDOR: Final = re.compile(
-    r"^(?:anthropic|meta|mistral|cohere|amazon|ai21|deepseek|openai|qwen|google|nvidia|moonshot|zai|minimax)\.(?=[a-z])"
+    r"^(?:anthropic|meta|mistral|cohere|amazon|ai21|openai|qwen|google|nvidia|moonshot(?:ai)?|zai|xai|minimax)\.(?=[a-z])"
+    r"|^(?:databricks|fw|cohere|zai)-(?=[a-z])|^deepseek\.(?=deepseek)"
 )
 _SUFFIXES: Final = tuple(
     re.compile(pattern)
     for pattern in (
         r"[:@](?:free|beta|nitro|floor|extended|thinking|online|exacto|latest|default|batch)$",
         r"-(?:bf16|fp16|fp8|fp4|nvfp4|mxfp4|int8|int4|awq|gptq)(?:-fast)?$",
+        r"(?:\.ft)?-$",
         r":\d+$",
         r"-v\d+$",
         r"@\d{8}$",
@@ -119,6 +128,7 @@ _SUFFIXES: Final = tuple(
         r"-\d{4}$",
         r"-0\d\d$",
         r"-(?:latest|preview|beta|exp|experimental|maas|turbo|fast|hf|it|instruct|chat|versatile|instant|specdec)$",
+        r"-(?:us|highspeed|ultrafast|prime)$",
         r"-(?:non-)?reasoning$",
     )
 )
@@ -126,11 +136,14 @@ _SUFFIXES: Final = tuple(
 _FAMILIES: Final = (
     (re.compile(r"(?<=\d)p(?=\d)"), "."),
     (re.compile(r"^(?:meta-)?llama-?v?(?=\d)"), "llama-"),
-    (re.compile(r"^llama-(\d)-(\d)(?=-)"), r"llama-\1.\2"),
+    (re.compile(r"^llama-(\d)[-_](\d)(?=-)"), r"llama-\1.\2"),
+    (re.compile(r"^code-llama"), "codellama"),
+    (re.compile(r"^deepseek\.(?=[vr]\d)"), "deepseek-"),
+    (re.compile(r"^(deepseek-v|kimi-k|glm-)(\d)-(\d)(?=-|$)"), r"\1\2.\3"),
     (re.compile(r"^qwen-?v?(?=\d)"), "qwen"),
     (re.compile(r"^gemma-?(?=\d)"), "gemma-"),
     (re.compile(r"^nvidia-(?=nemotron)"), ""),
-    (re.compile(r"^grok-(\d)-(\d)(?=-|$)"), r"grok-\1.\2"),
+    (re.compile(r"^grok-(\d)-(\d\d?)(?=-|$)"), r"grok-\1.\2"),
 )
 
 
@@ -173,7 +186,10 @@ def _card(row: dict[str, Any], maker: str) -> ModelCard:
             window_layers=row.get("window_layers", 0),
             window=row.get("window", 0),
             state_bytes=row.get("state_bytes", 0.0),
+            query_rank=row.get("query_rank", 0),
+            output_params=row.get("output_params", 0.0),
         )
+    verified = row.get("verified", "no")
     return ModelCard(
         id=row["id"],
         maker=maker,
@@ -184,7 +200,7 @@ def _card(row: dict[str, Any], maker: str) -> ModelCard:
         architecture=shape,
         precision=row.get("precision"),
         source=row["source"],
-        verified=row.get("verified") == "layers",
+        verified_by=None if verified == "no" else verified,
         aliases=tuple(row.get("aliases", ())),
     )
 
@@ -195,7 +211,7 @@ def known_models() -> frozenset[str]:
     return frozenset(card.id for card in _index().values())
 
 
-def _spellings(name: str, provider: str | None) -> list[str]:
+def spellings(name: str, provider: str | None) -> list[str]:
     """List the names a name could stand for, most literal first."""
     text = name.strip().lower()
     if provider is not None:
@@ -242,7 +258,7 @@ def resolve(name: str, provider: str | None = None) -> ModelCard | None:
     if len(name) > 256 or name.lower().endswith((".gguf", ".bin", ".safetensors")):
         return None
     index = _index()
-    for spelling in _spellings(name, provider):
+    for spelling in spellings(name, provider):
         card = index.get(spelling)
         if card is not None:
             return card

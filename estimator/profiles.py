@@ -125,7 +125,7 @@ def profile(card: ModelCard, deployment: Deployment | None, provider: str | None
     shape = card.architecture or surrogate(total, active, card.kind)
     if card.architecture is None:
         assumptions.append(f"shape guessed from the parameter count: {shape.layers} layers")
-    elif not card.verified and card.source == "model-cards":
+    elif card.verified_by is None and card.source != "user":
         assumptions.append("shape typed from the public model card, not verified")
 
     silicon = other_silicon(host) if known.gpu is None else None
@@ -182,7 +182,16 @@ def profile(card: ModelCard, deployment: Deployment | None, provider: str | None
         site_band=site_band,
         liters_per_it_joule=per_joule,
         active_band=(card.active_params[0] / shape.active_params, card.active_params[1] / shape.active_params),
-        sources=(card.source, find_fit(known.fit).source, "datasheets", "operators", "owid", "wri", "nvidia-pcf"),
+        sources=(
+            card.source,
+            *((card.verified_by,) if card.verified_by else ()),
+            find_fit(known.fit).source,
+            "datasheets",
+            "operators",
+            "owid",
+            "wri",
+            "nvidia-pcf",
+        ),
         assumptions=tuple(assumptions),
     )
 

@@ -3,7 +3,7 @@ import re
 
 import pytest
 
-from estimator import facts, known_models, models, resolve
+from estimator import checking, facts, known_models, models, resolve
 from estimator.models import surrogate
 from estimator.price import every_price, price_lists
 
@@ -63,7 +63,7 @@ NAMES = {
     "grok-4-1-fast-non-reasoning": "grok-4.1-fast",
     "grok-4.20-beta-0309-reasoning": "grok-4.20",
     "openai/gpt-oss-20b:batch": "gpt-oss-20b",
-    "moonshotai/Kimi-K2.5": "kimi-k2",
+    "moonshotai/Kimi-K2.5": "kimi-k2.5",
 }
 
 
@@ -137,7 +137,7 @@ def test_no_name_of_a_price_list_finds_a_card_of_another_family():
         card = resolve(name)
         if card is None or "distill" in name or "nemotron" in name:  # these say whose weights they began as
             continue
-        last = name.rsplit("/", 1)[-1]
+        last = re.sub(r"^[a-z]+\.(?=[a-z])", "", name.rsplit("/", 1)[-1])
         said = [family for family in families if family in last]
         of_card = [family for family in families if any(family in known for known in (card.id, *card.aliases))]
         assert not said or set(said) & set(of_card), (name, card.id)
@@ -156,19 +156,63 @@ def test_every_known_model_resolves_to_itself():
         assert card.id == name
 
 
-def test_open_cards_have_a_shape_and_say_whether_it_was_checked():
+def test_open_cards_have_a_shape_and_say_where_it_was_found_again():
     card = resolve("gpt-oss-120b")
     assert card is not None
     assert card.verified
+    assert card.verified_by == "aiconfigurator"
     assert card.architecture is not None
     assert card.architecture.experts == 128
-    llama = resolve("llama-3.1-8b-instruct")
-    assert llama is not None
-    assert not llama.verified
+    unseen = resolve("starcoder2-3b")
+    assert unseen is not None
+    assert not unseen.verified
     deepseek = resolve("deepseek-v3.1")
     assert deepseek is not None
     assert deepseek.architecture is not None
     assert deepseek.architecture.latent_attention
+
+
+def test_most_shapes_were_found_again_and_the_rest_is_named():
+    shapes = [card for card in map(resolve, known_models()) if card.architecture is not None]
+    unverified = {card.id for card in shapes if not card.verified}
+    assert len(unverified) < 0.15 * len(shapes)
+    page = (facts.DATA.parents[1] / "docs" / "reference" / "facts.md").read_text(encoding="utf-8")
+    assert all(f"`{name}`" in page for name in unverified)
+
+
+CURRENT = {
+    "openai": ("gpt-6-sol", "gpt-6.1-terra", "gpt-oss-120b"),
+    "anthropic": ("claude-opus-5-5", "claude-mythos-5-2"),
+    "google": ("gemini-3.8-flash", "gemini-4-argon", "gemma-4-31b-it"),
+    "meta": ("muse-spark-open", "muse-spark-1.3", "llama-4-maverick"),
+    "mistral": ("mistral-large-3", "devstral-2512", "ministral-3-14b-2512"),
+    "deepseek": ("deepseek-v4-pro", "deepseek-v4-flash-0731", "deepseek-v4.1-flash"),
+    "qwen": ("qwen3.8-max", "qwen3.7-plus", "qwen3.5-397b-a17b"),
+    "xai": ("grok-4.7",),
+    "cohere": ("command-a", "command-a-plus"),
+    "amazon": ("nova-2-pro", "nova-premier"),
+    "microsoft": ("mai-thinking-1", "phi-4-reasoning-plus"),
+    "nvidia": ("nemotron-3-ultra", "nemotron-3.5-super-vl"),
+    "moonshot": ("kimi-k2.6", "kimi-k2.7-code", "kimi-k3", "kimi-k3.1-pro"),
+    "zai": ("glm-5", "glm-5.1", "glm-5.3", "glm-5.3-flash"),
+}
+
+
+@pytest.mark.parametrize("maker", CURRENT)
+def test_the_current_family_of_a_maker_has_cards(maker):
+    for name in CURRENT[maker]:
+        card = resolve(name)
+        assert card is not None, name
+        assert card.maker == maker
+
+
+def test_a_priced_chat_model_without_a_card_is_a_problem(own_models):
+    row = {"id": "gpt-4o", "kind": "undisclosed", "weights": "closed", "source": "none"}
+    (own_models / "openai.json").write_text(json.dumps({"maker": "openai", "models": [row]}))
+    found = list(checking._cards())
+    assert any("claude-opus-4-5" in line for line in found)
+    assert not any(" gpt-4o has" in line for line in found)
+    assert not any("embedding" in line for line in found)
 
 
 def test_closed_cards_have_ranges_and_a_source():
@@ -209,7 +253,7 @@ def test_a_new_model_is_one_entry(own_models):
         "active_b": 70.6,
         "precision": "bf16",
     }
-    rows = [{**row, **shape, "source": "model-cards", "verified": "layers", "aliases": ["house-70b-instruct"]}]
+    rows = [{**row, **shape, "source": "model-cards", "verified": "model-cards", "aliases": ["house-70b-instruct"]}]
     (own_models / "house.json").write_text(json.dumps({"maker": "house", "models": rows}))
     card = resolve("house/House-70B-Instruct")
     assert card is not None
