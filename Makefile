@@ -38,7 +38,7 @@ serve: $(VENV)/.ready-run  ## the gate and the console for real (joulegate.toml 
 test: $(VENV)/.ready-dev  ## the tests that need nothing but Python (minutes)
 	@$(BIN)/python -m pytest -m "not heavy" $(ARGS)
 
-test-all: $(VENV)/.ready-dev  ## also the tests that need nginx, Prometheus or a browser
+test-all: $(VENV)/.ready-dev $(VENV)/.ready-sdks  ## also the tests that need nginx, Prometheus, a browser or many SDKs
 	@$(BIN)/python -m pytest $(ARGS)
 
 lint: $(VENV)/.ready-dev  ## style, formatting and import contracts

@@ -15,6 +15,7 @@ compile pyproject.toml --extra count --extra demo --extra grids --extra postgres
 {
     compile pyproject.toml --extra postgres $same --output-file requirements/run.txt
     compile pyproject.toml --extra demo $same --output-file requirements/demo.txt
+    compile --group sdks $same --output-file requirements/sdks.txt
     compile --group build $same --output-file requirements/build.txt
 }
 # LiteLLM is a target of `make bench` only and lives in an environment of its own.
