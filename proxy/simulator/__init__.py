@@ -1,6 +1,6 @@
 """A loopback provider that speaks OpenAI's wire formats: for the demo, the tests and the benchmark."""
 
 from proxy.simulator.app import build_simulator
-from proxy.simulator.server import in_thread, listen, origin_of, serve, serving
+from proxy.simulator.server import in_thread, listen, origin_of, serve, serve_on, serving
 
-__all__ = ["build_simulator", "in_thread", "listen", "origin_of", "serve", "serving"]
+__all__ = ["build_simulator", "in_thread", "listen", "origin_of", "serve", "serve_on", "serving"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import socket
 import threading
 from collections.abc import AsyncIterator, Generator, Iterator
@@ -30,6 +31,14 @@ class _Quiet(uvicorn.Server):
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None, None, None]:
         yield
+
+
+class _Ending(uvicorn.Server):
+    """Ends on a signal without a word: what it breaks off is nobody's loss."""
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        logging.getLogger("uvicorn.error").disabled = True
+        await super().shutdown(sockets)
 
 
 def _config(app: ASGIApp) -> uvicorn.Config:
@@ -61,7 +70,12 @@ def origin_of(listening: socket.socket) -> str:
 def serve(listening: socket.socket, *, fast: bool = False, seed: int = 0) -> None:
     """Serve on an open socket until SIGINT or SIGTERM."""
     with contextlib.suppress(KeyboardInterrupt):  # uvicorn raises the signal again once it has shut down
-        uvicorn.Server(_config(build_simulator(fast=fast, seed=seed))).run(sockets=[listening])
+        _Ending(_config(build_simulator(fast=fast, seed=seed))).run(sockets=[listening])
+
+
+def serve_on(listening: socket.socket) -> None:
+    """Serve on an open socket as long as the process lives; no signal is touched."""
+    _Quiet(_config(build_simulator())).run(sockets=[listening])
 
 
 @contextlib.asynccontextmanager

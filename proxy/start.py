@@ -1,0 +1,139 @@
+"""Starting a gate: its ports, what it needs, its processes, and what is said about them."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import socket
+import sys
+from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple
+
+import typer
+
+from proxy.checks import check_start, reason
+from proxy.config import Config, Loaded, split_listen
+from proxy.errors import ConfigError
+from proxy.gate_process import run_gate
+from proxy.supervisor import Child, Lifeline, Supervisor
+
+log = logging.getLogger("joulegate")
+
+CONSOLE_STOP_S = 60.0  # the recorder takes over what the journals hold
+PORT_STEP = 100  # from a port that is taken to the one proposed instead
+COULD_NOT_START = 1
+
+
+class Doors(NamedTuple):
+    """The listening sockets; who connects before a process serves them waits there."""
+
+    gate: socket.socket
+    console: socket.socket
+
+
+def listen_on(host: str, port: int) -> str:
+    """Write ``HOST:PORT``, an IPv6 address in brackets."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def open_doors(config: Config, command: str, target: str) -> Doors:
+    """Open both ports; raises :class:`ConfigError` with what to type instead of ``command`` or ``make target``."""
+    return Doors(
+        gate=_open("gate", config.gate.listen, config, command, target),
+        console=_open("console", config.console.listen, config, command, target),
+    )
+
+
+def run(
+    loaded: Loaded, doors: Doors, *, for_s: float | None, others: Callable[[str], tuple[Child, Child]] | None = None
+) -> None:
+    """Run gates, recorder and console until told to stop; ``others`` makes a demo's traffic and simulator.
+
+    Raises :class:`ConfigError` before anything runs or is said where something needed is missing.
+    """
+    config = loaded.config
+    _require(loaded)
+    _raise_file_limit()
+    gate_url, console_url = _url(doors.gate), _url(doors.console)
+    gates = [
+        Child(
+            name=f"gate {number}",
+            run=partial(run_gate, config, doors.gate, str(number)),
+            stop_within_s=config.gate.shutdown_s + 5,
+        )
+        for number in range(1, config.gate.workers + 1)
+    ]
+    console = Child(
+        name="console", run=partial(_console, config, doors.console, gate_url), stop_within_s=CONSOLE_STOP_S
+    )
+    children = [*gates, console]
+    if others is not None:
+        traffic, simulator = others(gate_url)
+        children = [traffic, *gates, simulator, console]
+    # In this order they are started and stopped: the console last, it records what the others did.
+    hopeless = Supervisor(children).run(for_s=for_s, started=partial(_announce, config, gate_url, console_url))
+    if hopeless is not None:
+        typer.echo(f"joulegate: {hopeless}", err=True)
+        raise typer.Exit(COULD_NOT_START)
+
+
+def _open(what: str, listen: str, config: Config, command: str, target: str) -> socket.socket:
+    host, port = split_listen(listen)
+    try:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        return socket.create_server((host, port), family=family, backlog=4096)
+    except OSError as error:
+        option = "--port" if what == "gate" else "--console-port"
+        said = f"the {what} cannot listen on {listen} ({reason(error)}); choose another port with {option}"
+        if error.errno != errno.EADDRINUSE:
+            raise ConfigError(f"{said}, or another address with --host") from None
+        ports = f"--port {_another(config.gate.listen)} --console-port {_another(config.console.listen)}"
+        raise ConfigError(f'{said}:\n  {command} {ports}\n  make {target} ARGS="{ports}"') from None
+
+
+def _another(listen: str) -> int:
+    port = split_listen(listen)[1]
+    return port + PORT_STEP if 0 < port <= 65535 - PORT_STEP else 0  # 0: any free one
+
+
+def _require(loaded: Loaded) -> None:
+    """Refuse to start without what is needed: better a message now than processes that die again and again."""
+    findings = check_start(loaded)
+    errors = [f"{finding.what}: {finding.says}" for finding in findings if finding.level == "error"]
+    if errors:
+        raise ConfigError("\n  ".join(errors if len(errors) == 1 else ["this keeps it from starting:", *errors]))
+    for finding in findings:
+        if finding.level == "warning":
+            log.warning("%s: %s", finding.what, finding.says)
+
+
+def _raise_file_limit() -> None:
+    """Allow as many connections as the system lets this user have: two per call."""
+    try:
+        import resource
+    except ImportError:  # not a Unix: no such limit
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def _console(config: Config, listening: socket.socket, gate_url: str, lifeline: Lifeline) -> None:
+    from proxy.console_process import run_console  # half a second of imports the gates do not need
+
+    run_console(config, listening, gate_url, lifeline)
+
+
+def _announce(config: Config, gate_url: str, console_url: str) -> None:
+    from proxy.ledger.engine import shown
+
+    ledger = shown(config.ledger.url)
+    typer.echo(f"gate     {gate_url}/v1   point your SDK's base_url here")
+    typer.echo(f"console  {console_url}/   metrics {console_url}/metrics")
+    typer.echo(f"ledger   {ledger}   report: {sys.argv[0]} report cost --by team,model --database {ledger}")
+
+
+def _url(listening: socket.socket) -> str:
+    host, port = listening.getsockname()[:2]
+    return f"http://{listen_on(host, port)}"
