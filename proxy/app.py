@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
+from estimator import Usage
 from proxy.call import Closed
 from proxy.config import Config
 from proxy.counting import Counter, by_characters, find_counter
+from proxy.estimating import ConfiguredEstimator
 from proxy.journal import Journal
 from proxy.pipeline import Gate, Receive, Scope, Send, carry, record_unreadable
-from proxy.routing import Routes
+from proxy.routing import Provider, Routes
 from proxy.teams import Headers, Teams
 from proxy.upstream import Upstream
 
 TICK_S = 1.0  # journal.fsync = "interval": what a power loss may cost at most
+MODELS_PREPARED = 4096  # clients choose the names: a bound keeps them from filling memory
 
 
 def build_gate(config: Config, *, journal: Journal | None = None, worker: str = "1") -> GateApplication:
@@ -34,8 +39,11 @@ def build_gate(config: Config, *, journal: Journal | None = None, worker: str = 
         upstream=Upstream(connect_timeout_s=config.gate.connect_timeout_s),
         journal=journal,
         count=by_characters,
-        estimate_headers=estimate_headers if config.gate.estimate_headers else None,
     )
+    if config.gate.estimate_headers:
+        estimator = ConfiguredEstimator(config)
+        gate.estimate_headers = partial(estimate_headers, estimator)
+        gate.prepare_estimate = Preparation(estimator)
     return GateApplication(gate, journal)
 
 
@@ -94,16 +102,40 @@ class GateApplication:
         self.gate.count = counter
 
 
-def estimate_headers(closed: Closed) -> Headers:
-    """Give the headers that tell a client what its call cost; what is unknown is left out."""
-    from estimator import centre  # the library is not needed until the first reply that is not streamed
+class Preparation:
+    """Has a model's first estimate made while its first call is out: a closed one's takes some ten milliseconds."""
 
+    def __init__(self, estimator: ConfiguredEstimator) -> None:
+        self._estimator = estimator
+        self._seen: set[tuple[str, str]] = set()
+
+    def __call__(self, model: str, provider: Provider) -> None:
+        """See that calls of a model can be estimated at once by the time the first one is answered."""
+        key = (model, provider.name)
+        if key not in self._seen and len(self._seen) < MODELS_PREPARED:
+            self._seen.add(key)
+            asyncio.get_running_loop().run_in_executor(None, self._prepare, model, provider)
+
+    def _prepare(self, model: str, provider: Provider) -> None:
+        with contextlib.suppress(Exception):  # whatever is wrong is said when a call is estimated
+            self._estimator.centre(
+                Usage(input_tokens=1, output_tokens=1),
+                model,
+                provider=provider.name,
+                zone=provider.zone,
+                at=datetime.now(UTC),
+                service_tier=None,
+            )
+
+
+def estimate_headers(estimator: ConfiguredEstimator, closed: Closed) -> Headers:
+    """Give the headers that tell a client what its call cost; what is unknown is left out."""
     if closed.usage is None:
         return []
     model = closed.model or closed.opened.model_requested
     if model is None:
         return []
-    values = centre(
+    values = estimator.centre(
         closed.usage,
         model,
         provider=closed.opened.provider,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -26,6 +26,9 @@ Digest = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}$")]
 Count = Annotated[int, msgspec.Meta(ge=0)]
 Positive = Annotated[int, msgspec.Meta(ge=1)]
 Seconds = Annotated[float, msgspec.Meta(gt=0)]
+Amount = Annotated[float, msgspec.Meta(ge=0)]
+Zone = Annotated[str, msgspec.Meta(pattern=r"^[A-Z]{3}$")]  # of electricity: ISO 3166-1 alpha-3, WOR
+Pattern = Annotated[str, msgspec.Meta(min_length=1)]  # as a shell has it
 
 
 class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -80,7 +83,7 @@ class ProviderSection(Section, frozen=True):
     inject_usage: Literal["auto", "never"] = "auto"
     on_abort: Literal["drain", "cancel"] = "drain"
     models: tuple[str, ...] = ()
-    zone: Annotated[str, msgspec.Meta(pattern=r"^[A-Z]{3}$")] | None = None
+    zone: Zone | None = None
     region: str | None = None  # "aws:eu-north-1": the grid zone follows from it
 
 
@@ -107,6 +110,63 @@ class TeamSection(Section, frozen=True):
     key: tuple[KeySection, ...] = ()
 
 
+class EstimateSection(Section, frozen=True):
+    """What holds for every estimate."""
+
+    unknown: Literal["null", "widest"] = "null"  # a model nobody knows: no energy, or the widest prior there is
+    zone: Zone | None = None  # of providers that name neither zone nor region
+    price_list: str | None = None  # a file of prices of one's own
+
+
+class AliasSection(Section, frozen=True):
+    """What a free name, such as an Azure deployment's, stands for; case does not matter."""
+
+    name: Pattern
+    model: Pattern
+    provider: Name | None = None  # None: at every one
+
+
+class DeploymentSection(Section, frozen=True):
+    """What is known of the machines that serve some models; the first row that fits a call holds."""
+
+    provider: Pattern = "*"
+    model: Pattern = "*"
+    gpu: str | None = None
+    n_gpus: Positive | None = None
+    precision: str | None = None
+    batch: float | None = None  # sequences decoded together, on average
+    tensor_parallel: Positive | None = None
+    kv_bytes: float | None = None  # per element of the KV cache
+    host_share: Amount | None = None  # the host's watts per GPU as a share of the GPU's TDP
+    reserve: float | None = None  # factor for idle machines kept ready
+    pue: float | None = None
+    market_grams_per_kwh: Amount | None = None  # of the electricity bought
+
+
+class EvidenceSection(Section, frozen=True):
+    """Joules that a meter or a provider states as a mean of its calls; the first row that fits a call holds."""
+
+    kind: Literal["measured", "disclosed"]
+    scope: Literal["gpu", "it", "facility"]  # the accelerators alone, the servers, or all with cooling
+    source: Pattern
+    provider: Pattern = "*"
+    model: Pattern = "*"
+    joules_per_call: Amount = 0.0
+    joules_per_input_token: Amount = 0.0  # not read from a cache
+    joules_per_cached_input_token: Amount = 0.0
+    joules_per_output_token: Amount = 0.0
+    band: tuple[float, float] | None = None  # 90 % multipliers of the stated mean
+
+
+class GridSection(Section, frozen=True):
+    """Who is asked for the grid's intensity by the hour, for which zones."""
+
+    source: Literal["electricity_maps", "watttime", "carbon_intensity_uk"]
+    zones: Annotated[tuple[Zone, ...], msgspec.Meta(min_length=1)]
+    credential: str | None = None
+    codes: dict[Zone, str] = {}  # zone → what the source calls it, or a finer part of it
+
+
 class Config(Section, frozen=True):
     """The whole file."""
 
@@ -117,6 +177,11 @@ class Config(Section, frozen=True):
     provider: tuple[ProviderSection, ...] = ()
     route: tuple[RouteSection, ...] = ()
     team: tuple[TeamSection, ...] = ()
+    estimate: EstimateSection = EstimateSection()
+    alias: tuple[AliasSection, ...] = ()
+    deployment: tuple[DeploymentSection, ...] = ()
+    evidence: tuple[EvidenceSection, ...] = ()
+    grid: tuple[GridSection, ...] = ()
 
 
 class Loaded(msgspec.Struct, frozen=True, kw_only=True):
@@ -134,6 +199,7 @@ SETTINGS: dict[str, type[Section]] = {
     "console": ConsoleSection,
     "ledger": LedgerSection,
     "journal": JournalSection,
+    "estimate": EstimateSection,
 }
 
 
@@ -263,6 +329,7 @@ def _check(config: Config, source: str) -> None:
         if route.provider not in names:
             known = ", ".join(sorted(names))
             raise ConfigError(f"{source}: route `{route.match}` names provider `{route.provider}`; known are {known}")
+    _check_estimating(config, names, source)
     _check_unique("team", [team.name for team in config.team], source)
     _check_unique("key id", [key.id for team in config.team for key in team.key], source)
     _check_unique("key", [key.sha256 for team in config.team for key in team.key], source)
@@ -282,15 +349,34 @@ def _check_origin(name: str, origin: str, source: str) -> None:
 
 
 def _check_zone(provider: ProviderSection, source: str) -> None:
+    where = f"provider `{provider.name}`"
     if provider.zone is not None and provider.region is not None:
         message = f'zone = "{provider.zone}" and region = "{provider.region}" both say where it runs: keep one'
-        raise ConfigError(f"{source}: provider `{provider.name}`: {message}")
-    if provider.zone is not None and provider.zone not in known_zones():
-        message = f'zone = "{provider.zone}" is not a zone there is a figure for: say it as ISO 3166-1 alpha-3 (FRA)'
-        raise ConfigError(f"{source}: provider `{provider.name}`: {message}")
+        raise ConfigError(f"{source}: {where}: {message}")
+    _check_zones([provider.zone], where, source)
     if provider.region is not None and provider.region not in known_regions():
         message = f'region = "{provider.region}" is not known: say it like "aws:eu-north-1", or give its zone'
-        raise ConfigError(f"{source}: provider `{provider.name}`: {message}")
+        raise ConfigError(f"{source}: {where}: {message}")
+
+
+def _check_zones(zones: Iterable[str | None], where: str, source: str) -> None:
+    for zone in zones:
+        if zone is not None and zone not in known_zones():
+            message = f'zone = "{zone}" is not a zone there is a figure for: say it as ISO 3166-1 alpha-3 (FRA)'
+            raise ConfigError(f"{source}: {where}: {message}")
+
+
+def _check_estimating(config: Config, providers: Collection[str], source: str) -> None:
+    _check_zones([config.estimate.zone], "[estimate]", source)
+    for alias in config.alias:
+        if alias.provider is not None and alias.provider not in providers:
+            raise ConfigError(f"{source}: alias `{alias.name}` names provider `{alias.provider}`, which there is not")
+    _check_unique(
+        "alias", [f"{alias.name.lower()} at {alias.provider or 'any provider'}" for alias in config.alias], source
+    )
+    for grid in config.grid:
+        _check_zones((*grid.zones, *grid.codes), f"grid `{grid.source}`", source)
+    _check_unique("grid zone", [zone for grid in config.grid for zone in grid.zones], source)
 
 
 def _check_unique(what: str, values: list[str], source: str) -> None:

@@ -7,17 +7,18 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import socket
 import threading
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import partial
 from pathlib import Path
 
 import uvicorn
 
-from estimator import estimate, resolve
 from proxy.config import Config
 from proxy.console import RecentCalls, build_console
+from proxy.estimating import ConfiguredEstimator, open_hours
 from proxy.ledger.engine import open_engine
 from proxy.ledger.tables import CallRow
 from proxy.ledger.write import Ledger
@@ -26,6 +27,7 @@ from proxy.metrics import Metrics
 from proxy.recorder import Recorder
 from proxy.supervisor import Lifeline
 
+PRICED = re.compile(r"/(.+?)@(?:listed|\d{4}-\d\d-\d\d)")  # the model in the id of a price
 NICENESS = 10  # where a core is short, the gates go first: the journals can wait, a caller should not
 
 
@@ -33,10 +35,12 @@ def run_console(config: Config, listening: socket.socket, gate_url: str, lifelin
     """Record and serve until told to stop; what the journals hold then is recorded first."""
     os.nice(NICENESS)
     engine = open_engine(config.ledger.url)
+    hours = open_hours(config)
+    estimate = ConfiguredEstimator(config, hours)
     metrics = Metrics(
         teams=[team.name for team in config.team],
         providers=[provider.name for provider in config.provider],
-        model_name=model_name,
+        model_name=partial(model_name, estimate),
     )
     recent = RecentCalls()
 
@@ -74,18 +78,15 @@ def run_console(config: Config, listening: socket.socket, gate_url: str, lifelin
     finally:
         stop.set()
         recording.join()
+        if hours is not None:
+            hours.close()
 
 
-def model_name(row: CallRow) -> str | None:
+def model_name(estimator: ConfiguredEstimator, row: CallRow) -> str | None:
     """Name a call's model as the facts do: its card, else the entry of the price list; None where neither knows it."""
-    return _known_as(row.model, row.model_requested, row.provider, row.price_id)
-
-
-@lru_cache(maxsize=4096)
-def _known_as(served: str | None, requested: str | None, provider: str | None, price_id: str | None) -> str | None:
-    for name in (served, requested):
-        card = resolve(name, provider) if name is not None else None
-        if card is not None:
-            return card.id
-    # A price is "<provider>/<model>@<valid from>".
-    return price_id.partition("/")[2].rpartition("@")[0] if price_id is not None else None
+    for name in (row.model, row.model_requested):
+        card_id = estimator.card_id(name, row.provider) if name is not None else None
+        if card_id is not None:
+            return card_id
+    priced = PRICED.search(row.price_id) if row.price_id is not None else None
+    return priced[1] if priced is not None else None

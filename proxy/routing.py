@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from urllib.parse import urlsplit
 
+from estimator.grid import grid
 from proxy.config import Config, ProviderSection, resolve_secret
 from proxy.errors import Refusal
 
@@ -56,7 +57,7 @@ class Provider:
     credential_in: bytes
     asks_for_usage: bool  # its streams carry usage only if asked, and asking is allowed
     drains: bool
-    zone: str | None  # electricity zone, or the cloud region it follows from
+    zone: str | None  # of electricity
 
     def require_origin(self) -> Origin:
         """Give the origin; raises :class:`Refusal` where the operator still has to say it."""
@@ -79,7 +80,7 @@ class Routes:
     """The configured and shipped ways from a request to a provider."""
 
     def __init__(self, config: Config) -> None:
-        self._providers = {row.name: _provider(row) for row in config.provider}
+        self._providers = {row.name: _provider(row, config.estimate.zone) for row in config.provider}
         self._by_segment = {name.encode(): provider for name, provider in self._providers.items()}
         self._own = [(route.match, self._providers[route.provider]) for route in config.route]
         self._by_model = [(pattern, self._providers[row.name]) for row in config.provider for pattern in row.models]
@@ -150,7 +151,8 @@ def _target(provider: Provider, raw_path: bytes, model: str | None) -> Target:
     return Target(provider=provider, path=path, model=model)
 
 
-def _provider(row: ProviderSection) -> Provider:
+def _provider(row: ProviderSection, zone: str | None) -> Provider:
+    """Make a provider ready; ``zone`` is where one stands that does not say."""
     return Provider(
         name=row.name,
         origin=Origin.parse(row.origin) if row.origin else None,
@@ -159,5 +161,5 @@ def _provider(row: ProviderSection) -> Provider:
         credential_in=row.credential_in.encode("ascii"),
         asks_for_usage=row.inject_usage == "auto" and row.stream_usage == "on_request",
         drains=row.on_abort == "drain",
-        zone=row.region or row.zone,
+        zone=grid(row.region).zone if row.region is not None else row.zone or zone,
     )

@@ -130,12 +130,17 @@ def test_every_setting_is_documented():
         "provider": ["## `[[provider]]`"],
         "route": ["## `[[route]]`"],
         "team": ["## `[[team]]`"],
+        **{name: [f"## `[[{name}]]`"] for name in ("alias", "deployment", "evidence", "grid")},
     }
     structs = {
         **config.SETTINGS,
         "provider": config.ProviderSection,
         "route": config.RouteSection,
         "team": config.TeamSection,
+        "alias": config.AliasSection,
+        "deployment": config.DeploymentSection,
+        "evidence": config.EvidenceSection,
+        "grid": config.GridSection,
     }
     assert set(structs) == set(config.Config.__struct_fields__)
     for name, (heading,) in sections.items():

@@ -22,9 +22,13 @@ class CarbonIntensityUk:
     origin: str = "https://api.carbonintensity.org.uk"
     name: ClassVar[str] = "carbon_intensity_uk"
 
+    def covers(self, zone: str) -> bool:
+        """Tell whether it is Great Britain."""
+        return zone == "GBR"
+
     def intensity(self, zone: str, at: datetime) -> Intensity:
         """Return the mean of the hour's two halves; raises :class:`GridSourceError`."""
-        if zone != "GBR":
+        if not self.covers(zone):
             raise NoFigureError(f"{self.name}: Great Britain (GBR) alone, not {zone}")
         hour = hour_of(at)
         body = self.fetch.json(f"{self.origin}/intensity/{stamp(hour)}/{stamp(hour + HOUR)}")

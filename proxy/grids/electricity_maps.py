@@ -71,6 +71,10 @@ class ElectricityMaps:
     origin: str = "https://api.electricitymaps.com"
     name: ClassVar[str] = "electricity_maps"
 
+    def covers(self, zone: str) -> bool:
+        """Tell whether there is a code for the zone."""
+        return zone in self.codes or zone in _CODES
+
     def intensity(self, zone: str, at: datetime) -> Intensity:
         """Return the hour's mean; raises :class:`GridSourceError`."""
         code = self.codes.get(zone) or _CODES.get(zone)

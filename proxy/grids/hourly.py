@@ -53,6 +53,10 @@ class HourlyGrid:
         self.answered = 0
         self.failed = 0
 
+    def covers(self, zone: str) -> bool:
+        """Tell whether the source can be asked for a zone at all."""
+        return self._source.covers(zone)
+
     def at(self, zone: str, at: datetime) -> Intensity | None:
         """Return the hour's intensity, or ``None`` where the annual figure must do."""
         key, now = (zone, hour_of(at)), self._clock()

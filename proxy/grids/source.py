@@ -16,6 +16,9 @@ class GridSource(Protocol):
 
     name: ClassVar[str]
 
+    def covers(self, zone: str) -> bool:
+        """Tell whether the source can be asked for a zone at all."""
+
     def intensity(self, zone: str, at: datetime) -> Intensity:
         """Return the hour's mean; raises :class:`GridSourceError` where there is none."""
 

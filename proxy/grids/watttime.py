@@ -32,6 +32,10 @@ class WattTime:
     name: ClassVar[str] = "watttime"
     _bearer: tuple[str, datetime] | None = field(default=None, init=False, repr=False)
 
+    def covers(self, zone: str) -> bool:
+        """Tell whether there is a code for the zone."""
+        return zone in self.codes
+
     def intensity(self, zone: str, at: datetime) -> Intensity:
         """Return the mean of the hour's points; raises :class:`GridSourceError`."""
         region = self.codes.get(zone)

@@ -1,0 +1,219 @@
+"""The one estimator of a running service, as its configuration wants it: for the ledger's rows and for reply headers.
+
+Both take it from here, so that what a client reads in a header is what its row in the ledger says.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from fnmatch import fnmatchcase
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import msgspec
+
+from estimator import Centre, Deployment, Estimate, Evidence, Intensity, Usage, centre, estimate, resolve
+from estimator.deployments import find_gpu, find_precision
+from estimator.errors import EstimatorError
+from estimator.estimate import Unknown
+from estimator.fits import constants
+from estimator.grid import grid
+from estimator.overheads import overheads
+from estimator.ranges import Range, combined
+from estimator.reasons import problem
+from proxy.config import Config, DeploymentSection, EvidenceSection
+from proxy.errors import ConfigError
+from proxy.prices.own import read_price_list
+
+if TYPE_CHECKING:
+    from proxy.grids.background import BackgroundGrid
+
+_NAMES_KEPT = 4096  # clients choose the names
+
+
+class Hours(Protocol):
+    """Who knows the grid's intensity of an hour."""
+
+    def at(self, zone: str, at: datetime) -> Intensity | None:
+        """Return the hour's intensity, or ``None`` where the annual figure must do."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Terms:
+    """What the configuration says of calls of one model at one provider."""
+
+    model: str  # as the facts call it
+    deployment: Deployment | None
+    evidence: _Stated | None
+    region: str | None  # of the provider's price
+
+
+class ConfiguredEstimator:
+    """Estimates calls under one configuration; safe for several threads."""
+
+    def __init__(self, config: Config, hours: Hours | None = None) -> None:
+        """Check what the configuration says; raises :class:`ConfigError`. Without ``hours`` an hour is its year's."""
+        path = config.estimate.price_list
+        self._price_list = read_price_list(Path(path)) if path is not None else None
+        self._unknown: Unknown = "widest" if config.estimate.unknown == "widest" else "none"
+        self._aliases = {(row.name.lower(), row.provider): row.model for row in config.alias}
+        self._deployments = [(row, _deployment(row)) for row in config.deployment]
+        self._evidence = [_Stated(row) for row in config.evidence]
+        # Prices name a region as its cloud does, without the cloud.
+        self._regions = {row.name: row.region.partition(":")[2] for row in config.provider if row.region is not None}
+        self._zones_by_hour = frozenset(zone for row in config.grid for zone in row.zones)
+        self._hours = hours
+        self._terms = lru_cache(_NAMES_KEPT)(self._find_terms)
+        self._hourly = lru_cache(_NAMES_KEPT)(self._find_hourly)
+
+    def __call__(
+        self,
+        usage: Usage,
+        model: str,
+        *,
+        provider: str | None,
+        zone: str | None,
+        at: datetime | None,
+        service_tier: str | None,
+    ) -> Estimate:
+        """Estimate a call; raises what the estimator raises."""
+        terms = self._terms(model, provider)
+        intensity = None
+        if self._hours is not None and at is not None and (place := self._hourly(provider, zone)) is not None:
+            intensity = self._hours.at(place, at)
+        return estimate(
+            usage,
+            terms.model,
+            provider=provider,
+            deployment=terms.deployment,
+            zone=zone,
+            at=at,
+            service_tier=service_tier,
+            region=terms.region,
+            price_list=self._price_list,
+            intensity=intensity,
+            evidence=terms.evidence.of(usage) if terms.evidence is not None else None,
+            unknown=self._unknown,
+        )
+
+    def centre(
+        self,
+        usage: Usage,
+        model: str,
+        *,
+        provider: str | None,
+        zone: str | None,
+        at: datetime | None,
+        service_tier: str | None,
+    ) -> Centre:
+        """Give the middle of what the row will say; no grams where they wait for the grid's hour."""
+        terms = self._terms(model, provider)
+        if terms.deployment is None and terms.evidence is None and self._unknown == "none":
+            found = centre(
+                usage,
+                terms.model,
+                provider=provider,
+                zone=zone,
+                at=at,
+                service_tier=service_tier,
+                region=terms.region,
+                price_list=self._price_list,
+            )
+        else:
+            made = self(usage, model, provider=provider, zone=zone, at=at, service_tier=service_tier)
+            found = Centre(_middle(made.joules), _middle(made.grams_co2e), made.cost_usd)
+        return found if self._hourly(provider, zone) is None else Centre(found.joules, None, found.cost_usd)
+
+    def card_id(self, model: str, provider: str | None) -> str | None:
+        """Name a model as the facts do; ``None`` where they do not know it."""
+        card = resolve(self._terms(model, provider).model, provider)
+        return None if card is None else card.id
+
+    def _find_terms(self, model: str, provider: str | None) -> _Terms:
+        lowered = model.lower()
+        known_as = self._aliases.get((lowered, provider)) or self._aliases.get((lowered, None)) or model
+        card = resolve(known_as, provider)
+        names = {lowered, known_as.lower(), *(() if card is None else (card.id,))}
+
+        def fits(row: DeploymentSection | EvidenceSection) -> bool:
+            return fnmatchcase(provider or "", row.provider) and any(fnmatchcase(each, row.model) for each in names)
+
+        return _Terms(
+            model=known_as,
+            deployment=next((made for row, made in self._deployments if fits(row)), None),
+            evidence=next((each for each in self._evidence if fits(each.row)), None),
+            region=self._regions.get(provider) if provider is not None else None,
+        )
+
+    def _find_hourly(self, provider: str | None, zone: str | None) -> str | None:
+        """Give the zone whose hours are asked for, ``None`` where the year is all that is wanted."""
+        place = grid(zone or overheads(provider).zone).zone
+        return place if place in self._zones_by_hour else None
+
+
+def open_hours(config: Config) -> BackgroundGrid | None:
+    """Open the sources of the grid's hours, ``None`` where there are none; raises :class:`ConfigError`."""
+    if not config.grid:
+        return None
+    from proxy.grids.background import open_hours  # an HTTP client, which nothing else needs
+
+    return open_hours(config)
+
+
+def _middle(figure: Range | None) -> float | None:
+    return None if figure is None else figure.mid
+
+
+class _Stated:
+    """A row of evidence: a mean over calls, so one call is off it by what one call is off its model's mean."""
+
+    def __init__(self, row: EvidenceSection) -> None:
+        self.row = row
+        bands = constants()["bands"]
+        self._rates = (
+            row.joules_per_call,
+            row.joules_per_input_token,
+            row.joules_per_cached_input_token,
+            row.joules_per_output_token,
+        )
+        try:
+            mean = Evidence(kind=row.kind, joules=sum(self._rates), scope=row.scope, source=row.source, band=row.band)
+        except EstimatorError as error:
+            raise ConfigError(f"evidence `{row.source}`: {error}") from None
+        if not any(self._rates):
+            raise ConfigError(f"evidence `{row.source}`: states no joules: give joules_per_output_token or its kin")
+        self._band = combined(mean.own_band, bands["own_call"])
+
+    def of(self, usage: Usage) -> Evidence | None:
+        """Reckon a call's joules; ``None`` where its tokens are not known, and the estimate says so."""
+        if usage.input_tokens is None or usage.output_tokens is None or problem(usage) is not None:
+            return None
+        cached = usage.cached_input_tokens or 0
+        counts = (1, usage.input_tokens - cached, cached, usage.output_tokens)
+        return Evidence(
+            kind=self.row.kind,
+            joules=sum(rate * count for rate, count in zip(self._rates, counts, strict=True)),
+            scope=self.row.scope,
+            source=self.row.source,
+            band=self._band,
+        )
+
+
+def _deployment(row: DeploymentSection) -> Deployment:
+    """Make a deployment of what a row states, which its GPU and precision must be known for."""
+    facts: dict[str, Any] = {
+        name: value
+        for name, value in msgspec.structs.asdict(row).items()
+        if value is not None and name not in ("provider", "model")
+    }
+    try:
+        made = Deployment(**facts)
+        if made.gpu is not None:
+            find_gpu(made.gpu)
+        if made.precision is not None:
+            find_precision(made.precision)
+    except EstimatorError as error:
+        raise ConfigError(f"deployment of `{row.model}` at `{row.provider}`: {error}") from None
+    return made
