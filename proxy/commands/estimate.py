@@ -14,11 +14,12 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from estimator import Deployment, Estimate, Evidence, PriceList, Range, Speculation, Usage
+from estimator import Deployment, Estimate, Evidence, PriceList, Range, Speculation, Usage, resolve
 from estimator import estimate as estimate_call
 from estimator.equivalences import comparisons
 from estimator.errors import EstimatorError
 from estimator.units import JOULES_PER_WH, MILLILITERS_PER_LITER, with_prefix
+from proxy.commands.unknown import unknown_model
 from proxy.errors import ConfigError
 
 ANSWER_IS_NO = 1
@@ -98,6 +99,8 @@ def estimate(
             return
         if model is None:
             raise ConfigError("name a model, or a table with --csv")
+        if cached > n_in:
+            raise ConfigError(f"--cached {cached} is more than --in {n_in}: cached tokens are part of the input")
         given = Deployment(
             gpu=gpu,
             n_gpus=n_gpus,
@@ -128,13 +131,17 @@ def estimate(
         )
     except EstimatorError as error:
         raise ConfigError(str(error)) from error
+    nothing = made.joules is None and made.cost_usd is None
+    unknown = nothing and resolve(model, provider) is None
     if as_json:
         typer.echo(json.dumps(as_record(made), indent=1))
     elif explain:
         typer.echo(made.explain())
-    else:
-        _print(made)
-    if made.joules is None and made.cost_usd is None:
+    elif not unknown:
+        _print(model, made)
+    if unknown:
+        typer.echo(f"{unknown_model(model)}\nWith --widest it gets the widest prior there is.", err=True)
+    if nothing:
         raise typer.Exit(ANSWER_IS_NO)
 
 
@@ -178,19 +185,20 @@ def as_record(made: Estimate) -> dict[str, object]:
     }
 
 
-def _print(made: Estimate) -> None:
-    title = f"{made.model_id or 'unknown model'} · {made.method} · evidence: {made.tier}"
+def _print(asked: str, made: Estimate) -> None:
+    title = f"{made.model_id or asked} · {made.method} · evidence: {made.tier}"
     table = Table(title=title, title_justify="left")
     table.add_column("quantity")
     for column in ("low (5 %)", "middle", "high (95 %)"):
         table.add_column(column, justify="right")
+    grid = made.zone or ("page" if made.method == "audit" else None)
     rows: tuple[tuple[str, Range | None, str, float], ...] = (
         ("compute", made.flops, "FLOP", 1.0),
         ("GPU energy", made.gpu_joules, "J", 1.0),
         ("server energy", made.it_joules, "J", 1.0),
         ("facility energy", made.joules, "J", 1.0),
         ("", made.joules, "Wh", 1 / JOULES_PER_WH),
-        (f"CO2e, operation ({made.zone or 'page'})", made.grams_co2e, "g", 1.0),
+        ("CO2e, operation" + (f" ({grid})" if grid else ""), made.grams_co2e, "g", 1.0),
         ("CO2e, hardware", made.embodied_grams_co2e, "g", 1.0),
         ("water", made.liters, "mL", MILLILITERS_PER_LITER),
     )
@@ -210,4 +218,6 @@ def _print(made: Estimate) -> None:
     for reason in dict.fromkeys(made.reasons.values()):
         fields = ", ".join(name for name, why in made.reasons.items() if why == reason)
         sys.stdout.write(f"unknown: {fields}: {reason}\n")
-    sys.stdout.write(f"sources: {', '.join(dict.fromkeys(made.sources))} (facts {made.facts_version})\n")
+    if made.sources:
+        sys.stdout.write(f"sources: {', '.join(dict.fromkeys(made.sources))}\n")
+    sys.stdout.write(f"facts {made.facts_version}\n")

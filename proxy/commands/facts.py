@@ -34,9 +34,10 @@ def show(
     joulegate facts show llama-3.3-70b-versatile --provider groq --json
     """  # noqa: D301 - typer keeps the lines of a paragraph that begins with this character
     from estimator.facts import facts_version, sources
+    from proxy.commands.facts_model import show_model
 
     if model is not None:
-        _show_model(model, provider, as_json)
+        show_model(model, provider, as_json=as_json)
         return
     rows = [
         {
@@ -57,42 +58,6 @@ def show(
         table.add_column(column)
     for row in rows:
         table.add_row(row["id"], row["name"], row["licence"], row["checked"])
-    Console().print(table)
-
-
-def _show_model(model: str, provider: str | None, as_json: bool) -> None:
-    from estimator import resolve
-    from estimator.price import find_price, own_shop
-
-    card = resolve(model, provider)
-    if card is None:
-        typer.echo(f"no card for {model!r}: add an entry to estimator/data/models", err=True)
-        raise typer.Exit(ANSWER_IS_NO)
-    seller = provider or own_shop(card.maker)
-    price = find_price(model, seller) or find_price(card.id, seller)
-    shown = {
-        "id": card.id,
-        "maker": card.maker,
-        "kind": card.kind,
-        "weights": card.weights,
-        "total_params": card.total_params,
-        "active_params": card.active_params,
-        "precision": card.precision,
-        "architecture": card.architecture is not None,
-        "verified": card.verified,
-        "source": card.source,
-        "price_id": price.id if price is not None else None,
-        "price_source": price.source if price is not None else None,
-        "usd_per_million_tokens": {}
-        if price is None
-        else {bucket: [[above, str(rate.scaleb(6))] for above, rate in steps] for bucket, steps in price.rates.items()},
-    }
-    if as_json:
-        typer.echo(json.dumps(shown, indent=1))
-        return
-    table = Table(title=card.id, title_justify="left", show_header=False)
-    for key, value in shown.items():
-        table.add_row(key, "" if value is None else str(value))
     Console().print(table)
 
 

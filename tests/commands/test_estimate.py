@@ -49,10 +49,25 @@ def test_the_audit_method():
     assert made["grams_co2e"]["mid"] == pytest.approx(0.04578)
 
 
-def test_nothing_known_is_the_answer_no():
-    done = invoke("nobody-knows")
+def test_an_unknown_model_is_the_answer_no_and_names_its_nearest():
+    done = invoke("opnai/claude-sonet-4")
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert "'opnai/claude-sonet-4' is no model that is known here" in done.stderr
+    assert "nearest: claude-sonnet-4," in done.stderr
+    assert "docs/how-to/add-a-model.md" in done.stderr
+    made = invoke("opnai/claude-sonet-4", "--json")
+    assert made.exit_code == 1
+    figures = json.loads(made.stdout)
+    assert all(figures[name] is None for name in ("flops", "joules", "grams_co2e", "liters", "cost_usd"))
+    assert "nearest" not in invoke("qqqqqq").stderr
+
+
+def test_a_known_model_of_unknown_size_and_price_is_the_answer_no():
+    done = invoke("omni-moderation-latest")
     assert done.exit_code == 1
-    assert "estimator/data/models" in done.output.replace("\n", "")
+    assert "no public figure for the size of omni-moderation-latest" in done.stdout
+    assert "(page)" not in done.stdout
+    assert "sources" not in done.stdout
 
 
 @pytest.mark.parametrize(
@@ -63,6 +78,7 @@ def test_nothing_known_is_the_answer_no():
         ("llama-3.1-8b", "--gpu", "abacus"),
         ("--csv", "nowhere.csv"),
         ("gpt-4o", "--pue", "0.5"),
+        ("gpt-4o", "--in", "10", "--cached", "20"),
     ],
 )
 def test_what_cannot_be_asked_is_an_error_that_says_why(arguments):

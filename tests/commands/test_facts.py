@@ -1,7 +1,10 @@
 import json
+import re
 
+import pytest
 from typer.testing import CliRunner
 
+from estimator.models import known_models
 from proxy.cli import app
 from proxy.errors import ConfigError
 
@@ -20,8 +23,50 @@ def test_show_of_a_model():
     shown = json.loads(run.invoke(app, ["facts", "show", "gpt-4o-2024-08-06", "--json"]).output)
     assert shown["id"] == "gpt-4o"
     assert shown["usd_per_million_tokens"]["input"] == [[0, "2.5"]]
-    assert "openai" in run.invoke(app, ["facts", "show", "gpt-4o"]).output
-    assert run.invoke(app, ["facts", "show", "nobody-knows"]).exit_code == 1
+    assert shown["usd_per_unit"]["web_searches"] == "0.01"
+
+
+def lines(*arguments: str) -> dict[str, str]:
+    """What is shown of a model, by its label."""
+    done = run.invoke(app, ["facts", "show", *arguments], env={"COLUMNS": "200"})
+    assert done.exit_code == 0
+    return dict(re.split(r"  +", line.strip(), maxsplit=1) for line in done.stdout.splitlines()[1:])
+
+
+def test_a_person_reads_units_sources_and_dates():
+    shown = lines("gpt-4o-2024-08-06")
+    assert shown["parameters"] == "440 billion"
+    assert shown["active per token"] == "44 to 132 billion"
+    assert (shown["precision"], shown["shape"]) == ("not public", "not public")
+    assert (shown["input"], shown["cached input"]) == ("$2.50 per million tokens", "$1.25 per million tokens")
+    assert shown["web searches"] == "$0.01 each"
+    for source in ("source", "price source"):
+        assert re.search(r", checked \d{4}-\d\d-\d\d, https://", shown[source])
+    longer = "$1.25 per million tokens; $2.50 where the input is over 200,000"
+    assert lines("gemini-2.5-pro")["input"] == longer
+    assert "from 20" in lines("o3")["list price"]
+
+
+def test_what_is_not_known_of_a_model_is_said():
+    shown = lines("llama-3.1-8b-instruct")
+    assert shown["parameters"] == "8.03 billion"
+    assert shown["shape"].startswith("32 layers, 32 heads of 128, 8 of them with keys and values (")
+    assert shown["list price"] == "none known at meta"
+    assert lines("omni-moderation-latest")["parameters"] == "not public"
+
+
+@pytest.mark.parametrize("card", sorted(known_models()))
+def test_no_card_is_shown_as_python_writes_it(card):
+    shown = run.invoke(app, ["facts", "show", card], env={"COLUMNS": "200"}).stdout
+    assert not re.search(r"None|True|False|Decimal|[(\[{]['\"\d]|e\+\d", shown), shown
+
+
+def test_an_unknown_model_names_its_nearest():
+    done = run.invoke(app, ["facts", "show", "openai/gpt-4oo"])
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert "'openai/gpt-4oo' is no model that is known" in done.stderr
+    assert "nearest: gpt-4o" in done.stderr
+    assert "docs/how-to/add-a-model.md" in done.stderr
 
 
 def test_check_finds_the_shipped_facts_sound():

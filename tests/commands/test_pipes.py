@@ -44,7 +44,7 @@ def test_nobody_reads_on_and_nothing_is_said(words, ledger):
     reading, writing = os.pipe()
     os.close(reading)
     command = [sys.executable, "-m", "proxy.cli", *(ledger if word == "LEDGER" else word for word in words)]
-    with open(writing, "wb") as nobody:
+    with os.fdopen(writing, "wb") as nobody:
         ended = subprocess.run(command, stdout=nobody, stderr=subprocess.PIPE, text=True, check=False)
     assert (ended.returncode, ended.stderr) == (-signal.SIGPIPE, "")  # a shell calls it 141
 
