@@ -13,7 +13,7 @@ export PIP_NO_COMPILE := 1
 .PHONY: help demo serve test test-all lint types bench docs lock clean
 
 help:  ## list the targets
-	@echo "Arguments for the command behind a target: make bench ARGS='--quick --rounds 1'"
+	@echo 'Arguments for the command behind a target: make demo ARGS="--port 8800 --console-port 8801"'
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
 $(BIN)/python:
@@ -30,7 +30,7 @@ $(VENV)/.ready-%: requirements/%.txt requirements/build.txt pyproject.toml | $(B
 	@touch $@
 
 demo: $(VENV)/.ready-demo  ## gate + console on SQLite with a simulated provider and live traffic, until Ctrl-C
-	@$(BIN)/joulegate serve --demo
+	@$(BIN)/joulegate serve --demo $(ARGS)
 
 serve: $(VENV)/.ready-run  ## the gate and the console for real (joulegate.toml is read where there is one)
 	@$(BIN)/joulegate serve $(ARGS)

@@ -206,3 +206,14 @@ def test_a_database_that_is_away_keeps_nothing_from_starting(tmp_path):
     assert done.returncode == 0
     assert done.stdout.startswith("gate ")
     assert "journals keep what comes" in done.stderr
+
+
+def test_make_passes_arguments_to_the_demo():
+    said = subprocess.run(
+        ["make", "--dry-run", "demo", "ARGS=--port 8800 --console-port 8801"],
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert said.stdout.endswith("/joulegate serve --demo --port 8800 --console-port 8801\n")
