@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from proxy.wire import (
+    bedrock_converse,
+    bedrock_invoke,
     openai_chat,
     openai_completions,
     openai_embeddings,
@@ -20,7 +22,16 @@ from proxy.wire import (
 )
 from proxy.wire.surface import Surface, Way
 
-_FORMATS = (openai_chat, openai_completions, openai_responses, openai_embeddings, openai_models, turns)
+_FORMATS = (
+    openai_chat,
+    openai_completions,
+    openai_responses,
+    openai_embeddings,
+    openai_models,
+    turns,
+    bedrock_converse,
+    bedrock_invoke,
+)
 _OTHER = other.Other()
 
 WAYS: tuple[Way, ...] = tuple(way for each in _FORMATS for way in each.WAYS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proxy.wire.registry import SURFACES
+from tests.wire import aws_messages
 from tests.wire.fixture_files import NAMES, REPLIES, reader
 
 FRAGMENTS = st.sampled_from(
@@ -52,6 +54,9 @@ FRAGMENTS = st.sampled_from(
         b'{"usage":{"prompt_tokens":3}}',
         b'{"error":{}}',
         b'"tool_calls":[1,null,{}]',
+        aws_messages.event("metadata", {"usage": {"inputTokens": 3}}),
+        aws_messages.chunk({"delta": {"text": "a"}}),
+        aws_messages.exception("x", {}),
     ]
 )
 METERED = [name for name, surface in SURFACES.items() if surface.metered]
@@ -110,26 +115,52 @@ MEMBERS = [
     "code",
     "output",
     "tool_usage",
+    "message",
+    "metadata",
+    "trace",
+    "start",
+    "results",
+    "amazon-bedrock-trace",
 ]
+Said = dict[str, object]
+
+
+def sse(events: list[Said]) -> bytes:
+    return "".join(f"data: {json.dumps(event)}\n\n" for event in events).encode()
+
+
+def responses(events: list[Said]) -> bytes:
+    return sse([*events[:-1], {"type": "response.completed", "response": events[-1]}])
+
+
+def converse(events: list[Said]) -> bytes:
+    return b"".join(aws_messages.event("some", event) for event in events)
+
+
+def invoke(events: list[Said]) -> bytes:
+    return b"".join(map(aws_messages.chunk, events))
+
+
+# How each format says that 3 tokens were written, and how it streams (None: it does not).
+CHAT: Said = {"usage": {"prompt_tokens": 11, "completion_tokens": 3}}
+FORMS: dict[str, tuple[Said, Callable[[list[Said]], bytes] | None]] = {
+    "openai.responses": ({"usage": {"input_tokens": 11, "output_tokens": 3}}, responses),
+    "openai.embeddings": (CHAT, None),
+    "bedrock.converse": ({"usage": {"inputTokens": 11, "outputTokens": 3}}, converse),
+    "bedrock.invoke": ({"usage": {"input_tokens": 11, "output_tokens": 3}}, invoke),
+}
 
 
 @pytest.mark.parametrize("name", METERED)
 @given(st.lists(st.dictionaries(st.sampled_from(MEMBERS), ODD, max_size=6), min_size=1, max_size=3), st.booleans())
-def test_members_of_every_type_lose_no_usage(name: str, chunks: list[dict[str, object]], streamed: bool) -> None:
-    stated = (
-        {"input_tokens": 11, "output_tokens": 3}
-        if name == "openai.responses"
-        else {"prompt_tokens": 11, "completion_tokens": 3}
-    )
-    last = {**chunks[-1], "usage": stated}
-    if name == "openai.responses" and streamed:
-        last = {"type": "response.completed", "response": last}
-    events = [*chunks[:-1], last]
-    if streamed and name == "openai.embeddings":
+def test_members_of_every_type_lose_no_usage(name: str, chunks: list[Said], streamed: bool) -> None:
+    stated, stream = FORMS.get(name, (CHAT, sse))
+    events = [*chunks[:-1], {**chunks[-1], **stated}]
+    if streamed and stream is None:
         return
-    body = "".join(f"data: {json.dumps(event)}\n\n" for event in events) if streamed else json.dumps(last)
+    body = stream(events) if streamed and stream is not None else json.dumps(events[-1]).encode()
     taking = SURFACES[name].reader()
-    taking.feed(body.encode())
+    taking.feed(body)
     reading = taking.close()
     assert "reader.failed" not in reading.flags
     assert reading.usage is not None
