@@ -24,6 +24,7 @@ from prometheus_client.registry import Collector
 from proxy.ledger.tables import CallRow
 
 OTHER = "other"
+_SPELLINGS = 16  # names under which one known model is shown: clients and providers choose them
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
 
 # The ``kind`` label and the ledger column it counts. Kinds overlap: input includes what was cached or audio.
@@ -179,7 +180,7 @@ DECLARED = (
     Declaration(
         name="joulegate_dropped_series_total",
         kind="counter",
-        help="Label values outside the closed sets, or beyond the cap on series, that were recorded as other.",
+        help="Label values not in the closed sets or beyond a cap, recorded as other or as the facts name the model.",
     ),
 )
 
@@ -214,8 +215,8 @@ class Metrics:
     ) -> None:
         """Declare all metrics; at most ``series_limit`` distinct (team, provider, model) get their own series.
 
-        ``model_name`` gives the name a call's model has among the known ones, None where it is not known:
-        providers answer with dated names, clients ask by aliases.
+        ``model_name`` gives the name that the facts have for a call's model, None where they do not know it.
+        A known one is labelled as reports and the console name it: as served, else as asked for.
         """
         # The extra `_created` series would double the scrape for a figure that Prometheus 2 does not read.
         prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]
@@ -224,6 +225,7 @@ class Metrics:
         self._model_name = model_name
         self._series_limit = series_limit
         self._series: set[tuple[str, str, str]] = set()
+        self._spellings: dict[str, set[str]] = {}
         self._clock = clock
         self._registry = CollectorRegistry()
         self._counters: dict[str, Counter] = {}
@@ -300,11 +302,7 @@ class Metrics:
     def _labels(self, row: CallRow) -> tuple[str, str, str]:
         team = self._closed(self._teams, row.team)
         provider = self._closed(self._providers, row.provider)
-        model = self._model_name(row)
-        if model is None:
-            model = OTHER
-            if row.model is not None or row.model_requested is not None:
-                self._add("joulegate_dropped_series_total", (), 1)
+        model = self._model(row)
         who = (team, provider, model)
         if who not in self._series:
             if len(self._series) >= self._series_limit and model != OTHER:
@@ -312,6 +310,20 @@ class Metrics:
                 return (team, provider, OTHER)
             self._series.add(who)
         return who
+
+    def _model(self, row: CallRow) -> str:
+        name = row.model if row.model is not None else row.model_requested
+        if name is None:
+            return OTHER
+        known = self._model_name(row)
+        spellings = self._spellings.setdefault(known, {known}) if known is not None else {OTHER}
+        if name in spellings:
+            return name
+        if known is not None and len(spellings) < _SPELLINGS:
+            spellings.add(name)
+            return name
+        self._add("joulegate_dropped_series_total", (), 1)
+        return OTHER if known is None else known
 
     def _closed(self, known: frozenset[str], value: str | None) -> str:
         if value is not None and value in known:

@@ -191,7 +191,7 @@ def test_a_refusal_before_any_provider_is_not_a_missing_usage():
         ({"provider": "evil"}, ("search", "other", "gpt-4o"), 1),
         ({"model": None, "model_requested": None}, ("search", "openai", "other"), 0),
         ({"model": None, "model_requested": "o3"}, ("search", "openai", "o3"), 0),
-        ({"model": "gpt-4o-2024-08-06"}, ("search", "openai", "gpt-4o"), 0),
+        ({"model": "gpt-4o-2024-08-06"}, ("search", "openai", "gpt-4o-2024-08-06"), 0),
         ({"model": "o3", "model_requested": "gpt-4o"}, ("search", "openai", "o3"), 0),
         ({"model": "x", "model_requested": "y"}, ("search", "openai", "other"), 1),
         ({"team": "x", "provider": "y", "model": "z", "model_requested": "z"}, ("other", "other", "other"), 3),
@@ -224,6 +224,21 @@ def test_known_names_do_not_grow_the_series_beyond_the_cap():
     assert models == {*names[:10], "other"}
     assert value(metrics, "joulegate_dropped_series_total") == 90
     assert sum(v for (name, _), v in samples(metrics).items() if name == "joulegate_calls_total") == 100
+
+
+def test_a_known_model_has_few_spellings_and_its_own_name_always():
+    metrics = make(model_name=lambda row: "gpt-4o")
+    metrics.record([call_row(model=f"gpt-4o-{n:04}") for n in range(500)])
+    metrics.record([call_row(model="gpt-4o"), call_row(model="gpt-4o-0000")])
+    calls = {
+        dict(labels)["model"]: count
+        for (name, labels), count in samples(metrics).items()
+        if name == "joulegate_calls_total"
+    }
+    assert len(calls) == 16
+    assert calls["gpt-4o-0000"] == 2
+    assert calls["gpt-4o"] == 485 + 1
+    assert value(metrics, "joulegate_dropped_series_total") == 485
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -1.0])

@@ -119,3 +119,18 @@ def test_metrics_are_prometheus_text(console):
 def test_nothing_changes_anything(console):
     document = json.loads(console.get("/api/openapi.json").text)
     assert {method for path in document["paths"].values() for method in path} == {"get"}
+
+
+def test_a_call_is_found_under_one_name_in_metrics_totals_and_on_the_page(console):
+    console.record(call_row(model="gpt-4o-2024-08-06"), call_row(model=None, model_requested="house-model"))
+    names = {"gpt-4o-2024-08-06", "house-model"}
+    counted = {
+        sample.labels["model"]
+        for family in text_string_to_metric_families(console.get("/metrics").text)
+        for sample in family.samples
+        if sample.name == "joulegate_calls_total"
+    }
+    assert counted == names
+    assert {each["by"]["model"] for each in get(console, "/api/totals?by=model")["groups"]} == names
+    page = console.get("/").text
+    assert all(f'<th scope="row">{name}</th>' in page for name in names)
