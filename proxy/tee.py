@@ -194,6 +194,8 @@ class Meter:
             return None, "absent", "usage.none_on_error"
         if self._asked.units and self._status is not None:
             return Usage(units=dict(self._asked.units)), "counted", None
+        if reading.pending:
+            return None, "absent", "usage.pending"
         if not self._surface.metered:
             return None, "absent", "usage.surface_without_usage"
         if self._status is None and outcome != "aborted":
@@ -202,7 +204,9 @@ class Meter:
 
     def _own_count(self, reading: Reading) -> tuple[Usage | None, UsageSource, str | None]:
         """Count what passed; flagged, and never more output than the request allowed."""
-        prompt = self._surface.prompt_text(self._body) if self._body else ""
+        prompt = self._surface.prompt_text(self._body)
+        if prompt is None:
+            return None, "absent", "usage.not_reported"
         characters = len(prompt) if self._body else self._opened.request_bytes or 0
         given = self._count(prompt, characters)
         made = self._count(reading.text, reading.text_characters) if reading.text_characters else None

@@ -100,6 +100,10 @@ class Statement:
         if isinstance(usage, dict):
             self._stated = _merged(self._stated, usage) if self._stated else usage
 
+    def clear(self) -> None:
+        """Forget what was stated: it was not the last word."""
+        self._stated = {}
+
     @property
     def stated(self) -> Mapping[str, object]:
         """All that was stated, in the provider's own words; empty where nothing was."""

@@ -59,7 +59,7 @@ def asked(body: bytes, path: str = "") -> Asked:
     options = request.stream_options
     user = request.user if isinstance(request.user, str) else request.safety_identifier
     return Asked(
-        model=label(request.model) or _deployment(path),
+        model=label(request.model) or deployment(path),
         stream=request.stream is True,
         wants_usage=isinstance(options, dict) and options.get("include_usage") is True,
         output_limit=_output_limit(request),
@@ -125,7 +125,7 @@ class OpenAISurface:
         """Give None: nothing was added."""
         return None
 
-    def prompt_text(self, body: bytes) -> str:
+    def prompt_text(self, body: bytes) -> str | None:
         """Give the prompt's text."""
         return prompt_text(body)
 
@@ -144,7 +144,8 @@ _ERROR_TYPES = {
 }
 
 
-def _deployment(path: str) -> str | None:
+def deployment(path: str) -> str | None:
+    """Give the deployment that an Azure path names."""
     match = _DEPLOYMENT.search(path)
     return label(unquote(match[1])) if match is not None else None
 

@@ -13,6 +13,7 @@ import msgspec
 from proxy.wire.canon import RESPONSES, at, error_code, label, quantity
 from proxy.wire.lenient import REFUSED, Lenient, loads
 from proxy.wire.openai import OpenAISurface
+from proxy.wire.other import Other
 from proxy.wire.reply import Reply, Text
 from proxy.wire.surface import Headers, Way
 
@@ -121,8 +122,9 @@ class ResponsesReader(Reply):
 
     def ended(self) -> None:
         """Say that the usage is still to come where the response only runs in the background."""
-        if self._status in _UNFINISHED and not self.statement.stated:
-            self.flags["response.unfinished"] = None
+        self.pending = self.finished and self._status in _UNFINISHED and not self.statement.stated
+        if self.statement.stated:
+            self.counted_as = self.response_id  # a later view of the response states it again
 
     def _about(self, response: object) -> None:
         if not isinstance(response, _SparseResponse):
@@ -171,5 +173,24 @@ class Responses(OpenAISurface):
         return ResponsesReader()
 
 
-_RESPONSES = Responses()
-WAYS = (Way("POST", "responses", _RESPONSES), Way("POST", "responses/compact", _RESPONSES))
+class ResponsesView(Responses):
+    """GET /v1/responses/{id}, or its cancellation: a response again, whose usage may have been pending."""
+
+    name = "openai.responses_view"
+    metered = False
+
+
+class InputTokens(Other):
+    """POST /v1/responses/input_tokens: counts, free of charge."""
+
+    name = "openai.input_tokens"
+
+
+_RESPONSES, _VIEW = Responses(), ResponsesView()
+WAYS = (
+    Way("POST", "responses", _RESPONSES),
+    Way("POST", "responses/compact", _RESPONSES),
+    Way("GET", "responses/*", _VIEW),
+    Way("POST", "responses/*/cancel", _VIEW),
+    Way("POST", "responses/input_tokens", InputTokens()),
+)

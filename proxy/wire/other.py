@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from proxy.wire import openai
-from proxy.wire.surface import Asked, Headers, Reading
+from proxy.wire.surface import Asked, Headers, Reading, UsageReader
 
 
 class UnreadReply:
@@ -35,7 +35,7 @@ class Other:
         """Give ``body`` with the name of its model replaced where there is one."""
         return openai.prepare(body, model=model, ask_for_usage=False)
 
-    def reader(self, headers: Headers = (), status: int = 200) -> UnreadReply:
+    def reader(self, headers: Headers = (), status: int = 200) -> UsageReader:
         """Make a reader that reads nothing."""
         return UnreadReply()
 

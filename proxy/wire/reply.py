@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable
 from typing import Protocol
 
-from estimator.usage import UsageLine
+from estimator.usage import Usage, UsageLine
 from proxy.wire.canon import Places, Statement, at, error_code, label, normal
 from proxy.wire.lenient import loads
 from proxy.wire.members import Members
@@ -79,6 +79,7 @@ class Reply:
         self.error: str | None = None
         self.statement = Statement()
         self.text = Text()
+        self.pending = False
         self.flags: dict[str, None] = {}
         self._framing: Framing | None = None  # set: the reply is a stream of events
         self._head = b""  # bytes before it is known what the reply is
@@ -148,14 +149,18 @@ class Reply:
         except Exception:
             self.flags["reader.failed"] = None
         usage, flags = normal(self.statement.stated, self.places, model=self.model)
+        units = self.units()
+        if usage is None and units:
+            usage = Usage()
         if usage is not None:
-            usage.units.update(self.units())
+            usage.units.update(units)
         if usage is not None and self.service_tier is None:
             self.service_tier = label(at(self.statement.stated, ("service_tier",)))  # Mistral
         return Reading(
             usage=usage,
             lines=self.lines,
             counted_as=self.counted_as,
+            pending=self.pending,
             model=self.model,
             response_id=self.response_id,
             service_tier=self.service_tier,

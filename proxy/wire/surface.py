@@ -32,6 +32,7 @@ class Reading:
     usage: Usage | None = None
     lines: tuple[UsageLine, ...] = ()  # what was consumed beside ``usage`` and is in none of its counts
     counted_as: str | None = None  # the name under which this usage counts once, however often it is shown
+    pending: bool = False  # the usage is still to come, in another reply
     model: str | None = None
     response_id: str | None = None
     service_tier: str | None = None
@@ -69,7 +70,7 @@ class Surface(Protocol):
     """One wire format."""
 
     name: str
-    metered: bool  # a reply of this format is expected to state its usage; False: forwarded, counted as a call
+    metered: bool  # a reply of this format is expected to state its usage; False: it may, and is else just a call
 
     def asked(self, body: bytes, path: str = "") -> Asked:
         """Read the request, whose model may stand in the path; never raises, says in ``problem`` what is wrong."""
@@ -83,8 +84,8 @@ class Surface(Protocol):
     def stripper(self) -> Stripper | None:
         """Make the stripper for a stream prepared with ``ask_for_usage``; None: nothing to take out."""
 
-    def prompt_text(self, body: bytes) -> str:
-        """Give the prompt's text, for counting where no usage came."""
+    def prompt_text(self, body: bytes) -> str | None:
+        """Give the prompt's text, for counting where no usage came; None where a count of text would say nothing."""
 
     def error(self, status: int, code: str, message: str) -> bytes:
         """Give the body of an error of ours in this format's own shape."""

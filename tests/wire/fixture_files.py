@@ -36,6 +36,11 @@ def as_expectation(reading: Reading, *, started: bool) -> dict[str, object]:
     for name in ("model", "response_id", "service_tier", "error"):
         if getattr(reading, name) is not None:
             seen[name] = getattr(reading, name)
+    for name in ("counted_as", "pending"):
+        if getattr(reading, name):
+            seen[name] = getattr(reading, name)
+    if reading.lines:
+        seen["lines"] = [{"kind": line.kind, "model": line.model, **_stated(line.usage)} for line in reading.lines]
     seen["finished"] = reading.finished
     if started:
         seen["started"] = True

@@ -48,7 +48,7 @@ def test_coded_and_split_at_every_byte(path: Path, coding: bytes) -> None:
 
 def test_every_metered_format_has_fixtures() -> None:
     folders = {path.parent.name for path in REPLIES}
-    assert folders == {name.replace(".", "_") for name, surface in SURFACES.items() if surface.metered}
+    assert folders >= {name.replace(".", "_") for name, surface in SURFACES.items() if surface.metered}
 
 
 def test_started_turns_at_the_first_generated_content() -> None:

@@ -1,0 +1,115 @@
+"""OpenAI's work that is asked for and looked at later: batches and the runs of assistants.
+
+Every look states the usage again once it is known, so it counts once per id. A batch's usage lies on the batch itself;
+the files it writes repeat it line by line and are not read. The steps of a run add up to the run and are not read.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from proxy.wire.canon import at, error_code, label
+from proxy.wire.lenient import Lenient, loads
+from proxy.wire.openai_media import MEDIA
+from proxy.wire.other import Other
+from proxy.wire.reply import Reply
+from proxy.wire.surface import Headers, Way
+
+
+class _Job(msgspec.Struct, gc=False):
+    id: Any = None
+    object: Any = None
+    model: Any = None
+    status: Any = None
+    usage: Any = None
+    last_error: Any = None
+    error: Any = None
+
+
+_JOB = Lenient(_Job, _Job)
+_OBJECTS = frozenset({"batch", "thread.run"})
+
+
+class JobReader(Reply):
+    """Reads a batch or a run, whole or as the events of a streamed run."""
+
+    places = MEDIA
+    members = frozenset({b"id", b"object", b"model", b"status", b"usage", b"last_error", b"error"})
+
+    def event(self, data: bytes) -> None:
+        """Read one event; those of the steps and messages of a run state nothing of their own."""
+        job = _JOB.decode(data)
+        if job is None:
+            self.finished = self.finished or data.startswith(b"[DONE]")
+        else:
+            self._about(job)
+
+    def document(self, body: bytes) -> bool:
+        """Read a batch or a run."""
+        job = _JOB.decode(body)
+        if job is None:
+            return self.array(body)
+        self._about(job)
+        return True
+
+    def parts(self, found: dict[bytes, bytes]) -> None:
+        """Read the members of a reply too large to hold."""
+        self._about(_Job(**{name.decode(): loads(value) for name, value in found.items()}))
+
+    def _about(self, job: _Job) -> None:
+        if job.object not in _OBJECTS:
+            if job.error is not None:
+                self.error = error_code(job.error)
+            return
+        self.response_id = label(job.id)
+        self.model = label(job.model)
+        self.statement.add(job.usage)
+        # A batch not yet done says zero.
+        if at(job.usage, ("total_tokens",)):
+            self.counted_as = self.response_id
+        if job.object == "batch":
+            self.service_tier = "batch"  # half the price, whatever else is said
+
+    def ended(self) -> None:
+        """Say that the usage is still to come."""
+        if self.counted_as is None:
+            self.pending = self.response_id is not None
+            self.statement.clear()
+
+
+class Batches(Other):
+    """POST /v1/batches, GET /v1/batches/{id}, POST /v1/batches/{id}/cancel."""
+
+    name = "openai.batches"
+
+    def reader(self, headers: Headers = (), status: int = 200) -> JobReader:
+        """Make the reader for one reply."""
+        return JobReader()
+
+
+class Runs(Batches):
+    """A run of an assistant: begun, streamed or looked at."""
+
+    name = "openai.runs"
+
+
+class Moderations(Other):
+    """POST /v1/moderations: free of charge."""
+
+    name = "openai.moderations"
+
+
+_BATCHES, _RUNS = Batches(), Runs()
+WAYS = (
+    Way("POST", "batches", _BATCHES),
+    Way("GET", "batches/*", _BATCHES),
+    Way("POST", "batches/*/cancel", _BATCHES),
+    Way("POST", "threads/runs", _RUNS),
+    Way("POST", "threads/*/runs", _RUNS),
+    Way("GET", "threads/*/runs/*", _RUNS),
+    Way("POST", "threads/*/runs/*/submit_tool_outputs", _RUNS),
+    Way("POST", "threads/*/runs/*/cancel", _RUNS),
+    Way("POST", "moderations", Moderations()),
+)
