@@ -18,20 +18,24 @@ from proxy.journal import Journal
 from proxy.pipeline import Gate, Receive, Scope, Send, carry, record_unreadable
 from proxy.routing import Provider, Routes
 from proxy.teams import Headers, Teams
+from proxy.unwritten import Slot
 from proxy.upstream import Upstream
 
 TICK_S = 1.0  # journal.fsync = "interval": what a power loss may cost at most
 MODELS_PREPARED = 4096  # clients choose the names: a bound keeps them from filling memory
 
 
-def build_gate(config: Config, *, journal: Journal | None = None, worker: str = "1") -> GateApplication:
+def build_gate(
+    config: Config, *, journal: Journal | None = None, worker: str = "1", slot: Slot | None = None
+) -> GateApplication:
     """Build the gate for a configuration; the journal is opened where the configuration says unless given.
 
+    ``slot`` is where the journal says what it could not write.
     Raises :class:`ConfigError` where the configuration cannot be used, ``OSError`` where the journal cannot be opened.
     """
     if journal is None:
         directory = Path(config.journal.directory)
-        journal = Journal.open(directory, worker=f"{worker}-{os.getpid()}", fsync=config.journal.fsync)
+        journal = Journal.open(directory, worker=f"{worker}-{os.getpid()}", fsync=config.journal.fsync, slot=slot)
     gate = Gate(
         settings=config.gate,
         teams=Teams(config.team, keys_required=config.gate.keys == "required"),
@@ -74,7 +78,7 @@ class GateApplication:
         if self._journal.problem is None:
             await _say(send, 200, b"ready\n")
         else:
-            await _say(send, 503, b"the journal cannot be written: calls go on, but are not recorded\n")
+            await _say(send, 503, b"the journal cannot be written: calls go on, but their records wait in memory\n")
 
     def refused(self, status: int, code: str) -> str:
         """Record a request that was turned away before it was one (too large a head, not HTTP); gives its id."""

@@ -63,10 +63,11 @@ class Closed(msgspec.Struct, array_like=True, tag="c", frozen=True, kw_only=True
 
 
 class Lost(msgspec.Struct, array_like=True, tag="l", frozen=True, kw_only=True):
-    """Records that could not be written while the journal was unwritable: a count, so loss is loud."""
+    """Calls whose ``Closed`` record could not be written: counted, so that loss is loud."""
 
     at_us: int
-    records: int
+    calls: int
+    ids: tuple[str, ...] = ()  # of those whose Opened record was written, which no Closed will end
 
 
 Record = Opened | Closed | Lost

@@ -26,12 +26,15 @@ from proxy.listener import QuietServer
 from proxy.metrics import Metrics
 from proxy.recorder import Recorder
 from proxy.supervisor import Lifeline
+from proxy.unwritten import Slot
 
 PRICED = re.compile(r"/(.+?)@(?:listed|\d{4}-\d\d-\d\d)")  # the model in the id of a price
 NICENESS = 10  # where a core is short, the gates go first: the journals can wait, a caller should not
 
 
-def run_console(config: Config, listening: socket.socket, gate_url: str, lifeline: Lifeline) -> None:
+def run_console(
+    config: Config, listening: socket.socket, gate_url: str, lifeline: Lifeline, *, gates: Sequence[Slot] = ()
+) -> None:
     """Record and serve until told to stop; what the journals hold then is recorded first."""
     os.nice(NICENESS)
     engine = open_engine(config.ledger.url)
@@ -48,7 +51,8 @@ def run_console(config: Config, listening: socket.socket, gate_url: str, lifelin
         metrics.record(rows)
         recent.add(rows)
 
-    recorder = Recorder(Path(config.journal.directory), Ledger(engine), estimate=estimate, on_rows=show)
+    directory = Path(config.journal.directory)
+    recorder = Recorder(directory, Ledger(engine), estimate=estimate, on_rows=show, gates=gates)
     metrics.watch(recorder)
     stop = threading.Event()
     recording = threading.Thread(target=recorder.run, args=(stop,), name="recorder")

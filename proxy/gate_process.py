@@ -10,11 +10,14 @@ from proxy.app import build_gate
 from proxy.config import Config
 from proxy.listener import gate_server
 from proxy.supervisor import Lifeline
+from proxy.unwritten import Slot
 
 
-def run_gate(config: Config, listening: socket.socket, worker: str, lifeline: Lifeline) -> None:
+def run_gate(
+    config: Config, listening: socket.socket, worker: str, lifeline: Lifeline, *, slot: Slot | None = None
+) -> None:
     """Serve until told to stop; streams that run are given ``gate.shutdown_s`` to end."""
-    app = build_gate(config, worker=worker)
+    app = build_gate(config, worker=worker, slot=slot)
     server = gate_server(app, header_bytes=config.gate.header_bytes, shutdown_s=config.gate.shutdown_s)
 
     async def serve() -> None:

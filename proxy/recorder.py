@@ -19,6 +19,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+import msgspec
+
 from proxy.call import Closed, Lost, Opened
 from proxy.errors import LedgerError, LedgerReplacedError
 from proxy.in_flight import InFlight
@@ -26,11 +28,15 @@ from proxy.ledger.row import Estimator, estimated, interrupted_row, row_of, time
 from proxy.ledger.tables import CallRow
 from proxy.ledger.write import Ledger, Position
 from proxy.tail import Entry, Tail, set_aside
+from proxy.told import Told
+from proxy.unwritten import Slot
 
 BATCH = 200  # rows per transaction; larger ones hold the interpreter lock so long that other threads feel it
 _IDLE_SECONDS = 0.05
 _BACK_OFF_SECONDS = (0.1, 10.0)  # first wait when the ledger is away, and the longest
 _LAST_SECONDS = 5.0  # what is left in the journals at a shutdown may take this long, the rest waits for the next start
+
+END_LOST = "end_not_written"
 
 _log = logging.getLogger("joulegate.recorder")
 
@@ -60,11 +66,13 @@ class Recorder:
         on_rows: Callable[[Sequence[CallRow]], object] = _ignore,
         clock: Callable[[], float] = time.time,
         new_id: Callable[[], str] = lambda: str(uuid.uuid4()),
+        gates: Sequence[Slot] = (),
     ) -> None:
         """Prepare; nothing is opened yet.
 
         ``on_rows`` gets the newly written rows after each commit. ``clock`` gives seconds since the
-        Unix epoch, ``new_id`` the name under which a new journal directory keeps its positions.
+        Unix epoch, ``new_id`` the name under which a new journal directory keeps its positions. In
+        ``gates`` those who write the journals say what they could not write.
         """
         self.problem: str | None = None  # why it stands still, None while it works
         self.ledgers_replaced = 0  # how often the ledger was found deleted or replaced
@@ -77,6 +85,7 @@ class Recorder:
         self._made_at = clock()
         self._standing_by = False  # another recorder works
         self._new_id = new_id
+        self._gates = gates
         self._lock_fd = -1
         self._journal = ""
         self._tail: Tail | None = None
@@ -85,14 +94,11 @@ class Recorder:
         self._undeletable: set[str] = set()
         self._moved: set[str] = set()  # segments read on since their position was committed
         self._in_flight = InFlight()
-        # How far each segment was counted, and told to listeners: once, in however many ledgers it is recorded.
-        self._counted: dict[str, int] = {}
-        self._told: dict[str, int] = {}
-        self._again: set[str] = set()  # calls that were told and are read once more
+        self._told = Told()
         self._entries: list[Entry] = []  # read, not digested yet
         self._batch: _Batch | None = None
         self._oldest_us: int | None = None
-        self._counts = {"written": 0, "recorded": 0, "lost": 0, "poison": 0, "torn": 0, "unestimated": 0}
+        self._counts = dict.fromkeys(("opened", "closed", "recorded", "lost", "poison", "torn", "unestimated"), 0)
         self._poison_before = 0  # refused rows, and damage that an earlier reading met
         self._torn_before = 0
 
@@ -124,13 +130,22 @@ class Recorder:
 
     @property
     def record_counts(self) -> Mapping[str, int]:
-        """Journal records since the start by what became of them.
+        """Count calls since the start by what became of them; ``opened`` and ``closed`` count those read.
 
-        ``written`` to a journal; ``recorded`` as a row; ``lost`` because a journal could not be
-        written; ``poison``: damaged or refused by the database, set aside; ``torn``: cut short by the
-        end of their writer; ``unestimated``: recorded, but the estimator failed.
+        ``recorded`` as a row; ``waiting`` in a gate's memory, whose journal cannot be written now;
+        ``lost``: their end could not be written; ``poison``: damaged or refused by the database, set
+        aside; ``torn``: cut short by the end of their writer; ``unestimated``: recorded, but the estimator
+        failed.
         """
-        return dict(self._counts)
+        said = [gate.said() for gate in self._gates]
+        lost = self._counts["lost"] + sum(each.lost for each in said)
+        return {**self._counts, "waiting": sum(each.waiting for each in said), "lost": lost}
+
+    @property
+    def gate_problems(self) -> Sequence[str]:
+        """Why gates cannot write their journals now, one text for each such gate."""
+        said = [(number, gate.said()) for number, gate in enumerate(self._gates, 1)]
+        return [f"gate {number} cannot write its journal: {each.problem}" for number, each in said if each.problem]
 
     def run(self, stop: threading.Event) -> None:
         """Work until ``stop``, then record what is left; outlives everything but the process."""
@@ -252,15 +267,18 @@ class Recorder:
         """Count what was not counted before; gives how many calls are lost according to it."""
         lost = 0
         for entry in entries:
-            if self._done_before(entry) or entry.end <= self._counted.get(entry.segment, 0):
+            if self._done_before(entry) or not self._told.count(entry):
                 continue
-            self._counted[entry.segment] = entry.end
-            self._counts["written"] += 1
-            if isinstance(entry.record, Lost):
-                lost += entry.record.records
+            match entry.record:
+                case Opened():
+                    self._counts["opened"] += 1
+                case Closed():
+                    self._counts["closed"] += 1
+                case Lost(calls=calls):
+                    lost += calls
         if lost:
             self._counts["lost"] += lost
-            _log.error("%d journal records could not be written by a gate process and are lost", lost)
+            _log.error("the ends of %d calls could not be written by a gate process and are lost", lost)
         return lost
 
     def _digest(self, tail: Tail, entries: Sequence[Entry], limit: int) -> list[tuple[CallRow, str]]:
@@ -278,23 +296,29 @@ class Recorder:
             elif isinstance(record, Closed):
                 self._end(record.opened.id)
                 if not self._done_before(entry):
-                    if entry.end <= self._told.get(entry.segment, 0):
-                        self._again.add(record.opened.id)
+                    self._told.again(entry, record.opened.id)
                     self._compose(rows, entry.segment, record)
+            else:
+                for opened in filter(None, map(self._end, record.ids)):
+                    self._told.again(entry, opened.id)
+                    self._compose(rows, entry.segment, opened, reason=END_LOST)
         for segment in filter(tail.ended, self._in_flight.segments()):
             for opened in self._in_flight.of(segment)[: max(0, limit - len(rows))]:
                 self._end(opened.id)
                 self._compose(rows, segment, opened)
         return rows
 
-    def _compose(self, rows: list[tuple[CallRow, str]], segment: str, call: Closed | Opened) -> None:
+    def _compose(
+        self, rows: list[tuple[CallRow, str]], segment: str, call: Closed | Opened, reason: str | None = None
+    ) -> None:
         """Add the row of a call; without its estimate or, if need be, not at all, but never in another's way."""
         try:
             if isinstance(call, Opened):
                 row = interrupted_row(call)
+                row = row if reason is None else msgspec.structs.replace(row, reason=reason)
             else:
                 estimate = estimated(call, self._estimate)
-                if isinstance(estimate, str) and call.usage is not None and call.opened.id not in self._again:
+                if isinstance(estimate, str) and call.usage is not None and call.opened.id not in self._told.repeated:
                     self._counts["unestimated"] += 1
                 row = row_of(call, estimate)
         except Exception as error:
@@ -305,16 +329,19 @@ class Recorder:
 
     def _refuse(self, call_id: str, segment: str, reason: str) -> None:
         _log.error("call %s cannot be a row, its segment %s is set aside: %s", call_id, segment, reason)
-        self._poison_before += call_id not in self._again
+        self._poison_before += call_id not in self._told.repeated
         try:
             set_aside(self._directory, segment)
         except OSError:
             _log.exception("segment %s could not be set aside", segment)
 
-    def _end(self, call_id: str) -> None:
+    def _end(self, call_id: str) -> Opened | None:
         ended = self._in_flight.end(call_id)
-        if ended is not None:
-            self._moved.add(ended[0])
+        if ended is None:
+            return None
+        segment, opened = ended
+        self._moved.add(segment)
+        return opened
 
     def _done_before(self, entry: Entry) -> bool:
         """Whether a recorder before this one committed what the entry says."""
@@ -337,15 +364,13 @@ class Recorder:
         )
         self._batch = None
         self._moved.clear()
-        for segment, position in batch.positions.items():
-            self._told[segment] = max(position.read_to, self._told.get(segment, 0))
-        new = [row for row in committed.new if row.id not in self._again]
+        new = [row for row in committed.new if row.id not in self._told.repeated]
         self._counts["recorded"] += len(new)
         segment_of = {row.id: segment for row, segment in batch.rows}
         for row, reason in committed.refused:
             self._refuse(row.id, segment_of[row.id], reason)
         self._counts["poison"] = self._poison_before + tail.poison
-        self._again.difference_update(segment_of)
+        self._told.tell({segment: position.read_to for segment, position in batch.positions.items()}, segment_of)
         if batch.caught_up:
             self._oldest_us = None
         if not new:
@@ -373,8 +398,7 @@ class Recorder:
                 continue
             self._read_to.pop(segment, None)
             self._committed.pop(segment, None)
-            self._counted.pop(segment, None)
-            self._told.pop(segment, None)
+            self._told.forget(segment)
             self._moved.discard(segment)
         self._ledger.forget(self._journal, (segment for segment in done if segment not in self._undeletable))
 

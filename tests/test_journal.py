@@ -15,9 +15,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from estimator.usage import Usage
+from proxy.backlog import BACKLOG_BYTES
 from proxy.call import Closed, Lost, Opened
 from proxy.journal import FRAME_BYTES_MAX, Journal, frame
 from proxy.tail import Tail, parse
+from proxy.unwritten import Unwritten
 from tests.records import closed, opened
 
 texts = st.text(max_size=40)
@@ -67,7 +69,7 @@ ends = st.builds(
     response_bytes=counts,
     service_tier=st.none() | texts,
 )
-losses = st.builds(Lost, at_us=counts, records=counts)
+losses = st.builds(Lost, at_us=counts, calls=counts, ids=st.lists(texts, max_size=3).map(tuple))
 
 
 def read_all(directory: Path) -> list:
@@ -196,8 +198,8 @@ def test_a_worker_name_that_could_leave_the_directory_is_refused(tmp_path, name)
     "record",
     [
         closed(usage=Usage(input_tokens=2**70)),
-        opened(team="\udcff"),
-        opened(user="x" * FRAME_BYTES_MAX),
+        closed(opened(team="\udcff")),
+        closed(opened(user="x" * FRAME_BYTES_MAX)),
     ],
     ids=["integer too large", "lone surrogate", "too long"],
 )
@@ -212,19 +214,28 @@ def test_a_record_that_cannot_be_written_is_counted_and_told_later(tmp_path, rec
     assert journal.append(good)
     journal.close()
     assert journal.lost == 2
-    assert read_all(tmp_path) == [Lost(at_us=1_795_000_000_500_000, records=2), good, good]
+    assert read_all(tmp_path) == [Lost(at_us=1_795_000_000_500_000, calls=2), good, good]
 
 
 def test_a_loss_is_told_without_waiting_for_the_next_call(tmp_path):
     journal = Journal.open(tmp_path, worker="gate-1")
-    journal.append(opened(team="\udcff"))
+    journal.append(closed(opened(team="\udcff")))
+    assert journal.problem is not None
     journal.tick()
-    assert [record.records for record in read_all(tmp_path)] == [1]
+    assert journal.problem is None  # or a gate that gets no calls meanwhile would never be ready again
+    assert [record.calls for record in read_all(tmp_path)] == [1]
     journal.close()
     assert len(read_all(tmp_path)) == 1
 
 
-def test_a_directory_that_cannot_be_written_costs_records_but_no_exception(tmp_path):
+def test_an_opening_that_cannot_be_written_is_no_loss_while_its_end_can(tmp_path):
+    journal = Journal.open(tmp_path, worker="gate-1")
+    assert not journal.append(opened(team="\udcff"))
+    assert journal.lost == 0
+    journal.close()
+
+
+def test_a_directory_that_cannot_be_written_costs_neither_records_nor_an_exception(tmp_path):
     directory = tmp_path / "journal"
     directory.mkdir()
     directory.rmdir()
@@ -237,11 +248,12 @@ def test_a_directory_that_cannot_be_written_costs_records_but_no_exception(tmp_p
     directory.rmdir()
     directory.write_text("in the way again")
     journal.tick()  # notices that its file is gone
-    assert not journal.append(closed())
-    assert journal.lost == 1
+    records = [closed(), closed()]
+    assert not journal.append(records[0])
+    assert journal.lost == 0
     directory.unlink()
-    assert journal.append(closed())
-    assert [type(record) for record in read_all(directory)] == [Lost, Closed]
+    assert journal.append(records[1])
+    assert read_all(directory) == records
     journal.close()
 
 
@@ -283,52 +295,155 @@ def run_child(program: str, *arguments: object) -> subprocess.Popen[bytes]:
     )
 
 
-def test_a_file_that_cannot_grow_is_cut_back_to_whole_frames_and_a_new_one_begun(tmp_path):
-    program = """
-        import resource, sys
-        from pathlib import Path
-        from proxy.journal import Journal
-        from tests.records import closed
-        resource.setrlimit(resource.RLIMIT_FSIZE, (1500, 1500))
-        journal = Journal.open(Path(sys.argv[1]), worker="gate-1")
-        print(sum(journal.append(closed()) for _ in range(20)), journal.lost, flush=True)
-        journal.close()
-    """
-    child = run_child(program, tmp_path)
+def output_of(program: str, *arguments: object) -> list[str]:
+    child = run_child(program, *arguments)
     out, _ = child.communicate(timeout=60)
     assert child.returncode == 0
-    written, lost = map(int, out.split())
-    assert written + lost == 20
-    assert lost > 0
-    records = read_all(tmp_path)
-    assert sum(isinstance(record, Closed) for record in records) == written
-    assert sum(record.records for record in records if isinstance(record, Lost)) == lost
+    return out.decode().splitlines()
 
 
-def test_nothing_can_be_written_and_then_it_can(tmp_path):
-    program = """
-        import resource, sys
-        from pathlib import Path
-        from proxy.journal import Journal
-        from tests.records import closed
-        journal = Journal.open(Path(sys.argv[1]), worker="gate-1", fsync="never")
-        assert journal.append(closed())
-        resource.setrlimit(resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
-        assert not any(journal.append(closed()) for _ in range(200))
-        print(journal.lost, len(list(Path(sys.argv[1]).iterdir())), journal.problem, flush=True)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
-        assert journal.append(closed())
+LIMITED = """
+    import os, resource, sys
+    from pathlib import Path
+    from proxy.journal import Journal
+    from proxy.unwritten import slots
+    from tests.records import closed, opened
+    directory = Path(sys.argv[1])
+    (slot,) = slots(1)
+    def file_bytes_at_most(limit):
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
+    def free():
+        file_bytes_at_most(resource.RLIM_INFINITY)
+"""
+
+
+@pytest.mark.parametrize("fsync", ["never", "interval", "always"])
+def test_a_file_that_cannot_grow_is_cut_back_to_whole_frames_and_a_new_one_begun(tmp_path, fsync):
+    program = (
+        LIMITED
+        + """
+    file_bytes_at_most(1500)
+    journal = Journal.open(directory, worker="gate-1", fsync=sys.argv[2], slot=slot)
+    for number in range(20):
+        journal.append(closed(opened(id=str(number))))
+    journal.close()
+    print(journal.lost, slot.said().waiting)
+    """
+    )
+    assert output_of(program, tmp_path, fsync) == ["0 0"]
+    assert len(segments(tmp_path)) > 3
+    assert [record.opened.id for record in read_all(tmp_path)] == [str(number) for number in range(20)]
+
+
+@pytest.mark.parametrize("how", ["append", "tick", "close"])
+def test_nothing_can_be_written_for_a_while_and_nothing_is_lost(tmp_path, how):
+    program = (
+        LIMITED
+        + """
+    journal = Journal.open(directory, worker="gate-1", fsync="never", slot=slot)
+    assert journal.append(closed(opened(id="first")))
+    file_bytes_at_most(0)
+    for number in range(200):
+        begun = opened(id=str(number))
+        assert not journal.append(begun)
+        assert not journal.append(closed(begun))
+    journal.tick()
+    print(slot.said())
+    print(journal.lost, len(list(directory.iterdir())), journal.problem, flush=True)
+    free()
+    if sys.argv[2] == "append":
+        assert journal.append(opened(id="last"))
+    elif sys.argv[2] == "tick":
+        journal.tick()
         assert journal.problem is None
-        journal.close()
+    journal.close()
+    print(slot.said())
     """
-    child = run_child(program, tmp_path)
-    out, _ = child.communicate(timeout=60)
-    assert child.returncode == 0
-    lost, files, problem = out.decode().split(maxsplit=2)
-    assert int(lost) == 200
-    assert int(files) == 2  # not one more for each failure
-    assert os.strerror(errno.EFBIG) in problem
-    assert [record.records if isinstance(record, Lost) else 0 for record in read_all(tmp_path)] == [0, 200, 0]
+    )
+    full, state, after = output_of(program, tmp_path, how)
+    problem = f"OSError: [Errno {errno.EFBIG}] {os.strerror(errno.EFBIG)}"
+    assert full == repr(Unwritten(waiting=200, lost=0, problem=problem))
+    assert state == f"0 2 {problem}"  # not one more file for each failure
+    assert after == repr(Unwritten())
+    named = [each.id if isinstance(each, Opened) else f"end of {each.opened.id}" for each in read_all(tmp_path)]
+    expected = [name for number in range(200) for name in (str(number), f"end of {number}")]
+    assert named == ["end of first", *expected, *(["last"] if how == "append" else [])]
+
+
+def test_beyond_the_bound_calls_are_lost_counted_and_those_in_flight_named(tmp_path):
+    program = (
+        LIMITED
+        + """
+    journal = Journal.open(directory, worker="gate-1", fsync="never", slot=slot)
+    early, late, long = opened(id="early"), opened(id="late"), opened(id="long")
+    for begun in (early, long):
+        assert journal.append(begun)
+    file_bytes_at_most(0)
+    journal.append(late)  # waits in memory
+    filled = 0
+    while not journal.lost:
+        filled += 1
+        journal.append(closed(opened(tags={"k": "v" * 10_000})))
+    for begun in (early, late, opened(id="never opened")):
+        journal.append(closed(begun, flags=("x" * 10_000,)))
+    print(filled, journal.lost, slot.said().waiting, slot.said().lost, flush=True)
+    free()
+    journal.tick()
+    print(slot.said())
+    journal.append(closed(long))
+    journal.close()
+    """
+    )
+    full, after = output_of(program, tmp_path)
+    filled, lost, waiting, unreported = map(int, full.split())
+    assert (lost, unreported, waiting) == (4, 4, filled)  # one of them lost, and "late" waits
+    assert filled * 10_000 == pytest.approx(BACKLOG_BYTES, rel=0.1)
+    assert after == repr(Unwritten())
+    records = read_all(tmp_path)
+    (loss,) = (record for record in records if isinstance(record, Lost))
+    assert (loss.calls, loss.ids) == (4, ("early", "late"))
+    assert [record.id for record in records if isinstance(record, Opened)] == ["early", "long", "late"]
+    assert sum(isinstance(record, Closed) for record in records) == filled - 1 + 1
+    assert records[-1].opened.id == "long"
+
+
+def test_what_waited_in_a_killed_process_is_counted_by_the_next(tmp_path):
+    program = (
+        LIMITED
+        + """
+    pid = os.fork()
+    if pid == 0:
+        journal = Journal.open(directory, worker="gate-1", slot=slot)
+        file_bytes_at_most(0)
+        for _ in range(7):
+            begun = opened()
+            journal.append(begun)
+            journal.append(closed(begun))
+        os.kill(os.getpid(), 9)
+    os.waitpid(pid, 0)
+    print(slot.said().waiting)
+    journal = Journal.open(directory, worker="gate-1", slot=slot)
+    print(slot.said())
+    journal.close()
+    """
+    )
+    assert output_of(program, tmp_path) == ["7", repr(Unwritten())]
+    assert [record.calls for record in read_all(tmp_path)] == [7]
+
+
+def test_what_cannot_be_written_until_the_end_is_left_for_the_next(tmp_path):
+    program = (
+        LIMITED
+        + """
+    journal = Journal.open(directory, worker="gate-1", slot=slot)
+    file_bytes_at_most(0)
+    for _ in range(3):
+        journal.append(closed())
+    journal.close()
+    print(journal.lost, slot.said().waiting, slot.said().lost)
+    """
+    )
+    assert output_of(program, tmp_path) == ["3 0 3"]
 
 
 @pytest.mark.parametrize("after_lines", [1, 500, 5000])

@@ -25,6 +25,7 @@ from proxy.ledger.tables import CallRow, calls, facts_versions, journal_position
 from proxy.ledger.write import Ledger
 from proxy.recorder import Recorder
 from proxy.tail import SET_ASIDE
+from proxy.unwritten import Unwritten, slots
 from tests.records import AT_US, closed, opened
 
 
@@ -227,7 +228,7 @@ def test_another_recorder_goes_on_where_the_last_one_stopped(bench):
     catch_up(second)
     assert len(bench.heard) == heard  # nothing is told twice
     assert second.record_counts["recorded"] == 0
-    assert second.record_counts["written"] == 0
+    assert (second.record_counts["opened"], second.record_counts["closed"]) == (0, 0)
     assert second.calls_in_flight == 1  # the call that ended in a segment already read is known to be done
     journal.append(closed(long))
     catch_up(second)
@@ -240,7 +241,7 @@ def test_a_crash_between_commit_and_deleting_the_segment_records_nothing_twice(b
     journal = bench.journal()
     for _ in range(10):
         journal.append(closed())
-    journal.append(opened(team="\udcff"))  # a loss, which has no id to be recognised by
+    journal.append(closed(opened(team="\udcff")))  # a loss, which has no id to be recognised by
     journal.tick()
     journal.close()
     (name,) = bench.segments()
@@ -331,16 +332,55 @@ def test_damage_is_counted_and_reading_goes_on(bench):
     recorder = bench.recorder()
     catch_up(recorder)
     counts = recorder.record_counts
-    assert (counts["written"], counts["recorded"], counts["poison"], counts["torn"]) == (2, 2, 1, 1)
+    assert (counts["closed"], counts["recorded"], counts["poison"], counts["torn"]) == (2, 2, 1, 1)
 
 
 def test_losses_of_the_journal_are_counted(bench):
     bench.journals.mkdir()
-    records = (closed(), Lost(at_us=AT_US, records=7), Lost(at_us=AT_US, records=2))
+    records = (closed(), Lost(at_us=AT_US, calls=7), Lost(at_us=AT_US, calls=2))
     (bench.journals / "gate-1-1795000000000000-000001.journal").write_bytes(b"".join(map(frame, records)))
     recorder = bench.recorder()
     catch_up(recorder)
     assert recorder.record_counts["lost"] == 9
+
+
+def test_a_call_whose_end_was_lost_does_not_stay_in_flight(bench):
+    journal, recorder = bench.journal(), bench.recorder()
+    begun, other = opened(), opened()
+    for record in (begun, other):
+        journal.append(record)
+    catch_up(recorder)
+    assert not journal.append(closed(begun, model="\udcff"))
+    journal.tick()
+    catch_up(recorder)
+    (row,) = bench.rows()
+    assert (row.id, row.outcome, row.usage_source) == (begun.id, "interrupted", "absent")
+    assert row.reason == "end_not_written"
+    assert (recorder.calls_in_flight, recorder.record_counts["lost"]) == (1, 1)
+    recorder.close()
+    second = bench.recorder()  # reads it once more, since the other call is in flight
+    catch_up(second)
+    assert (second.calls_in_flight, second.record_counts["lost"], len(bench.heard)) == (1, 0, 1)
+    journal.close()
+
+
+def test_what_gates_hold_or_lost_is_seen_at_once_and_counted_once(bench):
+    slot, other = slots(2)
+    journal = bench.journal(slot=slot)
+    recorder = bench.recorder(gates=[slot, other])
+    journal.append(closed())
+    catch_up(recorder)
+    assert (recorder.record_counts["waiting"], recorder.record_counts["lost"]) == (0, 0)
+    assert recorder.gate_problems == []
+    other.say(Unwritten(waiting=3, lost=2, problem="OSError: [Errno 28] No space left on device"))
+    assert (recorder.record_counts["waiting"], recorder.record_counts["lost"]) == (3, 2)
+    assert recorder.gate_problems == ["gate 2 cannot write its journal: OSError: [Errno 28] No space left on device"]
+    taking_its_place = bench.journal("gate-2", slot=other)  # the process was killed: what waited is lost
+    catch_up(recorder)
+    assert (recorder.record_counts["waiting"], recorder.record_counts["lost"]) == (0, 5)
+    assert recorder.gate_problems == []
+    for each in (journal, taking_its_place):
+        each.close()
 
 
 def test_a_listener_that_fails_costs_the_ledger_nothing(bench):
@@ -529,7 +569,7 @@ def test_a_ledger_deleted_or_replaced_in_use_gets_all_that_the_journals_hold(tmp
     # What was counted and told is not counted and told again.
     assert len(bench.heard) == len({row.id for row in bench.heard}) == 100
     assert recorder.record_counts["recorded"] == 100
-    assert recorder.record_counts["written"] == 101
+    assert (recorder.record_counts["opened"], recorder.record_counts["closed"]) == (1, 100)
     assert recorder.calls_in_flight == 1
     with bench.engine.connect() as connection:
         assert connection.scalars(sa.select(facts_versions.c.facts_version)).all() == [bench.heard[0].facts_version]
