@@ -6,7 +6,7 @@ import errno
 import logging
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -17,6 +17,7 @@ from proxy.config import Config, Loaded, split_listen
 from proxy.errors import ConfigError
 from proxy.gate_process import run_gate
 from proxy.supervisor import Child, Lifeline, Supervisor
+from proxy.unwritten import Slot, slots
 
 log = logging.getLogger("joulegate")
 
@@ -56,16 +57,17 @@ def run(
     _require(loaded)
     _raise_file_limit()
     gate_url, console_url = _url(doors.gate), _url(doors.console)
+    said = slots(config.gate.workers)  # by each gate, for the console: what it cannot write to its journal
     gates = [
         Child(
             name=f"gate {number}",
-            run=partial(run_gate, config, doors.gate, str(number)),
+            run=partial(run_gate, config, doors.gate, str(number), slot=slot),
             stop_within_s=config.gate.shutdown_s + 5,
         )
-        for number in range(1, config.gate.workers + 1)
+        for number, slot in enumerate(said, 1)
     ]
     console = Child(
-        name="console", run=partial(_console, config, doors.console, gate_url), stop_within_s=CONSOLE_STOP_S
+        name="console", run=partial(_console, config, doors.console, gate_url, said), stop_within_s=CONSOLE_STOP_S
     )
     children = [*gates, console]
     if others is not None:
@@ -119,10 +121,10 @@ def _raise_file_limit() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
-def _console(config: Config, listening: socket.socket, gate_url: str, lifeline: Lifeline) -> None:
+def _console(config: Config, listening: socket.socket, gate_url: str, said: Sequence[Slot], lifeline: Lifeline) -> None:
     from proxy.console_process import run_console  # half a second of imports the gates do not need
 
-    run_console(config, listening, gate_url, lifeline)
+    run_console(config, listening, gate_url, lifeline, gates=said)
 
 
 def _announce(config: Config, gate_url: str, console_url: str) -> None:
