@@ -18,6 +18,8 @@ from pathlib import Path
 
 import estimator
 from proxy.call import Closed, Opened, Record
+from proxy.config import Config
+from proxy.estimating import ConfiguredEstimator
 from proxy.identity import uuid7
 from proxy.journal import Journal
 from proxy.ledger.engine import open_engine
@@ -87,7 +89,7 @@ def one_round(directory: Path, count: int, seed: int) -> dict[str, float]:
     url = directory / "ours.db"
     engine = open_engine(f"sqlite:///{url}")
     migrate(engine)
-    recorder = Recorder(directory / "journal", Ledger(engine), estimate=estimator.estimate)
+    recorder = Recorder(directory / "journal", Ledger(engine), estimate=ConfiguredEstimator(Config()))
     began, began_cpu = time.perf_counter(), time.process_time()
     while recorder.run_once():
         pass

@@ -60,8 +60,10 @@ class Range:
         """Combine with an independent multiplicative error: the squared logarithmic widths add."""
         if self.low <= 0:
             return Range(self.low * low_factor, self.mid, self.high * high_factor)
-        down, up = combined((self.low / self.mid, self.high / self.mid), (low_factor, high_factor))
-        return Range(self.mid * down, self.mid, self.mid * up)
+        # As combined() does it, in half the time: several figures of every call come through here.
+        down = math.hypot(math.log(self.low / self.mid), math.log(low_factor))
+        up = math.hypot(math.log(self.high / self.mid), math.log(high_factor))
+        return Range(self.mid * math.exp(-down), self.mid, self.mid * math.exp(up))
 
 
 def combined(*factors: Band) -> Band:

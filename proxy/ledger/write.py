@@ -61,7 +61,7 @@ class Ledger:
         self._converters: list[tuple[int, Callable[[Any], Any]]] = []
         for index, column in enumerate(calls.columns):
             convert = column.type.dialect_impl(dialect).bind_processor(dialect)
-            if convert is not None:
+            if convert is not None and not isinstance(column.type, sa.Double):  # a float is what the driver takes
                 self._converters.append((index, convert))
         self._facts_written: set[str] = set()
         self._file = sqlite_file(engine)

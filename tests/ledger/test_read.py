@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 import random
 from dataclasses import astuple
 from datetime import UTC, datetime, timedelta
@@ -16,6 +17,7 @@ from proxy.ledger.revision import migrate
 from proxy.ledger.row import row_of
 from tests.records import closed, opened
 from tests.rows import UNESTIMATED, UNMETERED, UNPRICED, call_row, insert
+from tests.test_docs import ROOT
 
 UTC_ZONE = ZoneInfo("UTC")
 DAY = {"start": datetime(2026, 11, 23, tzinfo=UTC), "end": datetime(2026, 11, 24, tzinfo=UTC), "zone": UTC_ZONE}
@@ -204,6 +206,16 @@ def test_the_band_of_a_sum_is_the_estimators(engine):
             if (name, at) == (model, provider) and (figure := each.uncertain())
         )
         assert models[provider, model].joules_high == pytest.approx(own.range.high, rel=1e-9)
+
+
+def test_the_query_that_the_documentation_shows_gives_the_same_band(engine):
+    random.seed(5)
+    recorded(engine, *((*random.choice(MODELS), random.randrange(9000), random.randrange(1, 4000)) for _ in range(60)))
+    shown = (ROOT / "docs" / "reference" / "ledger.md").read_text().split("```sql\n")[1].split("```")[0]
+    with engine.connect() as connection:
+        connection.connection.driver_connection.create_function("sqrt", 1, math.sqrt)  # not every SQLite has it
+        low = connection.exec_driver_sql(shown).scalar()
+    assert low == pytest.approx(by_key(engine, **ALWAYS)[()].joules_low, rel=1e-9)
 
 
 def test_calls_of_one_model_err_together_and_models_apart(engine):
