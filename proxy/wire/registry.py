@@ -10,6 +10,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from proxy.wire import (
+    anthropic_batches,
+    anthropic_complete,
+    anthropic_messages,
     bedrock_converse,
     bedrock_invoke,
     openai_chat,
@@ -35,6 +38,9 @@ _FORMATS = (
     turns,
     bedrock_converse,
     bedrock_invoke,
+    anthropic_batches,
+    anthropic_complete,
+    anthropic_messages,
 )
 _OTHER = other.Other()
 

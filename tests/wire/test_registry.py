@@ -27,7 +27,7 @@ from proxy.wire.registry import SURFACES, surface_for
         ("/v1/responses/resp_1/cancel", "openai.responses_view"),
         ("/v1/chat/completions/chatcmpl-1", "other"),
         ("/v1/completionsx", "other"),
-        ("/v1/messages", "other"),
+        ("/v1/messages", "anthropic.messages"),
         ("/v1/models", "other"),
         ("/", "other"),
         ("", "other"),
