@@ -1,4 +1,4 @@
-"""The smallest pieces of a page; every text from outside goes through ``name`` or ``escape``."""
+"""The smallest pieces of a page. What takes ``text`` escapes it, figures too (`<$0.000001`); ``content`` is HTML."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ def name(text: str | None) -> str:
 
 def value(text: str) -> str:
     """Write a figure, quietly where it is unknown."""
-    return f'<span class="none">{text}</span>' if text == UNKNOWN else text
+    return f'<span class="none">{UNKNOWN}</span>' if text == UNKNOWN else escape(text)
 
 
 def note(text: str) -> str:
     """Write a remark under a figure; nothing for nothing."""
-    return f'<span class="note">{text}</span>' if text else ""
+    return f'<span class="note">{escape(text)}</span>' if text else ""
 
 
 def estimate(low: float | None, centre: float | None, high: float | None, unit: str) -> str:

@@ -90,7 +90,7 @@ def today_section(sums: Sums | None) -> str:
 
 def _headlines(total: Totals) -> str:
     def figure(name: str, value: str, below: str, extra: str = "") -> str:
-        return f'<div><dt>{name}</dt><dd>{value}</dd>{extra}<dd class="note">{below}</dd></div>'
+        return f'<div><dt>{name}</dt><dd>{escape(value)}</dd>{extra}<dd class="note">{escape(below)}</dd></div>'
 
     joules = (total.joules_low, total.joules, total.joules_high)
     grams = (total.grams_co2e_low, total.grams_co2e, total.grams_co2e_high)

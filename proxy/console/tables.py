@@ -9,6 +9,7 @@ from html import escape
 from proxy.console.marks import cell, estimate, head, name, note, value
 from proxy.ledger.read import Totals
 from proxy.ledger.tables import CallRow
+from proxy.reasons import sentence
 from proxy.reports.figures import UNKNOWN, count, dollars, quantity, share
 
 # How far an estimate can be trusted, by the ledger's column `tier`: a mark and what it means.
@@ -68,7 +69,7 @@ def _group(group: Totals, dearest: Decimal) -> str:
     unpriced = lacking(group.unpriced_calls, group.calls, "unpriced") if group.cost_usd is not None else ""
     unknown = lacking(group.energy_unknown_calls, group.calls, "unknown") if group.joules is not None else ""
     cells = (
-        cell(count(group.calls)),
+        cell(value(count(group.calls))),
         cell(value(count(tokens(group.input_tokens, group.output_tokens)))),
         cell(value(dollars(group.cost_usd, dearest)) + note(unpriced)),
         cell(estimate(group.joules_low, group.joules, group.joules_high, "J") + note(unknown)),
@@ -82,12 +83,12 @@ def _call(row: CallRow) -> str:
     seconds = None if row.latency_ms is None else row.latency_ms / 1e3
     price = value(dollars(row.cost_usd))
     # Where there is no room for columns of their own:
-    team_below = f'<span class="narrow"> · {name(row.team)}</span>'
+    provider_below = f'<span class="note">{name(row.provider)}<span class="narrow"> · {name(row.team)}</span></span>'
     price_below = f'<span class="note narrow">{price}</span>'
     cells = (
         cell(when + _outcome(row)),
         f'<th scope="row" class="minor">{name(row.team)}</th>',
-        cell(name(row.model or row.model_requested) + note(name(row.provider) + team_below)),
+        cell(name(row.model or row.model_requested) + provider_below),
         cell(_in_and_out(row) + price_below),
         cell(price, minor=True),
         cell(value(quantity(row.flops, "FLOP")), minor=True),
@@ -102,12 +103,16 @@ def _outcome(row: CallRow) -> str:
     if row.outcome == "ok":
         return ""
     status = "" if row.status is None else f" {row.status}"
-    return f'<span class="note {row.outcome}" title="{escape(row.reason or "")}">{row.outcome}{status}</span>'
+    return f'<span class="note {escape(row.outcome)}" title="{_reason(row)}">{escape(row.outcome)}{status}</span>'
+
+
+def _reason(row: CallRow) -> str:
+    return "" if row.reason is None else escape(sentence(row.outcome, row.reason))
 
 
 def _in_and_out(row: CallRow) -> str:
     if row.input_tokens is None and row.output_tokens is None:
-        return value(UNKNOWN)
+        return f'<span class="none" title="{_reason(row)}">{UNKNOWN}</span>'
     source = "" if row.usage_source == "reported" else note(row.usage_source)
     return f'{_tokens(row.input_tokens)}<span class="arrow"> → </span>{_tokens(row.output_tokens)}{source}'
 

@@ -154,7 +154,7 @@ def interrupted_row(opened: Opened) -> CallRow:
         usage=None,
         usage_source="absent",
         flags=(),
-        reason="the gate process ended before the call did",
+        reason="gate_process_ended",
         latency_us=0,
         time_to_first_token_us=None,
         overhead_us=None,

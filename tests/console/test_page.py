@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import proxy.console
+from proxy.reasons import ENDINGS, REFUSALS
 from tests.console.conftest import NOON, serve
 from tests.rows import UNESTIMATED, UNMETERED, UNPRICED, call_row
 
@@ -72,7 +73,17 @@ def test_a_call_shows_outcome_source_tier_and_reason(console):
     page = Page(console.get("/").text)
     assert {"error 429", "aborted", "counted", "no facts for this model"} <= set(page.words)
     titles = {attributes.get("title") for _, attributes in page.elements}
-    assert {"measured on the hardware", "rate_limit_exceeded"} <= titles
+    assert {"measured on the hardware", "the provider's own word: rate_limit_exceeded"} <= titles
+
+
+def test_a_reason_is_read_as_a_sentence(console):
+    console.record(
+        call_row(**UNMETERED | {"outcome": "error", "reason": "upstream_closed"}),
+        call_row(**UNMETERED | {"outcome": "rejected", "status": 400, "reason": "missing_model"}),
+        call_row(**UNMETERED | {"reason": "usage.pending"}),
+    )
+    titles = {attributes.get("title") for _, attributes in Page(console.get("/").text).elements}
+    assert titles >= {ENDINGS["upstream_closed"], REFUSALS["missing_model"], ENDINGS["usage.pending"]}
 
 
 def test_todays_day_is_the_readers(console):
@@ -96,6 +107,20 @@ def test_names_somebody_chose_stay_text(console):
         assert {attributes.get("src") for tag, attributes in page.elements if tag == "img"} <= {"/static/mark.svg"}
         assert not any(name.startswith("on") for _, attributes in page.elements for name in attributes)
         assert "hacked=1" in " ".join(page.words)
+
+
+def test_figures_are_text_as_well(console):
+    """Small dollars and small shares begin with a character that begins a tag."""
+    console.record(call_row(cost_usd=Decimal("1E-9")), *(call_row(cost_usd=None) for _ in range(2)))
+    console.record(*(call_row(cost_usd=Decimal("1E-12")) for _ in range(398)))
+    text = console.get("/").text
+    assert "&lt;$0.000001" in text
+    assert "<1 % without a price" in Page(text).words
+    assert not re.search(r"<(?![a-z/!])", text)
+    with console.events("/live?after=0") as events:
+        drawn = next(event["data"] for event in events if event["event"] == "calls")
+    assert "&lt;$0.000001" in drawn
+    assert not re.search(r"<(?![a-z/!])", drawn)
 
 
 def test_a_long_name_is_cut_and_whole_in_its_title(console):
