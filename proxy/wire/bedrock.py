@@ -77,9 +77,8 @@ class BedrockReply(Reply):
     def refused(self, body: bytes) -> None:
         """Read the body of an error whose head did not name it."""
         if self._status >= 400 and self.error is None:
-            tree = loads(body)
-            named = at(tree, ("__type",))
-            self.error = _exception(named) if isinstance(named, str) else error_code(tree)
+            named = at(loads(body), ("__type",))
+            self.error = _exception(named) if isinstance(named, str) else None
 
     def ended(self) -> None:
         """Say where an event stream could not be followed to its end."""

@@ -15,6 +15,8 @@ from proxy.wire import (
     anthropic_messages,
     bedrock_converse,
     bedrock_invoke,
+    cohere,
+    cohere_embed,
     openai_chat,
     openai_completions,
     openai_embeddings,
@@ -23,11 +25,15 @@ from proxy.wire import (
     openai_models,
     openai_responses,
     other,
+    rerank,
     turns,
 )
 from proxy.wire.surface import Surface, Way
 
 _FORMATS = (
+    anthropic_messages,
+    anthropic_complete,
+    anthropic_batches,
     openai_chat,
     openai_completions,
     openai_responses,
@@ -38,9 +44,9 @@ _FORMATS = (
     turns,
     bedrock_converse,
     bedrock_invoke,
-    anthropic_batches,
-    anthropic_complete,
-    anthropic_messages,
+    cohere,
+    cohere_embed,
+    rerank,
 )
 _OTHER = other.Other()
 

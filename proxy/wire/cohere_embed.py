@@ -1,0 +1,79 @@
+"""Cohere's embed: text and image tokens billed apart, after the vectors."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import msgspec
+
+from proxy.wire import cohere
+from proxy.wire.canon import at, label
+from proxy.wire.lenient import Lenient, loads
+from proxy.wire.openai import OpenAISurface
+from proxy.wire.reply import Reply
+from proxy.wire.surface import Headers, Way
+from proxy.wire.texts import prompt
+
+# Image tokens are billed beside those of the text; where all that was read is stated, they are in it.
+_PLACES = replace(cohere.PLACES, beside_input=((("beside", "image_tokens"),),))
+_PROMPT = (("texts",), ("inputs", "content", "text"))
+
+
+class _Document(msgspec.Struct, gc=False):
+    id: Any = None
+    meta: Any = None
+
+
+_DOCUMENT = Lenient(_Document, _Document)
+
+
+class EmbedReader(Reply):
+    """Reads what the reply says of itself; the vectors are skipped."""
+
+    places = _PLACES
+    members = frozenset({b"id", b"meta"})
+
+    def document(self, body: bytes) -> bool:
+        """Read a whole reply."""
+        reply = _DOCUMENT.decode(body)
+        if reply is None:
+            return self.array(body)
+        self._about(reply)
+        return True
+
+    def parts(self, found: dict[bytes, bytes]) -> None:
+        """Read the members of a reply too large to hold."""
+        self._about(_Document(**{name.decode(): loads(value) for name, value in found.items()}))
+
+    def units(self) -> dict[str, float]:
+        """Give what is billed where that is said beside what was read."""
+        return cohere.billed(self.statement.stated)
+
+    def _about(self, reply: _Document) -> None:
+        self.response_id = label(reply.id)
+        self.statement.add(reply.meta)
+        if at(reply.meta, ("tokens", "input_tokens")) is None and at(reply.meta, ("billed_units",)) is not None:
+            self.statement.add({"beside": at(reply.meta, ("billed_units",))})
+
+
+class Embed(OpenAISurface):
+    """POST /v2/embed and /v1/embed."""
+
+    name = "cohere.embed"
+
+    def reader(self, headers: Headers = (), status: int = 200) -> EmbedReader:
+        """Make the reader for one reply."""
+        return EmbedReader()
+
+    def prompt_text(self, body: bytes) -> str:
+        """Give the texts."""
+        return prompt(body, _PROMPT)
+
+    def error(self, status: int, code: str, message: str) -> bytes:
+        """Give the body of an error of ours."""
+        return cohere.error(message)
+
+
+_EMBED = Embed()
+WAYS = (Way("POST", "v2/embed", _EMBED), Way("POST", "v1/embed", _EMBED))
