@@ -8,6 +8,7 @@ moment they are needed and never show in a ``repr``.
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from collections.abc import Collection, Iterable, Mapping
 from importlib import resources
@@ -233,7 +234,7 @@ def load(
     try:
         config = msgspec.convert(tree, Config)
     except msgspec.ValidationError as error:
-        raise ConfigError(f"{source}: {error}") from None
+        raise ConfigError(f"{source}: {_said(error, Config)}") from None
     _check(config, source)
     return Loaded(config=config, origins=origins, ignored=tuple(ignored))
 
@@ -292,7 +293,7 @@ def _from_text(section: str, key: str, text: str, variable: str) -> object:
         # Environment values are text: strict=False reads numbers and booleans from it.
         return getattr(msgspec.convert({key: text}, SETTINGS[section], strict=False), key)
     except msgspec.ValidationError as error:
-        raise ConfigError(f"environment: {variable}={text!r}: {error}") from None
+        raise ConfigError(f"environment: {variable}={text!r}: {_said(error, SETTINGS[section])}") from None
 
 
 def _merge_providers(own: object, source: str) -> list[dict[str, Any]]:
@@ -313,8 +314,25 @@ def _merge_providers(own: object, source: str) -> list[dict[str, Any]]:
         try:
             msgspec.convert(row, ProviderSection)
         except msgspec.ValidationError as error:
-            raise ConfigError(f"{source}: provider `{row['name']}`: {error}") from None
+            raise ConfigError(f"{source}: provider `{row['name']}`: {_said(error, ProviderSection)}") from None
     return list(merged.values())
+
+
+def _said(error: msgspec.ValidationError, section: type[Section]) -> str:
+    """Say what is wrong; where one of a few words is wanted (`$.gate.keys`), which they are."""
+    said = str(error)
+    wanted: object = msgspec.inspect.type_info(section)
+    for name in re.findall(r"\.(\w+)", said.rpartition("`$")[2]):
+        if isinstance(wanted, msgspec.inspect.VarTupleType):
+            wanted = wanted.item_type
+        if not isinstance(wanted, msgspec.inspect.StructType):
+            return said
+        wanted = next((field.type for field in wanted.fields if field.encode_name == name), None)
+    if isinstance(wanted, msgspec.inspect.UnionType):
+        wanted = next((each for each in wanted.types if isinstance(each, msgspec.inspect.LiteralType)), None)
+    if not isinstance(wanted, msgspec.inspect.LiteralType):
+        return said
+    return f"{said}; allowed are {', '.join(map(str, wanted.values))}"
 
 
 def _check(config: Config, source: str) -> None:

@@ -147,3 +147,38 @@ def test_a_secret_that_cannot_be_had_is_said_without_it(reference, said):
         resolve_secret(reference, owner="provider p", environment={"ODD": "canary\r\nx: y"})
     assert "provider p" in str(error.value)
     assert "canary" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "setting", "allowed"),
+    [
+        ('[gate]\nkeys = "opn"\n', "gate.keys", "open, required"),
+        ("[gate]\nkeys = 3\n", "gate.keys", "open, required"),
+        ('[journal]\nfsync = "daily"\n', "journal.fsync", "always, interval, never"),
+        ('[estimate]\nunknown = "zero"\n', "estimate.unknown", "null, widest"),
+        ('[[provider]]\nname = "x"\non_abort = "wait"\n', "on_abort", "cancel, drain"),
+        (
+            '[[provider]]\nname = "x"\nsurface = "soap"\n',
+            "surface",
+            "anthropic, bedrock, cohere, gemini, ollama, openai",
+        ),
+        (
+            '[[evidence]]\nkind = "felt"\nscope = "gpu"\nsource = "s"\n',
+            "evidence[0].kind",
+            "disclosed, measured",
+        ),
+    ],
+)
+def test_a_wrong_word_is_told_the_right_ones(tmp_path, text, setting, allowed):
+    file = tmp_path / "joulegate.toml"
+    file.write_text(text)
+    with pytest.raises(ConfigError) as told:
+        load(file, environment={})
+    assert str(told.value).endswith(f"{setting}`; allowed are {allowed}")
+
+
+def test_a_wrong_word_in_the_environment_is_told_the_right_ones():
+    with pytest.raises(ConfigError, match=r"JOULEGATE_GATE_KEYS='opn'.*; allowed are open, required$"):
+        load(environment={"JOULEGATE_GATE_KEYS": "opn"})
+    with pytest.raises(ConfigError, match=r"workers`$"):
+        load(environment={"JOULEGATE_GATE_WORKERS": "none"})
