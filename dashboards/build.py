@@ -221,8 +221,12 @@ HEALTH = (
     Curve(
         title="Journal records by state",
         unit="short",
-        why="Since start. lost and poison are calls missing from the ledger; torn became interrupted calls.",
-        queries=(Query(expr="sum by (state) (joulegate_journal_records)", legend="{{state}}"),),
+        why="Calls since start. waiting: only in a gate's memory, its journal cannot be written; lost and poison are"
+        " missing from the ledger; torn became interrupted calls.",
+        queries=(
+            Query(expr="sum by (state) (joulegate_journal_records)", legend="{{state}}"),
+            Query(expr="sum(joulegate_ledger_replaced)", legend="times the ledger was replaced"),
+        ),
     ),
     Curve(
         title="Where token counts come from",

@@ -175,7 +175,13 @@ DECLARED = (
         name="joulegate_journal_records",
         kind="gauge",
         labels=("state",),
-        help="Journal records since start by what became of them: written, recorded, lost, poison, torn, unestimated.",
+        help="Calls since start by what became of their records: opened, closed, recorded, waiting, lost, poison, torn,"
+        " unestimated.",
+    ),
+    Declaration(
+        name="joulegate_ledger_replaced",
+        kind="gauge",
+        help="Times since start that the ledger was found deleted or replaced while it was in use.",
     ),
     Declaration(
         name="joulegate_dropped_series_total",
@@ -198,7 +204,11 @@ class RecorderState(Protocol):
 
     @property
     def record_counts(self) -> Mapping[str, int]:
-        """Journal records by state."""
+        """Calls by what became of their journal records."""
+
+    @property
+    def ledgers_replaced(self) -> int:
+        """How often the ledger was found deleted or replaced."""
 
 
 class Metrics:
@@ -371,6 +381,7 @@ class _RecorderGauges(Collector):
         values: dict[str, Mapping[tuple[str, ...], float]] = {
             "joulegate_streams_open": {(): self._recorder.streams_open},
             "joulegate_ledger_lag_seconds": {(): self._recorder.lag_seconds},
+            "joulegate_ledger_replaced": {(): self._recorder.ledgers_replaced},
             "joulegate_journal_records": {(state,): n for state, n in self._recorder.record_counts.items()},
         }
         for family in self.describe():

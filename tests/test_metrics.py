@@ -40,6 +40,7 @@ CONTRACT = {
     "joulegate_unknown_models_total": ("counter", set()),
     "joulegate_ledger_lag_seconds": ("gauge", set()),
     "joulegate_journal_records": ("gauge", {"state"}),
+    "joulegate_ledger_replaced": ("gauge", set()),
     "joulegate_dropped_series_total": ("counter", set()),
 }
 GPT = {"team": "search", "provider": "openai", "model": "gpt-4o"}
@@ -51,6 +52,7 @@ class Recorder:
     streams_open = 3
     lag_seconds = 0.25
     record_counts = {"recorded": 12, "lost": 0}  # noqa: RUF012
+    ledgers_replaced = 1
 
 
 def make(**changes) -> Metrics:
@@ -256,6 +258,7 @@ def test_gauges_are_absent_without_a_recorder_and_fresh_with_one():
     assert value(metrics, "joulegate_streams_open") == 3
     assert value(metrics, "joulegate_ledger_lag_seconds") == 0.25
     assert value(metrics, "joulegate_journal_records", state="recorded") == 12
+    assert value(metrics, "joulegate_ledger_replaced") == 1
     recorder.streams_open = 0
     assert value(metrics, "joulegate_streams_open") == 0
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Literal, Protocol
 
 import msgspec
+
+Status = Literal["ok", "incomplete", "late", "standing_by", "standing_still", "unwritable"]
 
 LATE_SECONDS = 60.0  # a ledger further behind than this is late; the shipped alert uses the same bound
 
@@ -16,6 +18,14 @@ class Recording(Protocol):
     @property
     def problem(self) -> str | None:
         """Why it stands still; None while it works."""
+
+    @property
+    def gate_problems(self) -> Sequence[str]:
+        """Why gates cannot write their journals now, one text for each such gate."""
+
+    @property
+    def notice(self) -> str | None:
+        """When the ledger was last found deleted or replaced; None: never since the start."""
 
     @property
     def active(self) -> bool:
@@ -35,14 +45,20 @@ class Recording(Protocol):
 
     @property
     def record_counts(self) -> Mapping[str, int]:
-        """Journal records since the start by what became of them."""
+        """Calls since the start by what became of them."""
 
 
 class Health(msgspec.Struct, frozen=True, kw_only=True):
-    """``missing_calls`` were lost or refused: they are not in the ledger and will not be."""
+    """How the metering is doing; ``ok`` only where nothing is wrong now and nothing is missing since the start.
 
-    status: Literal["ok", "late", "standing_still", "standing_by"]
-    problem: str | None
+    The worst holds: ``unwritable``, a gate cannot write its journal, so calls wait in its memory and are
+    lost when that is full; ``standing_still``, calls wait in the journals; ``standing_by``, another
+    recorder works; ``late``, the ledger is far behind; ``incomplete``, all works, but calls are missing.
+    ``missing_calls`` were lost or refused: not in the ledger, or there without their tokens.
+    """
+
+    status: Status
+    problem: str | None  # what is wrong, in words
     ledger_lag_seconds: float
     calls_in_flight: int
     streams_open: int
@@ -53,20 +69,26 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
 def health(recorder: Recording) -> Health:
     """Judge the recorder."""
     counts = dict(recorder.record_counts)
-    lag = recorder.lag_seconds
-    status: Literal["ok", "late", "standing_still", "standing_by"] = "ok"
-    if recorder.problem is not None:
-        status = "standing_still"
-    elif not recorder.active:
-        status = "standing_by"
-    elif lag > LATE_SECONDS:
-        status = "late"
+    missing = counts["lost"] + counts["poison"]
+    problems = [*recorder.gate_problems, recorder.problem, recorder.notice]
     return Health(
-        status=status,
-        problem=recorder.problem,
-        ledger_lag_seconds=lag,
+        status=_status(recorder, missing),
+        problem="; ".join(filter(None, problems)) or None,
+        ledger_lag_seconds=recorder.lag_seconds,
         calls_in_flight=recorder.calls_in_flight,
         streams_open=recorder.streams_open,
-        missing_calls=counts.get("lost", 0) + counts.get("poison", 0),
+        missing_calls=missing,
         journal_records=counts,
     )
+
+
+def _status(recorder: Recording, missing: int) -> Status:
+    if recorder.gate_problems:
+        return "unwritable"
+    if recorder.problem is not None:
+        return "standing_still"
+    if not recorder.active:
+        return "standing_by"
+    if recorder.lag_seconds > LATE_SECONDS:
+        return "late"
+    return "incomplete" if missing or recorder.notice is not None else "ok"

@@ -18,9 +18,11 @@ CALLS_SHOWN = 50
 
 _STATUS = {
     "ok": "Metering",
+    "incomplete": "Metering, but not all calls",
     "late": "Metering, but late",
     "standing_still": "Recording stands still; calls wait in the journal",
     "standing_by": "Standing by: another recorder works on this journal",
+    "unwritable": "The journal cannot be written; calls wait in memory",
 }
 
 
@@ -60,18 +62,23 @@ def page(*, sums: Sums | None, health: Health, calls: Sequence[CallRow], after: 
 
 
 def health_line(health: Health) -> str:
-    """Say in one line whether the figures can be trusted."""
+    """Say in a line whether the figures can be trusted; what is missing or wrong gets a line of its own."""
     facts = []
     if health.ledger_lag_seconds >= 1:
         facts.append(f"ledger {digits(health.ledger_lag_seconds, 2)} s behind")
-    if health.missing_calls:
-        facts.append(f"{count(health.missing_calls)} calls missing")
+    if waiting := health.journal_records["waiting"]:
+        facts.append(f"{count(waiting)} {'call waits' if waiting == 1 else 'calls wait'}")
     if health.streams_open:
         facts.append(f"{count(health.streams_open)} {'stream' if health.streams_open == 1 else 'streams'} open")
-    state = "bad" if health.missing_calls or health.status == "standing_still" else health.status
-    text = " · ".join([_STATUS[health.status], *facts])
-    why = f' title="{escape(health.problem)}"' if health.problem else ""
-    return f'<p class="health {state}"{why}><span class="dot" aria-hidden="true"></span>{escape(text)}</p>'
+    state = "bad" if health.status in ("unwritable", "standing_still", "incomplete") else health.status
+    lines = [(state, " · ".join([_STATUS[health.status], *facts]))]
+    if missing := health.missing_calls:
+        are = "call is" if missing == 1 else "calls are"
+        lines.append(("bad", f"{count(missing)} {are} missing from the ledger, or there without tokens"))
+    if health.problem:
+        lines.append(("bad", health.problem))
+    dot = '<span class="dot" aria-hidden="true"></span>'
+    return "".join(f'<p class="health {state}">{dot}{escape(text)}</p>' for state, text in lines)
 
 
 def today_section(sums: Sums | None) -> str:

@@ -25,6 +25,9 @@ from tests.rows import insert, known
 NOON = datetime(2026, 11, 23, 12, 30, tzinfo=UTC)
 
 
+NOTHING_COUNTED = dict.fromkeys(("opened", "closed", "recorded", "waiting", "lost", "poison", "torn", "unestimated"), 0)
+
+
 class Recorder:
     """What a recorder tells, to be changed by a test."""
 
@@ -34,7 +37,10 @@ class Recorder:
         self.calls_in_flight = 0
         self.streams_open = 0
         self.lag_seconds = 0.0
-        self.record_counts = {"written": 0, "recorded": 0, "lost": 0, "poison": 0, "torn": 0, "unestimated": 0}
+        self.gate_problems: list[str] = []
+        self.notice: str | None = None
+        self.ledgers_replaced = 0
+        self.record_counts = dict(NOTHING_COUNTED)
 
 
 @dataclass

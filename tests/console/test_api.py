@@ -91,16 +91,20 @@ def test_a_ledger_that_is_away_is_said(tmp_path):
         ({"lag_seconds": 61.0}, "late"),
         ({"active": False}, "standing_by"),
         ({"problem": "no disk", "active": False, "lag_seconds": 99.0}, "standing_still"),
+        ({"gate_problems": ["gate 1: no disk"], "problem": "no disk", "active": False}, "unwritable"),
+        ({"notice": "the ledger was deleted"}, "incomplete"),
     ],
 )
-def test_health(console, state, status):
+@pytest.mark.parametrize("missing", [0, 3])
+def test_health(console, state, status, missing):
     for name, value in state.items():
         setattr(console.recorder, name, value)
-    console.recorder.record_counts = {"recorded": 7, "lost": 1, "poison": 2}
+    console.recorder.record_counts |= {"recorded": 7, "lost": missing // 3, "poison": missing - missing // 3}
     found = get(console, "/api/health")
-    assert found["status"] == status
-    assert found["missing_calls"] == 3
-    assert found["problem"] == state.get("problem")
+    assert found["status"] == ("incomplete" if missing and status == "ok" else status)
+    assert found["missing_calls"] == missing
+    texts = [*state.get("gate_problems", []), state.get("problem"), state.get("notice")]
+    assert found["problem"] == ("; ".join(filter(None, texts)) or None)
 
 
 def test_healthz_answers_while_the_process_does(console):

@@ -10,7 +10,7 @@ import pytest
 
 import proxy.console
 from proxy.reasons import ENDINGS, REFUSALS
-from tests.console.conftest import NOON, serve
+from tests.console.conftest import NOON, NOTHING_COUNTED, serve
 from tests.rows import UNESTIMATED, UNMETERED, UNPRICED, call_row
 
 STATIC = Path(proxy.console.__file__).parent / "static"
@@ -138,11 +138,18 @@ def test_a_long_name_is_cut_and_whole_in_its_title(console):
         ({"problem": "no <disk>"}, "Recording stands still; calls wait in the journal"),
         ({"active": False}, "Standing by: another recorder works on this journal"),
         ({"streams_open": 1}, "Metering · 1 stream open"),
-        ({"record_counts": {"lost": 2, "poison": 1}}, "Metering · 3 calls missing"),
+        ({"record_counts": {"lost": 2, "poison": 1}}, "Metering, but not all calls"),
+        ({"record_counts": {"lost": 2, "poison": 1}}, "3 calls are missing from the ledger, or there without tokens"),
+        ({"record_counts": {"lost": 1}}, "1 call is missing from the ledger, or there without tokens"),
+        ({"problem": "no <disk>"}, "no <disk>"),
+        ({"gate_problems": ["gate 1: no disk"]}, "The journal cannot be written; calls wait in memory"),
+        ({"gate_problems": ["gate 1: no disk"]}, "gate 1: no disk"),
+        ({"record_counts": {"waiting": 2}}, "Metering · 2 calls wait"),
+        ({"notice": "the ledger was deleted"}, "the ledger was deleted"),
     ],
 )
 def test_the_health_line(console, state, says):
-    for name, value in state.items():
+    for name, value in (state | {"record_counts": NOTHING_COUNTED | state.get("record_counts", {})}).items():
         setattr(console.recorder, name, value)
     assert says in Page(console.get("/").text).words
 

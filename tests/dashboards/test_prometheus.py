@@ -124,7 +124,7 @@ def traffic(console: Running) -> Iterator[None]:
                 call_row(**UNMETERED | {"outcome": "error"}),
             )
 
-    console.recorder.record_counts = {"written": 10, "recorded": 9, "lost": 1, "poison": 0, "torn": 0, "unestimated": 0}
+    console.recorder.record_counts |= {"closed": 10, "recorded": 9, "lost": 1}
     console.recorder.streams_open = 3
     thread = threading.Thread(target=feed)
     thread.start()
