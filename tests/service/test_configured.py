@@ -81,8 +81,8 @@ def test_what_the_operator_knows_is_what_everything_says(tmp_path):
         assert Decimal(reply.headers["x-joulegate-cost-usd"]) == Decimal(row["cost_usd"])
         assert float(reply.headers["x-joulegate-energy-joules"]) == pytest.approx(row["joules"], rel=1e-5)
         assert float(reply.headers["x-joulegate-co2e-grams"]) == pytest.approx(row["grams_co2e"], rel=1e-5)
-        deadline = time.monotonic() + 10  # the listeners hear of a row after it is in the ledger
-        while 'model="llama-3.1-8b-instruct"' not in (metrics := httpx2.get(f"{running.console}/metrics").text):
+        deadline = time.monotonic() + 10  # metrics hear of a row after it is in the ledger
+        while 'model="prod-chat"' not in (metrics := httpx2.get(f"{running.console}/metrics").text):
             assert time.monotonic() < deadline, metrics
             time.sleep(0.05)
         report = json.loads(
