@@ -26,7 +26,7 @@ from proxy.teams import Admitted, Attribution, Headers, Teams
 from proxy.tee import Meter, Sink
 from proxy.upstream import ClientGone, Exchange, Upstream, UpstreamError
 from proxy.watch import Watch
-from proxy.wire.content import decoder
+from proxy.wire.content import OUTPUT_LIMIT, decoder
 from proxy.wire.registry import surface_for
 from proxy.wire.surface import Asked, Surface
 from proxy.wire.turns import model_in_query
@@ -175,8 +175,10 @@ async def _receive_body(gate: Gate, call: Received, admitted: Admitted, receive:
         call.sending = _stream(call, body, receive)
         return
     call.sending, call.body_bytes = body, size
-    call.body = _decoded(body, encoding) if encoding else body
+    call.body, undecoded = _decoded(body, encoding) if encoding else (body, None)
     call.asked = call.surface.asked(call.body, call.path.decode("latin-1"))
+    if undecoded is not None and call.asked.problem is not None:
+        call.asked = Asked(problem=undecoded)
 
 
 async def _next(call: Received, receive: Receive) -> tuple[bytes, bool]:
@@ -195,11 +197,17 @@ async def _stream(call: Received, head: bytes, receive: Receive) -> AsyncIterato
         yield piece
 
 
-def _decoded(body: bytes, encoding: bytes) -> bytes:
-    """Take the content-encoding off a copy of the body, so that it can be read; the body itself where it cannot."""
+def _decoded(body: bytes, encoding: bytes) -> tuple[bytes, str | None]:
+    """Take the content-encoding off a copy of the body, so that it can be read; else the body itself, and why."""
     plain = decoder(encoding)
-    decoded = plain.feed(body) if plain is not None else b""
-    return decoded if decoded and plain is not None and not plain.broken else body
+    if plain is None:
+        return body, "its content-encoding is not known here"
+    decoded = plain.feed(body)
+    if plain.swollen:
+        return body, f"with its content-encoding taken off it is larger than {OUTPUT_LIMIT} bytes"
+    if plain.broken or not decoded:
+        return body, "its content-encoding does not hold"
+    return decoded, None
 
 
 def _choose(gate: Gate, call: Received, admitted: Admitted) -> Target:

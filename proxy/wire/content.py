@@ -25,7 +25,8 @@ _ZSTD_SLICE = 256  # bytes in; a block of 4 bytes can stand for 128 KiB
 class Decoder(Protocol):
     """Turns the bytes of a coded body into the body."""
 
-    broken: bool  # the coding was violated; nothing more comes
+    broken: bool  # the coding was violated, or was a bomb; nothing more comes
+    swollen: bool  # it was a bomb: a feed swelled beyond OUTPUT_LIMIT
 
     def feed(self, data: bytes) -> bytes:
         """Give back what ``data`` completed; never raises."""
@@ -49,7 +50,7 @@ class Identity:
     """No coding at all."""
 
     __slots__ = ()
-    broken = False
+    broken = swollen = False
 
     def feed(self, data: bytes) -> bytes:
         """Give ``data`` back."""
@@ -129,11 +130,11 @@ class _Zstd:
 class _Decoding:
     """Codings undone one after the other, the last applied first."""
 
-    __slots__ = ("_codings", "broken")
+    __slots__ = ("_codings", "broken", "swollen")
 
     def __init__(self, codings: list[_Coding]) -> None:
         self._codings = codings
-        self.broken = False
+        self.broken = self.swollen = False
 
     def feed(self, data: bytes) -> bytes:
         if self.broken:
@@ -144,7 +145,9 @@ class _Decoding:
         decoded: list[bytes] = []
         try:
             decoded.extend(pieces)
-        except (zlib.error, brotli.error, zstandard.ZstdError, _BombError):
+        except _BombError:
+            self.broken = self.swollen = True
+        except (zlib.error, brotli.error, zstandard.ZstdError):
             self.broken = True
         return b"".join(decoded)
 

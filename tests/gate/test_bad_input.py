@@ -9,6 +9,7 @@ import socket
 import pytest
 import zstandard
 
+from proxy.wire.content import OUTPUT_LIMIT
 from tests.loopback import Client, ask, chunk, parse, post, reply, says
 
 OK = reply(b"{}")
@@ -128,7 +129,9 @@ def test_compressed_requests_that_cannot_be_read(through, coding, how):
 def test_a_request_that_swells_is_not_unpacked_without_bounds(through):
     bomb = gzip.compress(b'{"model":"gpt-4o","x":"' + b"x" * (80 * 1024 * 1024) + b'"}')
     with through(says(OK)) as way:
-        assert refused(way, post(PATH, bomb, "content-encoding: gzip"))[:2] == (400, "invalid_request")
+        status, code, message = refused(way, post(PATH, bomb, "content-encoding: gzip"))
+        assert (status, code) == (400, "invalid_request")
+        assert f"with its content-encoding taken off it is larger than {OUTPUT_LIMIT} bytes" in message
 
 
 UNREADABLE = {
@@ -251,3 +254,20 @@ def test_names_that_are_no_utf8_are_kept_printable(through):
         [call] = way.gate.closed(1)
         assert call.opened.team.isprintable()
         assert call.opened.tags["b"] == "c=d"
+
+
+@pytest.mark.parametrize(
+    ("encoding", "body", "said"),
+    [
+        ("gzip", gzip.compress(b'{"model":"gpt-4o"}')[:-9] + b"x" * 9, "its content-encoding does not hold"),
+        ("br", b"no brotli", "its content-encoding does not hold"),
+        ("compress", b"\x1f\x9d\x90", "its content-encoding is not known here"),
+        ("gzip", gzip.compress(b'{"model":'), "malformed JSON: it ends early, at byte 9"),
+    ],
+    ids=["cut gzip", "no brotli", "unknown", "no JSON"],
+)
+def test_a_coded_body_that_cannot_be_read(through, encoding, body, said):
+    with through(says(OK)) as way:
+        status, code, message = refused(way, post(PATH, body, f"content-encoding: {encoding}"))
+        assert (status, code) == (400, "invalid_request")
+        assert said in message
