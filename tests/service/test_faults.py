@@ -1,0 +1,125 @@
+"""The whole service while its disk is full or its ledger is taken away: nothing is lost in silence."""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+
+from proxy.simulator import in_thread
+from tests.service.running import Service, service
+
+WITHIN_S = 20.0
+
+
+@pytest.fixture(scope="module")
+def provider():
+    with in_thread() as origin:
+        yield origin
+
+
+def toml(origin: str) -> str:
+    return f'[[provider]]\nname = "openai"\norigin = "{origin}"\n'
+
+
+def call(running: Service) -> str:
+    body = {"model": "text-embedding-3-small", "input": "x"}
+    reply = httpx2.post(f"{running.gate}/v1/embeddings", json=body)
+    assert reply.status_code == 200
+    return reply.headers["x-joulegate-call-id"]
+
+
+def health(running: Service) -> dict[str, Any]:
+    return httpx2.get(f"{running.console}/api/health").json()
+
+
+def wait_for(what: Callable[[], object], running: Service) -> None:
+    deadline = time.monotonic() + WITHIN_S
+    while not what():
+        assert time.monotonic() < deadline, (health(running), running.output.decode())
+        time.sleep(0.05)
+
+
+def ids(running: Service) -> set[str]:
+    return {row["id"] for row in running.calls()}
+
+
+def write_nothing(gate: int) -> None:
+    """Let every write of a process to a file fail, as on a full disk."""
+    resource.prlimit(gate, resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
+
+
+def write_again(gate: int) -> None:
+    resource.prlimit(gate, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+
+
+def test_a_full_disk_is_said_at_once_and_loses_nothing(tmp_path: Path, provider: str) -> None:
+    with service(tmp_path, toml(provider)) as running:
+        before = call(running)
+        running.wait_for_calls(1)
+        assert (health(running)["status"], health(running)["problem"]) == ("ok", None)
+        gate = running.children()["all"][0]
+        write_nothing(gate)
+        made = [call(running) for _ in range(5)]
+        found = health(running)
+        assert found["status"] == "unwritable"
+        assert found["problem"].startswith("gate 1 cannot write its journal: OSError")
+        assert (found["journal_records"]["waiting"], found["missing_calls"]) == (5, 0)
+        assert httpx2.get(f"{running.gate}/readyz").status_code == 503
+        assert "The journal cannot be written; calls wait in memory · 5 calls wait" in httpx2.get(running.console).text
+        wait_for(
+            lambda: 'joulegate_journal_records{state="waiting"} 5.0' in httpx2.get(f"{running.console}/metrics").text,
+            running,
+        )
+        assert ids(running) == {before}
+        write_again(gate)  # and no call comes: the gate is not ready
+        wait_for(lambda: ids(running) == {before, *made}, running)
+        wait_for(lambda: httpx2.get(f"{running.gate}/readyz").status_code == 200, running)
+        assert {row["outcome"] for row in running.calls()} == {"ok"}
+        found = health(running)
+        assert (found["status"], found["problem"], found["missing_calls"]) == ("ok", None, 0)
+        assert (found["journal_records"]["waiting"], found["calls_in_flight"]) == (0, 0)
+
+
+def test_calls_that_waited_in_a_killed_gate_are_missing_and_said_to_be(tmp_path: Path, provider: str) -> None:
+    with service(tmp_path, toml(provider)) as running:
+        call(running)
+        running.wait_for_calls(1)
+        gate = running.children()["all"][0]
+        write_nothing(gate)
+        for _ in range(3):
+            call(running)
+        os.kill(gate, signal.SIGKILL)
+        wait_for(lambda: health(running)["missing_calls"] == 3, running)
+        wait_for(lambda: health(running)["status"] == "incomplete", running)
+        assert "3 calls are missing from the ledger" in httpx2.get(running.console).text
+        assert len(ids(running)) == 1
+
+
+@pytest.mark.parametrize("how", ["deleted", "moved"])
+def test_a_ledger_taken_away_in_use_is_said_and_made_anew(tmp_path: Path, provider: str, how: str) -> None:
+    with service(tmp_path, toml(provider)) as running:
+        made = [call(running) for _ in range(3)]
+        running.wait_for_calls(3)
+        if how == "deleted":
+            running.ledger.unlink()
+        else:
+            running.ledger.rename(tmp_path / "elsewhere.db")
+        made += [call(running) for _ in range(3)]
+        # The journal's segment was not full: it still has all of them.
+        wait_for(lambda: ids(running) == set(made), running)
+        found = health(running)
+        assert found["status"] == "incomplete"
+        assert "was deleted or replaced while it was in use" in found["problem"]
+        assert found["journal_records"]["recorded"] == 6
+        assert running.output.count(b"was deleted or replaced while it was in use") == 1
+        wait_for(lambda: "joulegate_ledger_replaced 1.0" in httpx2.get(f"{running.console}/metrics").text, running)
+        assert running.ledger.stat().st_mode & 0o007 == 0
+        assert httpx2.get(f"{running.console}/api/totals").json()["total"]["calls"] == 6
