@@ -37,7 +37,7 @@ class Opened(msgspec.Struct, array_like=True, tag="o", frozen=True, kw_only=True
     model_requested: str | None
     stream: bool
     request_bytes: int | None
-    zone: str | None = None  # configured for the provider: ISO 3166-1 alpha-3, or a cloud region such as aws:eu-north-1
+    zone: str | None = None  # of the provider's electricity; earlier releases wrote cloud regions too
 
 
 class Closed(msgspec.Struct, array_like=True, tag="c", frozen=True, kw_only=True):

@@ -138,7 +138,8 @@ class ConfiguredEstimator:
         names = {lowered, known_as.lower(), *(() if card is None else (card.id,))}
 
         def fits(row: DeploymentSection | EvidenceSection) -> bool:
-            return fnmatchcase(provider or "", row.provider) and any(fnmatchcase(each, row.model) for each in names)
+            pattern = row.model.lower()
+            return fnmatchcase(provider or "", row.provider) and any(fnmatchcase(each, pattern) for each in names)
 
         return _Terms(
             model=known_as,

@@ -160,6 +160,15 @@ def test_a_known_deployment_narrows_the_band_and_says_so(configured):
     assert made.joules.high / made.joules.low < 0.5 * blind.joules.high / blind.joules.low
 
 
+@pytest.mark.parametrize("pattern", ["Meta-Llama-3.1-8B*", "llama-3.1-8b-instruct", "LLAMA-3.1-*"])
+def test_a_model_fits_by_its_name_in_the_traffic_or_in_the_facts_whatever_the_case(configured, pattern):
+    estimator = ConfiguredEstimator(configured(KNOWN.replace("llama-3.1-8b*", pattern)))
+    assert ask(estimator, "meta-llama/Meta-Llama-3.1-8B-Instruct", "vllm").tier == (
+        "deployment" if not pattern.startswith("Meta") else "open_model"
+    )
+    assert ask(estimator, "Meta-Llama-3.1-8B-Instruct", "vllm").tier == "deployment"
+
+
 def test_the_first_deployment_that_fits_holds(configured):
     toml = KNOWN.replace("batch = 32", "batch = 8").replace("[[deployment]]", '[[deployment]]\nprovider = "vllm"')
     estimator = ConfiguredEstimator(configured(toml + KNOWN))
