@@ -57,72 +57,46 @@ _SECONDS = (0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500)
 _FIRST_TOKEN = (0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1, 1.5, 2, 3, 5, 10, 20, 60)
 _OVERHEAD = (0.00005, 0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 1)
 
+
+def _counter(name: str, labels: tuple[str, ...], says: str) -> Declaration:
+    return Declaration(name=name, kind="counter", labels=labels, help=says)
+
+
 DECLARED = (
-    Declaration(
-        name="joulegate_calls_total",
-        kind="counter",
-        labels=(*_WHO, "surface", "outcome"),
-        help="Calls, one per upstream attempt or refusal.",
+    _counter("joulegate_calls_total", (*_WHO, "surface", "outcome"), "Calls, one per upstream attempt or refusal."),
+    _counter(
+        "joulegate_tokens_total",
+        (*_WHO, "kind"),
+        "Tokens where counted; input includes cached, written, audio and image, output includes reasoning.",
     ),
-    Declaration(
-        name="joulegate_tokens_total",
-        kind="counter",
-        labels=(*_WHO, "kind"),
-        help="Tokens where counted; input includes cached, written, audio and image, output includes reasoning.",
+    _counter("joulegate_flops_total", _WHO, "Floating-point operations, estimated."),
+    _counter(
+        "joulegate_energy_joules_total",
+        _WHO,
+        "Energy at the facility's meter (PUE included), centre of the estimate.",
     ),
-    Declaration(
-        name="joulegate_flops_total",
-        kind="counter",
-        labels=_WHO,
-        help="Floating-point operations, estimated.",
+    _counter("joulegate_energy_joules_low_total", _WHO, "Energy at the facility's meter, low end of the band."),
+    _counter("joulegate_energy_joules_high_total", _WHO, "Energy at the facility's meter, high end of the band."),
+    _counter(
+        "joulegate_carbon_grams_total",
+        (*_WHO, "scope"),
+        "Grams CO2e, centre: operational (location-based electricity) or embodied (share of making the hardware).",
     ),
-    Declaration(
-        name="joulegate_energy_joules_total",
-        kind="counter",
-        labels=_WHO,
-        help="Energy at the facility's meter (PUE included), centre of the estimate.",
+    _counter(
+        "joulegate_carbon_grams_low_total",
+        (*_WHO, "scope"),
+        "Grams CO2e, low end of the band; operational only, the embodied share has no band yet.",
     ),
-    Declaration(
-        name="joulegate_energy_joules_low_total",
-        kind="counter",
-        labels=_WHO,
-        help="Energy at the facility's meter, low end of the band.",
+    _counter(
+        "joulegate_carbon_grams_high_total",
+        (*_WHO, "scope"),
+        "Grams CO2e, high end of the band; operational only, the embodied share has no band yet.",
     ),
-    Declaration(
-        name="joulegate_energy_joules_high_total",
-        kind="counter",
-        labels=_WHO,
-        help="Energy at the facility's meter, high end of the band.",
-    ),
-    Declaration(
-        name="joulegate_carbon_grams_total",
-        kind="counter",
-        labels=(*_WHO, "scope"),
-        help="Grams CO2e, centre: operational (location-based electricity) or embodied (share of making the hardware).",
-    ),
-    Declaration(
-        name="joulegate_carbon_grams_low_total",
-        kind="counter",
-        labels=(*_WHO, "scope"),
-        help="Grams CO2e, low end of the band; operational only, the embodied share has no band yet.",
-    ),
-    Declaration(
-        name="joulegate_carbon_grams_high_total",
-        kind="counter",
-        labels=(*_WHO, "scope"),
-        help="Grams CO2e, high end of the band; operational only, the embodied share has no band yet.",
-    ),
-    Declaration(
-        name="joulegate_water_liters_total",
-        kind="counter",
-        labels=_WHO,
-        help="Water consumed on site and in generating the electricity.",
-    ),
-    Declaration(
-        name="joulegate_cost_usd_total",
-        kind="counter",
-        labels=_WHO,
-        help="US dollars at list price; unpriced calls add nothing, see joulegate_unpriced_calls_total.",
+    _counter("joulegate_water_liters_total", _WHO, "Water consumed on site and in generating the electricity."),
+    _counter(
+        "joulegate_cost_usd_total",
+        _WHO,
+        "US dollars at list price; unpriced calls add nothing, see joulegate_unpriced_calls_total.",
     ),
     Declaration(
         name="joulegate_latency_seconds",
@@ -149,22 +123,20 @@ DECLARED = (
         kind="gauge",
         help="Streamed calls opened and not yet closed.",
     ),
-    Declaration(
-        name="joulegate_usage_source_total",
-        kind="counter",
-        labels=("provider", "source"),
-        help="Where calls' token counts came from: reported, counted, inferred or absent.",
+    _counter(
+        "joulegate_usage_source_total",
+        ("provider", "source"),
+        "Where calls' token counts came from: reported, counted, inferred or absent.",
     ),
-    Declaration(
-        name="joulegate_unpriced_calls_total",
-        kind="counter",
-        labels=("model",),
-        help="Calls with counted tokens but no price, so missing from joulegate_cost_usd_total.",
+    _counter(
+        "joulegate_unpriced_calls_total",
+        ("model",),
+        "Calls with counted tokens but no price, so missing from joulegate_cost_usd_total.",
     ),
-    Declaration(
-        name="joulegate_unknown_models_total",
-        kind="counter",
-        help="Calls with counted tokens whose energy could not be estimated, so missing from energy and carbon.",
+    _counter(
+        "joulegate_unknown_models_total",
+        (),
+        "Calls with counted tokens whose energy could not be estimated, so missing from energy and carbon.",
     ),
     Declaration(
         name="joulegate_ledger_lag_seconds",
@@ -183,10 +155,10 @@ DECLARED = (
         kind="gauge",
         help="Times since start that the ledger was found deleted or replaced while it was in use.",
     ),
-    Declaration(
-        name="joulegate_dropped_series_total",
-        kind="counter",
-        help="Label values not in the closed sets or beyond a cap, recorded as other or as the facts name the model.",
+    _counter(
+        "joulegate_dropped_series_total",
+        (),
+        "Label values not in the closed sets or beyond a cap, recorded as other or as the facts name the model.",
     ),
 )
 

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Literal, Protocol
 
 import msgspec
+
+from proxy.metrics import RecorderState
 
 Status = Literal["ok", "incomplete", "late", "standing_by", "standing_still", "unwritable"]
 
 LATE_SECONDS = 60.0  # a ledger further behind than this is late; the shipped alert uses the same bound
 
 
-class Recording(Protocol):
-    """What the console asks of the recorder."""
+class Recording(RecorderState, Protocol):
+    """What the console asks of the recorder, beside what the metrics do."""
 
     @property
     def problem(self) -> str | None:
@@ -34,18 +36,6 @@ class Recording(Protocol):
     @property
     def calls_in_flight(self) -> int:
         """Calls opened and not yet closed."""
-
-    @property
-    def streams_open(self) -> int:
-        """Streamed calls opened and not yet closed."""
-
-    @property
-    def lag_seconds(self) -> float:
-        """Age of the oldest call that ended and is not in the ledger; 0 when none waits."""
-
-    @property
-    def record_counts(self) -> Mapping[str, int]:
-        """Calls since the start by what became of them."""
 
 
 class Health(msgspec.Struct, frozen=True, kw_only=True):
