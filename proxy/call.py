@@ -38,6 +38,7 @@ class Opened(msgspec.Struct, array_like=True, tag="o", frozen=True, kw_only=True
     stream: bool
     request_bytes: int | None
     zone: str | None = None  # of the provider's electricity; earlier releases wrote cloud regions too
+    attributes: dict[str, str] = {}  # what else the request says about who calls, and how
 
 
 class Closed(msgspec.Struct, array_like=True, tag="c", frozen=True, kw_only=True):

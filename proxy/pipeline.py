@@ -69,6 +69,7 @@ class Received:
     started_at_us: int
     surface: Surface
     attribution: Attribution = field(default_factory=Attribution)
+    attributes: dict[str, str] = field(default_factory=dict)
     asked: Asked = field(default_factory=Asked)
     provider: Provider | None = None
     model_sent: str | None = None  # where it differs from the one asked for
@@ -88,7 +89,7 @@ async def carry(gate: Gate, scope: Scope, receive: Receive, send: Send) -> None:
     call = _begin(scope["method"], scope["raw_path"])
     try:
         admitted = gate.teams.admit(call.method, scope["headers"], scope["query_string"])
-        call.attribution = admitted.attribution
+        call.attribution, call.attributes = admitted.attribution, admitted.attributes
         if admitted.websocket:
             call.hand_over = scope.get("extensions", {}).get(EXTENSION, {}).get("hand_over")
             call.surface = surface_for("WEBSOCKET", call.path.decode("latin-1"))
@@ -433,6 +434,7 @@ def _opened(call: Received) -> Opened:
         stream=call.asked.stream,
         request_bytes=call.body_bytes,
         zone=call.provider.zone if call.provider is not None else None,
+        attributes=call.attributes | call.asked.attributes if call.asked.attributes else call.attributes,
     )
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import secrets
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from urllib.parse import unquote_to_bytes
 
 from proxy.config import TeamSection
@@ -20,7 +20,7 @@ from proxy.errors import Refusal
 Headers = list[tuple[bytes, bytes]]
 
 KEY_PREFIX = b"jg-"
-KEY_SLOTS = (b"authorization", b"x-api-key", b"api-key", b"x-goog-api-key")
+KEY_SLOTS = frozenset((b"authorization", b"x-api-key", b"api-key", b"x-goog-api-key", b"sec-websocket-protocol"))
 KEY_SUBPROTOCOL = b"openai-insecure-api-key."  # a browser's WebSocket can carry a key nowhere else
 TAGS_AT_MOST = 16
 NAME_CHARACTERS_AT_MOST = 64
@@ -31,6 +31,18 @@ HOP_BY_HOP = frozenset(
 )
 _NOT_FORWARDED = HOP_BY_HOP | {b"proxy-authorization", b"proxy-authenticate", b"expect", b"host"}
 _OURS = b"x-joulegate-"
+# Headers that go upstream and are noted as well, with what they are called on a call's row.
+_ATTRIBUTES = {
+    b"user-agent": "user_agent",
+    b"openai-organization": "openai_organization",
+    b"openai-project": "openai_project",
+    b"x-stainless-retry-count": "retry_count",
+    b"idempotency-key": "idempotency_key",
+    b"x-title": "app",
+    b"x-openrouter-title": "app",
+}
+ATTRIBUTE_CHARACTERS_AT_MOST = 128
+FINGERPRINT_CHARACTERS = 16  # of a provider key's SHA-256: enough to tell keys apart, and a key is too random to guess
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +61,7 @@ class Admitted:
     """A request that may go on: whose it is and the headers that go upstream, credential still open."""
 
     attribution: Attribution
+    attributes: dict[str, str]  # what else the headers say about who calls and how
     headers: Headers
     query: bytes
     our_key_used: bool  # the provider's slot held a key of ours: a configured credential must take its place
@@ -72,6 +85,7 @@ class Teams:
         """Attribute a request and clean its headers; raises :class:`Refusal` 401 for a missing or wrong key."""
         kept: Headers = []
         said: dict[bytes, bytes] = {}
+        attributes: dict[str, str] = {}
         named_by_connection: frozenset[bytes] = frozenset()
         our_key: bytes | None = None
         our_key_used = own_credential = chunked = websocket = False
@@ -85,19 +99,18 @@ class Teams:
             if name.startswith(_OURS):
                 said[name[len(_OURS) :]] = value
                 continue
-            if name == b"sec-websocket-protocol" and KEY_SUBPROTOCOL in value:
-                value, key_in_subprotocol = _take_key_from_subprotocols(value)
-                if key_in_subprotocol is not None:
-                    our_key, our_key_used = key_in_subprotocol, True
-                own_credential |= KEY_SUBPROTOCOL in value
-                if not value:
-                    continue
-            elif name in KEY_SLOTS:
-                key = _bearer(value) if name == b"authorization" else value
-                if key.startswith(KEY_PREFIX):
+            if name in KEY_SLOTS:
+                key, rest = _key_in(name, value)
+                if key is not None and key.startswith(KEY_PREFIX):
                     our_key, our_key_used = key, True
-                    continue
-                own_credential = True
+                    if not rest:
+                        continue
+                    value = rest
+                elif key is not None:
+                    own_credential = True
+                    attributes["provider_key"] = digest(key)[:FINGERPRINT_CHARACTERS]
+            elif name in _ATTRIBUTES:
+                _note(attributes, _ATTRIBUTES[name], value)
             kept.append((name, value))
         if named_by_connection:
             kept = [pair for pair in kept if pair[0] not in named_by_connection]
@@ -113,8 +126,11 @@ class Teams:
             raise Refusal(401, "missing_api_key", "This gate needs a Joulegate key (jg-…) as the API key.")
         else:
             attribution = _as_said(said)
+        if attribution.project is None and (project := attributes.get("openai_project")) is not None:
+            attribution = replace(attribution, project=project)
         return Admitted(
             attribution=attribution,
+            attributes=attributes,
             headers=kept,
             query=query,
             our_key_used=our_key_used,
@@ -163,6 +179,28 @@ def _as_said(said: dict[bytes, bytes]) -> Attribution:
     )
 
 
+def _key_in(slot: bytes, value: bytes) -> tuple[bytes | None, bytes]:
+    """Give the key that a header carries, if it does, and what the header says beside it."""
+    if slot == b"authorization":
+        return _bearer(value), b""
+    if slot != b"sec-websocket-protocol":
+        return value, b""
+    key, kept = None, []
+    for part in value.split(b","):
+        offered = part.strip()
+        if offered.startswith(KEY_SUBPROTOCOL):
+            key = offered[len(KEY_SUBPROTOCOL) :]
+        else:
+            kept.append(part)
+    return key, b",".join(kept).strip()
+
+
+def _note(attributes: dict[str, str], name: str, value: bytes) -> None:
+    text = "".join(c for c in value.decode("utf-8", "replace") if c.isprintable())[:ATTRIBUTE_CHARACTERS_AT_MOST]
+    if text and (name, text) != ("retry_count", "0"):
+        attributes[name] = text
+
+
 def _bearer(value: bytes) -> bytes:
     scheme, _, token = value.partition(b" ")
     return token.strip() if scheme.lower() == b"bearer" else value
@@ -198,15 +236,3 @@ def _take_key_from_query(query: bytes) -> tuple[bytes, bytes | None, bool]:
             other = True
         kept.append(part)
     return b"&".join(kept), ours, other
-
-
-def _take_key_from_subprotocols(value: bytes) -> tuple[bytes, bytes | None]:
-    """Take a key of ours out of the offered subprotocols; another key stays."""
-    kept, ours = [], None
-    for part in value.split(b","):
-        key = part.strip().removeprefix(KEY_SUBPROTOCOL)
-        if key != part.strip() and key.startswith(KEY_PREFIX):
-            ours = key
-        else:
-            kept.append(part)
-    return b",".join(kept).strip(), ours

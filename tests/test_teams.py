@@ -101,3 +101,49 @@ def test_a_refusal_does_not_repeat_the_key():
         admit((b"authorization", b"Bearer jg-wrong"))
     assert "wrong" not in refused.value.message
     assert refused.value.code == "invalid_api_key"
+
+
+def test_what_the_headers_say_about_the_caller_is_noted_and_goes_on():
+    headers = [
+        (b"user-agent", b"OpenAI/Python 3.54.0"),
+        (b"openai-project", b"proj_1"),
+        (b"x-stainless-retry-count", b"2"),
+        (b"idempotency-key", b"stainless-retry-1"),
+        (b"authorization", b"Bearer sk-secret"),
+    ]
+    admitted = admit(*headers)
+    assert admitted.headers == headers
+    assert admitted.attributes == {
+        "user_agent": "OpenAI/Python 3.54.0",
+        "openai_project": "proj_1",
+        "retry_count": "2",
+        "idempotency_key": "stainless-retry-1",
+        "provider_key": hashlib.sha256(b"sk-secret").hexdigest()[:16],
+    }
+    assert admitted.attribution.project == "proj_1"
+    assert admit(*headers, (b"x-joulegate-project", b"mine")).attribution.project == "mine"
+    assert admit(*headers, (b"x-joulegate-key", KEY), project="theirs").attribution.project == "theirs"
+
+
+def test_a_first_try_is_not_worth_a_note_and_a_long_name_is_cut():
+    noted = admit((b"x-stainless-retry-count", b"0"), (b"user-agent", b"a\x00b\n" + b"c" * 1000)).attributes
+    assert noted == {"user_agent": "ab" + "c" * 126}
+
+
+@pytest.mark.parametrize(
+    ("offered", "goes_on", "ours"),
+    [
+        (
+            b"realtime, openai-insecure-api-key.jg-key, openai-beta.realtime-v1",
+            b"realtime, openai-beta.realtime-v1",
+            True,
+        ),
+        (b"openai-insecure-api-key.jg-key", None, True),
+        (b"realtime,openai-insecure-api-key.sk-1", b"realtime,openai-insecure-api-key.sk-1", False),
+        (b"realtime, jg-key", b"realtime, jg-key", None),
+    ],
+)
+def test_a_key_among_the_subprotocols(offered, goes_on, ours):
+    admitted = admit((b"sec-websocket-protocol", offered))
+    assert admitted.headers == ([] if goes_on is None else [(b"sec-websocket-protocol", goes_on)])
+    assert (admitted.our_key_used, admitted.own_credential) == (ours is True, ours is False)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import unquote
 
@@ -15,6 +16,8 @@ from proxy.wire.lenient import REFUSED, Lenient, loads
 from proxy.wire.members import spans
 from proxy.wire.surface import Asked, Stripper
 
+ATTRIBUTE_CHARACTERS = 128
+PAIRS_AT_MOST = 16
 PROMPT_LIMIT = 4 * 1024 * 1024  # characters of a prompt that are given for counting
 
 # Members that hold what a person or a tool said; the others (images, files, audio) are no text.
@@ -36,6 +39,8 @@ class _Sparse(msgspec.Struct):
     best_of: Any = None
     user: Any = None
     safety_identifier: Any = None
+    prompt_cache_key: Any = None
+    metadata: Any = None
 
 
 _REQUEST = Lenient(_Sparse, _Sparse)
@@ -57,15 +62,26 @@ def asked(body: bytes, path: str = "") -> Asked:
     if request.model is not None and not isinstance(request.model, str):
         problem = "model is not a string"
     options = request.stream_options
-    user = request.user if isinstance(request.user, str) else request.safety_identifier
     return Asked(
         model=label(request.model) or deployment(path),
         stream=request.stream is True,
         wants_usage=isinstance(options, dict) and options.get("include_usage") is True,
         output_limit=_output_limit(request),
-        user=label(user),
+        user=label(request.user) or label(request.safety_identifier),
+        attributes=_attributes(request),
         problem=problem,
     )
+
+
+def attributes(named: Mapping[str, object], **groups: object) -> dict[str, str]:
+    """Give what a body says beside its prompt: single members, and groups of pairs as ``group.name``; all bounded."""
+    found = {name: text for name, value in named.items() if (text := label(value, ATTRIBUTE_CHARACTERS)) is not None}
+    for group, pairs in groups.items():
+        for name, value in itertools.islice(pairs.items() if isinstance(pairs, dict) else (), PAIRS_AT_MOST):
+            text = label(value, ATTRIBUTE_CHARACTERS)
+            if text is not None:
+                found[f"{group}.{label(name, 64)}"] = text
+    return found
 
 
 def prepare(body: bytes, *, model: str | None, ask_for_usage: bool) -> bytes:
@@ -163,6 +179,13 @@ def _problem(body: bytes, refused: Exception) -> str:
     if match is None:
         return f"malformed JSON: it ends early, at byte {len(body)}"
     return f"malformed JSON at byte {match[2]}: {match[1]}"
+
+
+def _attributes(request: _Sparse) -> dict[str, str]:
+    if request.metadata is None and request.safety_identifier is None and request.prompt_cache_key is None:
+        return {}
+    named = {"safety_identifier": request.safety_identifier, "prompt_cache_key": request.prompt_cache_key}
+    return attributes(named, metadata=request.metadata)
 
 
 def _output_limit(request: _Sparse) -> int | None:

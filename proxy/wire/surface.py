@@ -21,6 +21,7 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     wants_usage: bool = False  # the client itself asked for the usage chunk of a stream
     output_limit: int | None = None  # tokens the reply may have at most, all choices together
     user: str | None = None
+    attributes: dict[str, str] = {}  # what else the body says about who asks and what for
     units: dict[str, float] = {}  # billed things that only the request states: images, characters, …
     problem: str | None = None  # why the body could not be read: "malformed JSON at byte 12", …
 

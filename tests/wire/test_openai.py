@@ -19,7 +19,16 @@ def test_what_a_request_asks_for() -> None:
     assert asked(b"{}") == Asked()
     assert asked(
         b'{"stream":"true","stream_options":{"include_usage":1},"max_tokens":"9","safety_identifier":"s"}'
-    ) == Asked(user="s")
+    ) == Asked(user="s", attributes={"safety_identifier": "s"})
+
+
+def test_what_a_body_says_about_its_caller_is_bounded() -> None:
+    many = {f"k{number}": "v" * 1000 for number in range(40)} | {"odd": 5}
+    said = asked(json.dumps({"user": "u", "safety_identifier": "s", "prompt_cache_key": 7, "metadata": many}).encode())
+    assert said.user == "u"
+    assert said.attributes["safety_identifier"] == "s"
+    assert said.attributes["metadata.k0"] == "v" * 128
+    assert len(said.attributes) == 17
 
 
 @pytest.mark.parametrize(
