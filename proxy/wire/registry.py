@@ -17,6 +17,8 @@ from proxy.wire import (
     bedrock_invoke,
     cohere,
     cohere_embed,
+    ollama,
+    ollama_embed,
     openai_chat,
     openai_completions,
     openai_embeddings,
@@ -47,6 +49,8 @@ _FORMATS = (
     cohere,
     cohere_embed,
     rerank,
+    ollama,
+    ollama_embed,
 )
 _OTHER = other.Other()
 

@@ -127,6 +127,8 @@ MEMBERS = [
     "meta",
     "text",
     "token_count",
+    "done",
+    "eval_duration",
 ]
 Said = dict[str, object]
 
@@ -152,8 +154,11 @@ def message_end(events: list[Said]) -> bytes:
 
 
 def stream_end(events: list[Said]) -> bytes:
-    last = {"event_type": "stream-end", "response": events[-1]}
-    return "".join(json.dumps(event) + "\n" for event in [*events[:-1], last]).encode()
+    return ndjson([*events[:-1], {"event_type": "stream-end", "response": events[-1]}])
+
+
+def ndjson(events: list[Said]) -> bytes:
+    return "".join(json.dumps(event) + "\n" for event in events).encode()
 
 
 # How each format says that 3 tokens were written, or read where nothing is, and how it streams (None: it does not).
@@ -168,6 +173,9 @@ FORMS: dict[str, tuple[Said, Callable[[list[Said]], bytes] | None]] = {
     "cohere.generate": ({"meta": {"billed_units": {"input_tokens": 11, "output_tokens": 3}}}, stream_end),
     "cohere.embed": ({"meta": {"billed_units": {"input_tokens": 3}}}, None),
     "cohere.rerank": ({"usage": {"prompt_tokens": 3}}, None),
+    "ollama.chat": ({"prompt_eval_count": 11, "eval_count": 3}, ndjson),
+    "ollama.generate": ({"prompt_eval_count": 11, "eval_count": 3}, ndjson),
+    "ollama.embed": ({"prompt_eval_count": 3}, None),
 }
 
 STATE_NONE = {"anthropic.complete"}
