@@ -18,7 +18,7 @@ def run_gate(
 ) -> None:
     """Serve until told to stop; streams that run are given ``gate.shutdown_s`` to end."""
     app = build_gate(config, worker=worker, slot=slot)
-    server = gate_server(app, header_bytes=config.gate.header_bytes, shutdown_s=config.gate.shutdown_s)
+    server = gate_server(app)
 
     async def serve() -> None:
         lifeline.watch(asyncio.get_running_loop(), stop)

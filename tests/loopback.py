@@ -221,7 +221,7 @@ def gate(tmp_path: Path, toml: str = "", **settings: object) -> Iterator[Running
 @contextlib.contextmanager
 def running(config: Config) -> Iterator[RunningGate]:
     app = build_gate(config)
-    server = gate_server(app, header_bytes=config.gate.header_bytes, shutdown_s=config.gate.shutdown_s)
+    server = gate_server(app)
     listening = socket.create_server(("127.0.0.1", 0))
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 64 * 1024)  # so that a slow client is felt soon
 
