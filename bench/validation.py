@@ -10,6 +10,7 @@ import argparse
 import json
 import math
 from collections.abc import Callable
+from itertools import combinations
 from pathlib import Path
 
 from bench.measured import TABLE, Row, read
@@ -61,6 +62,28 @@ def by_slices(scored: list[Scored]) -> dict[str, dict[str, float]]:
         for value in sorted({of(row) for row, _ in scored}):
             table[f"{name}: {value}"] = score([pair for pair in scored if of(pair[0]) == value])
     return table
+
+
+def pairs(rows: list[Row]) -> list[tuple[float, float]]:
+    """Return pairs of rows on one machine: how many times the output, and ln of predicted over measured ratio.
+
+    One machine: the same model, GPU, count, precision and server, batches within 15 %; another task.
+    """
+    joules = {id(row): made.mid for row, made in estimated(rows)}
+    found = []
+    for one, other in combinations(rows, 2):
+        here, there = one.workload, other.workload
+        same = (
+            (one.model, here.gpu, here.n_gpus, here.precision, here.stack)
+            == (other.model, there.gpu, there.n_gpus, there.precision, there.stack)
+            and one.task != other.task
+            and abs(math.log(here.batch / there.batch)) < 0.15
+        )
+        if same:
+            longer = max(here.output_tokens, there.output_tokens) / min(here.output_tokens, there.output_tokens)
+            error = math.log(joules[id(other)] / joules[id(one)]) - math.log(other.gpu_joules / one.gpu_joules)
+            found.append((longer, error))
+    return found
 
 
 def estimated(rows: list[Row], fit: str | None = None) -> list[Scored]:

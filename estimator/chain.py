@@ -10,7 +10,7 @@ from estimator.fits import constants
 from estimator.intensity import Intensity
 from estimator.overheads import Overheads
 from estimator.profiles import Profile
-from estimator.ranges import Range
+from estimator.ranges import Band, Range
 from estimator.usage import Usage
 
 _NONE: Final = (1.0, 1.0)
@@ -63,11 +63,13 @@ def _stages(made: Profile, n_in: int, n_cached: int, n_out: int) -> tuple[Range,
             Range.around(one.embodied_grams, on_gpu),
         )
     low, mid, high = (point.stages(n_in, n_cached, n_out) for point in made.points)
+    # Far from the workloads they were chosen on, the three may meet; the formula's own error stays.
+    least = made.points[1].roofline.band
     found = (
-        _ordered(low.gpu_joules, mid.gpu_joules, high.gpu_joules),
-        _ordered(low.it_joules, mid.it_joules, high.it_joules),
-        _ordered(low.facility_joules, mid.facility_joules, high.facility_joules),
-        _ordered(low.embodied_grams, mid.embodied_grams, high.embodied_grams),
+        _spanned(low.gpu_joules, mid.gpu_joules, high.gpu_joules, least),
+        _spanned(low.it_joules, mid.it_joules, high.it_joules, least),
+        _spanned(low.facility_joules, mid.facility_joules, high.facility_joules, least),
+        _spanned(low.embodied_grams, mid.embodied_grams, high.embodied_grams, least),
     )
     if made.silicon_band == _NONE:
         return found
@@ -75,8 +77,8 @@ def _stages(made: Profile, n_in: int, n_cached: int, n_out: int) -> tuple[Range,
     return gpu, servers, facility, embodied
 
 
-def _ordered(low: float, mid: float, high: float) -> Range:
-    return Range(min(low, mid, high), mid, max(low, mid, high))
+def _spanned(low: float, mid: float, high: float, least: Band) -> Range:
+    return Range(min(low, high, mid * least[0]), mid, max(low, high, mid * least[1]))
 
 
 def market_grams(

@@ -21,7 +21,7 @@ from estimator.fits import constants, find_fit
 from estimator.models import ModelCard, surrogate
 from estimator.ranges import NINETY, combined
 
-# Input, cached and output tokens: short and long, prompt-heavy and output-heavy, cached and not.
+# Input, cached and output tokens: short and long, prompt-heavy and output-heavy, cached and not, chat and agent.
 WORKLOADS: Final = (
     (200, 0, 200),
     (500, 0, 500),
@@ -29,6 +29,9 @@ WORKLOADS: Final = (
     (10_000, 8_000, 500),
     (500, 0, 4_000),
     (20_000, 0, 500),
+    (200_000, 0, 500),
+    (100_000, 90_000, 1_000),
+    (1_000, 0, 30_000),
 )
 QUANTILES: Final = (0.05, 0.50, 0.95)
 _NORMAL: Final = NormalDist()

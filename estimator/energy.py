@@ -180,6 +180,11 @@ class Roofline:
         joules += self._s_power * before + self._arith * prefill / n_out
         return self._capped(joules, seconds, n_out, batch)
 
+    @property
+    def batch(self) -> float:
+        """Sequences decoded together, before the memory limit."""
+        return self._batch
+
     def at_batch(self, batch: float) -> Roofline:
         """Return the same replica with another batch."""
         other = copy(self)

@@ -57,7 +57,7 @@ def _roofline(made: Estimate, profile: Profile, usage: Usage) -> list[str]:
         f" = {_range(made.flops, 'FLOP')}; spared by the cache {with_prefix(counted.avoided, 'FLOP')}",
         *(_part(part) for part in made.flops_parts),
         f"runs on      {like}{roofline.n_gpus} × {roofline.gpu.name}, {roofline.precision.name},"
-        f" batch {stages.batch:.3g}, {with_prefix(stages.gpu_seconds, 'GPU-s')}",
+        f" batch {stages.batch:.3g}{_held(roofline, stages.batch)}, {with_prefix(stages.gpu_seconds, 'GPU-s')}",
         *_step(roofline, n_in, n_cached, n_out),
         f"GPU          roofline {with_prefix(stages.gpu_joules / on_gpu, 'J')} × {on_gpu:.3g}"
         f" = {_range(made.gpu_joules, 'J')}",
@@ -88,6 +88,12 @@ def _roofline(made: Estimate, profile: Profile, usage: Usage) -> list[str]:
         + f"; grid × {bands['grid_hourly'][0]} to {bands['grid_hourly'][1]}"
     )
     return lines
+
+
+def _held(roofline: Roofline, batch: float) -> str:
+    if batch >= roofline.batch:
+        return ""
+    return f" of {roofline.batch:.3g}, as the caches fill the memory"
 
 
 def _part(part: Part) -> str:
