@@ -17,6 +17,7 @@ from proxy.wire import (
     bedrock_invoke,
     cohere,
     cohere_embed,
+    engine,
     ollama,
     ollama_embed,
     openai_chat,
@@ -51,6 +52,7 @@ _FORMATS = (
     rerank,
     ollama,
     ollama_embed,
+    engine,
 )
 _OTHER = other.Other()
 

@@ -129,6 +129,9 @@ MEMBERS = [
     "token_count",
     "done",
     "eval_duration",
+    "token",
+    "details",
+    "content",
 ]
 Said = dict[str, object]
 
@@ -176,6 +179,8 @@ FORMS: dict[str, tuple[Said, Callable[[list[Said]], bytes] | None]] = {
     "ollama.chat": ({"prompt_eval_count": 11, "eval_count": 3}, ndjson),
     "ollama.generate": ({"prompt_eval_count": 11, "eval_count": 3}, ndjson),
     "ollama.embed": ({"prompt_eval_count": 3}, None),
+    "engine.generate": ({"index": 0, "meta_info": {"prompt_tokens": 11, "completion_tokens": 3}}, sse),
+    "llamacpp.completion": ({"meta_info": None, "details": None, "index": 0, "tokens_predicted": 3}, sse),
 }
 
 STATE_NONE = {"anthropic.complete"}
