@@ -12,6 +12,7 @@ from typing import Final
 REFUSALS: Final = {
     "invalid_http": "what came was no HTTP/1.1 request",
     "request_header_fields_too_large": "the request's head was larger than the gate takes",
+    "request_timeout": "the request's head did not arrive in time",
     "transfer_coding_unknown": "the request's body came in a transfer coding other than chunked",
     "missing_api_key": "the gate asks for a key of its own, and the request had none",
     "invalid_api_key": "the request's key of this gate is not known",
