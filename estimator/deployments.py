@@ -177,7 +177,7 @@ def _gpus() -> dict[str, Gpu]:
 
 
 _MAKERS: Final = frozenset(
-    {"nvidia", "amd", "instinct", "google", "aws", "tesla", "geforce", "hbm2", "hbm2e", "hbm3", "hbm3e"}
+    {"nvidia", "amd", "instinct", "intel", "google", "aws", "tesla", "geforce", "hbm2", "hbm2e", "hbm3", "hbm3e"}
 )
 
 

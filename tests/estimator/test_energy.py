@@ -222,3 +222,56 @@ def test_the_parts_of_a_step_sum_to_it():
         cap = find_fit(fit).cap
         capped = (parts**-cap + step.limit_j**-cap) ** (-1 / cap)
         assert plant.draw(2000, 0, 1000).gpu_joules == pytest.approx(capped)
+
+
+@settings(deadline=None)
+@given(st.sampled_from(MODELS), st.integers(0, 20_000), st.integers(0, 5_000), st.floats(1, 500), st.floats(1.001, 10))
+def test_joules_rise_with_parameters(name, n_in, n_out, batch, factor):
+    assume(n_in + n_out > 0)
+    shape = resolve(name).architecture
+    larger = replace(shape, total_params=shape.total_params * factor, active_params=shape.active_params * factor)
+    sparser = replace(shape, total_params=shape.total_params * factor)
+    drawn = [
+        Roofline(one, find_gpu("H100"), 64, find_precision("fp8"), batch, memory_limit=False).draw(n_in, 0, n_out)
+        for one in (shape, larger, sparser)
+    ]
+    assert drawn[1].gpu_joules > drawn[0].gpu_joules
+    assert drawn[1].gpu_seconds > drawn[0].gpu_seconds
+    if shape.experts:
+        assert drawn[2].gpu_joules >= drawn[0].gpu_joules
+
+
+@settings(deadline=None)
+@given(
+    st.sampled_from((*MODELS, "gpt-4o", "claude-opus-4-5")),
+    st.integers(0, 50_000),
+    st.integers(1, 20_000),
+    st.floats(1, 2),
+    st.floats(0, 1),
+    st.floats(1, 1.5),
+    st.sampled_from(("FRA", "POL", "WOR", "aws:us-east-1")),
+    st.floats(0, 900),
+)
+def test_units_carry_from_joules_to_grams_and_liters(name, n_in, n_out, pue, host, reserve, zone, contract):
+    deployment = Deployment(
+        gpu="H100",
+        n_gpus=16,
+        batch=32,
+        precision="fp8",
+        pue=pue,
+        host_share=host,
+        reserve=reserve,
+        market_grams_per_kwh=contract,
+    )
+    made = estimate(Usage(input_tokens=n_in, output_tokens=n_out), name, deployment=deployment, zone=zone)
+    point = made.profile.points[len(made.profile.points) // 2]
+    seconds = point.stages(n_in, 0, n_out).gpu_seconds
+    place, kwh = made.profile.grid, made.joules.mid / 3.6e6
+    if len(made.profile.points) == 1:
+        assert made.it_joules.mid == pytest.approx((made.gpu_joules.mid + host * 700 * seconds) * reserve)
+    assert made.joules.mid == pytest.approx(made.it_joules.mid * pue * point.factors[2] / point.factors[1])
+    assert made.grams_co2e.mid == pytest.approx(kwh * place.grams_per_kwh)
+    assert made.market_grams_co2e.mid == pytest.approx(kwh * contract)
+    site = made.profile.overheads.site_liters_per_kwh.mid
+    assert made.liters.mid == pytest.approx(made.it_joules.mid / 3.6e6 * (site + pue * place.liters_per_kwh))
+    assert made.embodied_grams_co2e.mid == pytest.approx(seconds * point.factors[0] * point.embodied_g_per_s)
