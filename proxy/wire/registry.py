@@ -30,6 +30,8 @@ from proxy.wire import (
     other,
     rerank,
     turns,
+    voyage,
+    watsonx,
 )
 from proxy.wire.surface import Surface, Way
 
@@ -53,6 +55,8 @@ _FORMATS = (
     ollama,
     ollama_embed,
     engine,
+    watsonx,
+    voyage,
 )
 _OTHER = other.Other()
 
