@@ -94,6 +94,9 @@ class RouteSection(Section, frozen=True):
 
     match: str
     provider: Name
+    team: str | None = None  # only for calls of this team
+    model: str | None = None  # what to ask the provider for instead: the name asked for is an alias
+    fallback: tuple[Name, ...] = ()  # providers to try in turn where a connection cannot be made
 
 
 class KeySection(Section, frozen=True):
@@ -344,10 +347,15 @@ def _check(config: Config, source: str) -> None:
         if provider.origin is not None:
             _check_origin(provider.name, provider.origin, source)
         _check_zone(provider, source)
+    teams = {team.name for team in config.team}
     for route in config.route:
-        if route.provider not in names:
-            known = ", ".join(sorted(names))
-            raise ConfigError(f"{source}: route `{route.match}` names provider `{route.provider}`; known are {known}")
+        for name in (route.provider, *route.fallback):
+            if name not in names:
+                known = ", ".join(sorted(names))
+                raise ConfigError(f"{source}: route `{route.match}` names provider `{name}`; known are {known}")
+        if route.team is not None and route.team not in teams:
+            known = ", ".join(sorted(teams)) or "none"
+            raise ConfigError(f"{source}: route `{route.match}` names team `{route.team}`; known are {known}")
     _check_estimating(config, names, source)
     _check_unique("team", [team.name for team in config.team], source)
     _check_unique("key id", [key.id for team in config.team for key in team.key], source)

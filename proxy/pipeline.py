@@ -13,7 +13,7 @@ import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from proxy.call import Closed, Opened, Outcome
 from proxy.config import GateSection
@@ -76,12 +76,31 @@ class Received:
     body: bytes = b""  # held, content-encoding taken off
     body_bytes: int | None = None
     sending: bytes | AsyncIterator[bytes] | None = None  # what goes upstream: the held body, or one that still comes
+    attempt: int = 1
+    operation_id: str = ""  # shared by the attempts of a request; the first one's id
     meter: Meter | None = None  # set: the call is on its way upstream, its record is the meter's to write
     answering: bool = False  # the client has the head of a reply
     client_left: bool = False
     hand_over: HandOver | None = None  # set: the client asks for a WebSocket and the server can give its connection
     draining: bool = False  # the client has left, its reply is read on
     waited_ns: int = 0  # for the rest of the request and for a connection: not time of ours
+
+    def try_again(self) -> None:
+        """Begin another attempt: a row of its own, tied to the ones before."""
+        self.operation_id = self.operation_id or self.id
+        self.id = new_id(time.time_ns())
+        self.attempt += 1
+
+
+class Outgoing(NamedTuple):
+    """A request on its way to a provider that can be reached."""
+
+    exchange: Exchange
+    provider: Provider
+    path: bytes
+    headers: Headers
+    body: bytes | AsyncIterator[bytes] | None
+    asks_for_usage: bool  # in the client's place
 
 
 async def carry(gate: Gate, scope: Scope, receive: Receive, send: Send) -> None:
@@ -100,9 +119,9 @@ async def carry(gate: Gate, scope: Scope, receive: Receive, send: Send) -> None:
         before_ns = time.perf_counter_ns()
         await _receive_body(gate, call, admitted, receive)
         call.waited_ns += time.perf_counter_ns() - before_ns
-        target = target or _choose(gate, call, admitted)
-        _prepare(call, target, admitted)
-        await _forward(gate, call, target, admitted, receive, send)
+        targets = (target,) if target is not None else _choose(gate, call, admitted)
+        outgoing = await _reach(gate, call, targets, admitted)
+        await _forward(gate, call, outgoing, receive, send)
     except Refusal as refusal:
         await _fail(gate, call, "rejected", refusal.status, refusal.code, refusal.message, send)
     except UpstreamError as error:
@@ -211,72 +230,79 @@ def _decoded(body: bytes, encoding: bytes) -> tuple[bytes, str | None]:
     return decoded, None
 
 
-def _choose(gate: Gate, call: Received, admitted: Admitted) -> Target:
+def _choose(gate: Gate, call: Received, admitted: Admitted) -> tuple[Target, ...]:
     """Choose the provider where the path did not."""
     if call.body and call.asked.problem is not None:
         raise Refusal(400, "invalid_request", f"The request's body cannot be read: {call.asked.problem}.")
     if call.surface.metered and call.asked.model is None:
         raise Refusal(400, "missing_model", "The request names no model: set `model` in its body.")
-    target = gate.routes.by_model(call.path, call.asked.model, admitted.headers)
-    call.provider, call.model_sent = target.provider, target.model
-    return target
+    team = admitted.attribution.team
+    return gate.routes.by_model(call.path, call.asked.model, admitted.headers, team=team)
 
 
-def _prepare(call: Received, target: Target, admitted: Admitted) -> None:
-    """Put the provider's credential in and make the body to send: its own bytes, but for what must change."""
-    _put_credential(target.provider, admitted)
-    if not call.body or call.asked.problem is not None:
-        return
-    asking = _asks_for_usage(call, target.provider)
-    prepared = call.surface.prepare(call.body, model=target.model, ask_for_usage=asking)
-    if prepared is not call.body:
-        call.sending = prepared
-        admitted.headers = [pair for pair in admitted.headers if pair[0] != b"content-encoding"]
+async def _reach(gate: Gate, call: Received, targets: tuple[Target, ...], admitted: Admitted) -> Outgoing:
+    """Connect to the first target that can be reached: to those before it nothing was sent, so another may be tried."""
+    for left, target in zip(reversed(range(len(targets))), targets, strict=True):
+        call.provider, call.model_sent = target.provider, target.model
+        headers = _with_credential(target.provider, admitted)
+        body = call.sending
+        asking = call.asked.stream and not call.asked.wants_usage and target.provider.asks_for_usage
+        if call.body and call.asked.problem is None:
+            prepared = call.surface.prepare(call.body, model=target.model, ask_for_usage=asking)
+            if prepared is not call.body:
+                body, headers = prepared, [pair for pair in headers if pair[0] != b"content-encoding"]
+        origin = target.provider.require_origin()
+        path = target.path + b"?" + admitted.query if admitted.query else target.path
+        before_ns = time.perf_counter_ns()
+        try:
+            exchange = await gate.upstream.open(origin)
+        except UpstreamError as error:
+            if not left:
+                raise
+            _end(gate, call, "error", error.code)
+            call.try_again()
+        else:
+            return Outgoing(exchange, target.provider, path, headers, body, asking)
+        finally:
+            call.waited_ns += time.perf_counter_ns() - before_ns
+    raise AssertionError("there is always a target")
 
 
-def _asks_for_usage(call: Received, provider: Provider) -> bool:
-    return call.asked.stream and not call.asked.wants_usage and provider.asks_for_usage
-
-
-def _put_credential(provider: Provider, admitted: Admitted) -> None:
+def _with_credential(provider: Provider, admitted: Admitted) -> Headers:
+    """Give the headers that go upstream, with the operator's credential where the caller is entitled to it."""
     if provider.credential is not None:
         if admitted.attribution.key_id is None:
-            return  # the operator's credential is for callers with a key of ours, never for whoever comes
+            return admitted.headers  # it is for callers with a key of ours, never for whoever comes
         if admitted.own_credential and not admitted.our_key_used:
-            return
+            return admitted.headers
         value = provider.credential.reveal()
         if provider.credential_in == b"authorization":
             value = b"Bearer " + value
-        admitted.headers.append((provider.credential_in, value))
-    elif admitted.our_key_used and not admitted.own_credential:
+        return [*admitted.headers, (provider.credential_in, value)]
+    if admitted.our_key_used and not admitted.own_credential:
         message = (
             f"This gate has no credential for provider {provider.name}: the operator sets "
             f'credential = "env:…" in [[provider]] name = "{provider.name}".'
         )
         raise Refusal(403, "provider_without_credential", message)
+    return admitted.headers
 
 
-async def _forward(
-    gate: Gate, call: Received, target: Target, admitted: Admitted, receive: Receive, send: Send
-) -> None:
-    provider = target.provider
-    origin = provider.require_origin()
+async def _forward(gate: Gate, call: Received, outgoing: Outgoing, receive: Receive, send: Send) -> None:
+    exchange, provider = outgoing.exchange, outgoing.provider
     call.meter = meter = Meter(
         _opened(call),
         surface=call.surface,
         asked=call.asked,
         body=call.body,
         started_ns=call.started_ns,
-        asked_for_usage=_asks_for_usage(call, provider),
+        asked_for_usage=outgoing.asks_for_usage,
         sink=gate.journal,
         count=gate.count,
     )
-    path = target.path + b"?" + admitted.query if admitted.query else target.path
-    before_ns = time.perf_counter_ns()
-    exchange = await gate.upstream.open(origin)
-    call.waited_ns += time.perf_counter_ns() - before_ns
     meter.sent()
-    exchange.send(call.method.encode("ascii"), path, admitted.headers, call.sending, upgrade=call.hand_over is not None)
+    method, switch = call.method.encode("ascii"), call.hand_over is not None
+    exchange.send(method, outgoing.path, outgoing.headers, outgoing.body, upgrade=switch)
     call.body, call.sending = b"", None  # a reply may take minutes: its request need not stay in memory
     meter.overhead_ns = time.perf_counter_ns() - call.started_ns - call.waited_ns
     watch = Watch(exchange, partial(_client_gone, gate, call, provider, meter))
@@ -420,8 +446,8 @@ def _opened(call: Received) -> Opened:
     who = call.attribution
     return Opened(
         id=call.id,
-        operation_id=call.id,
-        attempt=1,
+        operation_id=call.operation_id or call.id,
+        attempt=call.attempt,
         started_at_us=call.started_at_us,
         team=who.team,
         project=who.project,

@@ -76,15 +76,29 @@ class Target:
     model: str | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Way:
+    """Where calls for a model go: to the first of the providers that can be reached, under which name."""
+
+    providers: tuple[Provider, ...]
+    model: str | None = None
+
+
 class Routes:
     """The configured and shipped ways from a request to a provider."""
 
     def __init__(self, config: Config) -> None:
         self._providers = {row.name: _provider(row, config.estimate.zone) for row in config.provider}
         self._by_segment = {name.encode(): provider for name, provider in self._providers.items()}
-        self._own = [(route.match, self._providers[route.provider]) for route in config.route]
-        self._by_model = [(pattern, self._providers[row.name]) for row in config.provider for pattern in row.models]
-        self._chosen: dict[str, tuple[Provider, str | None] | None] = {}
+        self._own = [
+            (route.match, route.team, _Way(providers=self._named(route.provider, *route.fallback), model=route.model))
+            for route in config.route
+        ]
+        self._by_model = [
+            (pattern, _Way(providers=self._named(row.name))) for row in config.provider for pattern in row.models
+        ]
+        self._teams = frozenset(route.team for route in config.route if route.team is not None)
+        self._chosen: dict[tuple[str | None, str], _Way | None] = {}
 
     def by_path(self, raw_path: bytes) -> Target | None:
         """``/{provider}/{rest}`` → that provider and ``/{rest}``, byte for byte; None for the common ``/v1`` door.
@@ -101,42 +115,50 @@ class Routes:
         named = head.decode("latin-1")[:40]
         raise Refusal(404, "unknown_provider", f"No provider `{named}` here; use /v1/… or one of: {known}.")
 
-    def by_model(self, raw_path: bytes, model: str | None, headers: Iterable[tuple[bytes, bytes]]) -> Target:
-        """Choose for ``/v1/…`` by the model's name; raises :class:`Refusal` 404 where no route fits."""
+    def by_model(
+        self, raw_path: bytes, model: str | None, headers: Iterable[tuple[bytes, bytes]], *, team: str | None = None
+    ) -> tuple[Target, ...]:
+        """Choose for ``/v1/…`` by the model's name; of several targets each is tried where the one before is away.
+
+        Raises :class:`Refusal` 404 where no route fits.
+        """
         if model is None:
-            return _target(self._without_model(raw_path, headers), raw_path, None)
-        if model in self._chosen:
-            chosen = self._chosen[model]
+            return (_target(self._without_model(raw_path, headers), raw_path, None),)
+        asked = (team if team in self._teams else None, model)
+        if asked in self._chosen:
+            chosen = self._chosen[asked]
         else:
-            chosen = self._choose(model)
+            chosen = self._choose(*asked)
             if len(self._chosen) < 4096:  # clients choose the names: a bound keeps them from filling memory
-                self._chosen[model] = chosen
+                self._chosen[asked] = chosen
         if chosen is None:
             message = (
                 f"No route for model `{model[:80]}`. Ask for `provider/{model[:80]}`, use the path /provider/v1/…, "
                 'or add [[route]] match = "…" to the configuration.'
             )
             raise Refusal(404, "model_not_found", message)
-        provider, rename = chosen
-        return _target(provider, raw_path, rename)
+        return tuple(_target(provider, raw_path, chosen.model) for provider in chosen.providers)
 
-    def _choose(self, model: str) -> tuple[Provider, str | None] | None:
-        for pattern, provider in self._own:
-            if fnmatchcase(model, pattern):
-                return provider, None
+    def _choose(self, team: str | None, model: str) -> _Way | None:
+        for pattern, only, way in self._own:
+            if only in (None, team) and fnmatchcase(model, pattern):
+                return way
         first, slash, rest = model.partition("/")
         if slash and rest and first in self._providers:
-            return self._providers[first], rest
-        for pattern, provider in self._by_model:
+            return _Way(providers=self._named(first), model=rest)
+        for pattern, way in self._by_model:
             if fnmatchcase(model, pattern):
-                return provider, None
+                return way
         return None
+
+    def _named(self, *names: str) -> tuple[Provider, ...]:
+        return tuple(self._providers[name] for name in names)
 
     def _without_model(self, raw_path: bytes, headers: Iterable[tuple[bytes, bytes]]) -> Provider:
         """Choose by wire format where a request names no model (``GET /v1/models``, files, batches)."""
-        for pattern, provider in self._own:
-            if pattern == "*":
-                return provider
+        for pattern, team, way in self._own:
+            if pattern == "*" and team is None:
+                return way.providers[0]
         if raw_path.startswith(b"/v1beta"):
             return self._providers["gemini"]
         if raw_path.startswith((b"/v1/messages", b"/v1/complete")) and not raw_path.startswith(b"/v1/completions"):

@@ -76,7 +76,7 @@ def test_any_other_path_leads_nowhere(tmp_path, path):
 def test_a_models_name_chooses_the_provider(tmp_path, model, provider, sent, path):
     made = routes(tmp_path)
     for _ in range(2):  # the second time from memory
-        target = made.by_model(b"/v1/chat/completions", model, [])
+        target = made.by_model(b"/v1/chat/completions", model, [])[0]
         assert (target.provider.name, target.model, target.path) == (provider, sent, path)
 
 
@@ -93,7 +93,7 @@ def test_routes_of_ones_own_come_first_in_their_order(tmp_path):
         '[[route]]\nmatch = "gpt-4o"\nprovider = "azure"\n[[route]]\nmatch = "gpt-*"\nprovider = "vllm"\n'
         '[[route]]\nmatch = "groq/*"\nprovider = "openrouter"\n',
     )
-    chosen = {model: made.by_model(b"/v1/x", model, []) for model in ("gpt-4o", "gpt-5", "groq/llama", "o3")}
+    chosen = {model: made.by_model(b"/v1/x", model, [])[0] for model in ("gpt-4o", "gpt-5", "groq/llama", "o3")}
     assert [target.provider.name for target in chosen.values()] == ["azure", "vllm", "openrouter", "openai"]
     assert chosen["groq/llama"].model is None
 
@@ -109,13 +109,13 @@ def test_routes_of_ones_own_come_first_in_their_order(tmp_path):
     ],
 )
 def test_without_a_model_the_wire_format_chooses(tmp_path, path, headers, provider):
-    assert routes(tmp_path).by_model(path, None, headers).provider.name == provider
+    assert routes(tmp_path).by_model(path, None, headers)[0].provider.name == provider
 
 
 def test_a_route_for_everything_takes_what_names_no_model(tmp_path):
     made = routes(tmp_path, '[[route]]\nmatch = "*"\nprovider = "vllm"\n')
-    assert made.by_model(b"/v1/models", None, []).provider.name == "vllm"
-    assert made.by_model(b"/v1/models", "anything at all", []).provider.name == "vllm"
+    assert made.by_model(b"/v1/models", None, [])[0].provider.name == "vllm"
+    assert made.by_model(b"/v1/models", "anything at all", [])[0].provider.name == "vllm"
 
 
 def test_names_that_clients_invent_fill_no_memory(tmp_path):
@@ -123,10 +123,35 @@ def test_names_that_clients_invent_fill_no_memory(tmp_path):
     for number in range(6000):
         made.by_model(b"/v1/x", f"gpt-{number}", [])
     assert len(made._chosen) <= 4096
-    assert made.by_model(b"/v1/x", "gpt-5999", []).provider.name == "openai"
+    assert made.by_model(b"/v1/x", "gpt-5999", [])[0].provider.name == "openai"
 
 
 def test_a_credential_that_is_missing_is_said_at_the_start(tmp_path, monkeypatch):
     monkeypatch.delenv("NOT_SET", raising=False)
     with pytest.raises(ConfigError, match="NOT_SET is not set"):
         routes(tmp_path, '[[provider]]\nname = "openai"\ncredential = "env:NOT_SET"\n')
+
+
+def test_an_alias_is_a_team_s_own(tmp_path):
+    toml = """
+        [[team]]
+        name = "search"
+        [[route]]
+        match = "fast"
+        team = "search"
+        provider = "openai"
+        model = "gpt-5-nano"
+        [[route]]
+        match = "fast"
+        provider = "groq"
+        model = "llama-3.1-8b-instant"
+        fallback = ["cerebras", "together"]
+    """
+    made = routes(tmp_path, toml)
+    (own,) = made.by_model(b"/v1/chat/completions", "fast", [], team="search")
+    assert (own.provider.name, own.model) == ("openai", "gpt-5-nano")
+    for team in (None, "other"):
+        targets = made.by_model(b"/v1/chat/completions", "fast", [], team=team)
+        assert [target.provider.name for target in targets] == ["groq", "cerebras", "together"]
+        assert {target.model for target in targets} == {"llama-3.1-8b-instant"}
+        assert targets[0].path == b"/openai/v1/chat/completions"
