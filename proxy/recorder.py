@@ -21,7 +21,7 @@ from pathlib import Path
 
 import msgspec
 
-from proxy.call import Closed, Lost, Opened
+from proxy.call import Closed, Opened
 from proxy.errors import LedgerError, LedgerReplacedError
 from proxy.in_flight import InFlight
 from proxy.ledger.row import Estimator, estimated, interrupted_row, row_of, time_at
@@ -98,7 +98,6 @@ class Recorder:
         self._entries: list[Entry] = []  # read, not digested yet
         self._batch: _Batch | None = None
         self._oldest_us: int | None = None
-        self._counts = dict.fromkeys(("opened", "closed", "recorded", "lost", "poison", "torn", "unestimated"), 0)
         self._poison_before = 0  # refused rows, and damage that an earlier reading met
         self._torn_before = 0
 
@@ -138,8 +137,8 @@ class Recorder:
         failed.
         """
         said = [gate.said() for gate in self._gates]
-        lost = self._counts["lost"] + sum(each.lost for each in said)
-        return {**self._counts, "waiting": sum(each.waiting for each in said), "lost": lost}
+        lost = self._told.counts["lost"] + sum(each.lost for each in said)
+        return {**self._told.counts, "waiting": sum(each.waiting for each in said), "lost": lost}
 
     @property
     def gate_problems(self) -> Sequence[str]:
@@ -204,9 +203,11 @@ class Recorder:
         caught_up = len(entries) < limit
         ended = [entry.record.ended_at_us for entry in entries if isinstance(entry.record, Closed)]
         self._oldest_us = min(ended, default=None if caught_up else self._oldest_us)
-        lost = self._count(entries)
-        self._counts["torn"] = self._torn_before + tail.torn
-        self._counts["poison"] = self._poison_before + tail.poison
+        lost = self._told.count(entry for entry in entries if not self._done_before(entry))
+        if lost:
+            _log.error("the ends of %d calls could not be written by a gate process and are lost", lost)
+        self._told.counts["torn"] = self._torn_before + tail.torn
+        self._told.counts["poison"] = self._poison_before + tail.poison
         if rows or lost:  # else only calls that began: their position can wait
             positions = {segment: self._position(segment) for segment in self._moved}
             self._batch = _Batch(rows=tuple(rows), positions=positions, caught_up=caught_up)
@@ -263,24 +264,6 @@ class Recorder:
             fresh.rename(path)
         return path.read_text().strip()
 
-    def _count(self, entries: Sequence[Entry]) -> int:
-        """Count what was not counted before; gives how many calls are lost according to it."""
-        lost = 0
-        for entry in entries:
-            if self._done_before(entry) or not self._told.count(entry):
-                continue
-            match entry.record:
-                case Opened():
-                    self._counts["opened"] += 1
-                case Closed():
-                    self._counts["closed"] += 1
-                case Lost(calls=calls):
-                    lost += calls
-        if lost:
-            self._counts["lost"] += lost
-            _log.error("the ends of %d calls could not be written by a gate process and are lost", lost)
-        return lost
-
     def _digest(self, tail: Tail, entries: Sequence[Entry], limit: int) -> list[tuple[CallRow, str]]:
         """Pair openings with ends and make rows of what ended."""
         replayed = [e.record.id for e in entries if isinstance(e.record, Opened) and self._done_before(e)]
@@ -319,7 +302,7 @@ class Recorder:
             else:
                 estimate = estimated(call, self._estimate)
                 if isinstance(estimate, str) and call.usage is not None and call.opened.id not in self._told.repeated:
-                    self._counts["unestimated"] += 1
+                    self._told.counts["unestimated"] += 1
                 row = row_of(call, estimate)
         except Exception as error:
             call_id = call.id if isinstance(call, Opened) else call.opened.id
@@ -365,11 +348,11 @@ class Recorder:
         self._batch = None
         self._moved.clear()
         new = [row for row in committed.new if row.id not in self._told.repeated]
-        self._counts["recorded"] += len(new)
+        self._told.counts["recorded"] += len(new)
         segment_of = {row.id: segment for row, segment in batch.rows}
         for row, reason in committed.refused:
             self._refuse(row.id, segment_of[row.id], reason)
-        self._counts["poison"] = self._poison_before + tail.poison
+        self._told.counts["poison"] = self._poison_before + tail.poison
         self._told.tell({segment: position.read_to for segment, position in batch.positions.items()}, segment_of)
         if batch.caught_up:
             self._oldest_us = None

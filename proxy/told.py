@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from proxy.call import Closed, Lost, Opened
 from proxy.tail import Entry
 
 
@@ -11,16 +12,26 @@ class Told:
     """How far each segment was counted, and its rows told; ``repeated`` are calls that are read once more."""
 
     def __init__(self) -> None:
+        self.counts = dict.fromkeys(("opened", "closed", "recorded", "lost", "poison", "torn", "unestimated"), 0)
         self.repeated: set[str] = set()
         self._counted: dict[str, int] = {}
         self._told: dict[str, int] = {}
 
-    def count(self, entry: Entry) -> bool:
-        """Whether this is the first time that an entry is to be counted."""
-        if entry.end <= self._counted.get(entry.segment, 0):
-            return False
-        self._counted[entry.segment] = entry.end
-        return True
+    def count(self, entries: Iterable[Entry]) -> int:
+        """Count what was not counted before; gives how many calls are lost according to it."""
+        before = self.counts["lost"]
+        for entry in entries:
+            if entry.end <= self._counted.get(entry.segment, 0):
+                continue
+            self._counted[entry.segment] = entry.end
+            match entry.record:
+                case Opened():
+                    self.counts["opened"] += 1
+                case Closed():
+                    self.counts["closed"] += 1
+                case Lost(calls=calls):
+                    self.counts["lost"] += calls
+        return self.counts["lost"] - before
 
     def again(self, entry: Entry, call_id: str) -> None:
         """Take note of a call that an entry ends, if it was told before."""
