@@ -38,10 +38,11 @@ def make_file(file: Path) -> None:
 
     Raises ``OSError``.
     """
+    if file.exists():  # closing any descriptor of it would end the locks of this process's connections (POSIX)
+        return
     file.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
-    if not file.exists():
-        for suffix in _BESIDE:  # of a database that is gone: not to be taken for the new one's
-            _beside(file, suffix).unlink(missing_ok=True)
+    for suffix in _BESIDE:  # of a database that is gone: not to be taken for the new one's
+        _beside(file, suffix).unlink(missing_ok=True)
     os.close(os.open(file, os.O_RDWR | os.O_CREAT, 0o640))
 
 

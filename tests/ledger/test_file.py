@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -108,3 +110,17 @@ def test_a_file_restored_with_its_own_log_keeps_it(tmp_path):
     assert calls_in(engine) == 7
     engine.dispose()
     other.dispose()
+
+
+def test_migrating_a_file_that_is_there_leaves_the_locks_of_its_connections(tmp_path):
+    """Where they are gone, the next reader that leaves takes the write-ahead log with it, and the rows in it."""
+    file = tmp_path / "joulegate.db"
+    file.touch()
+    engine = open_engine(f"sqlite:///{file}")
+    migrate(engine)
+    read = (
+        "import sqlite3, sys; c = sqlite3.connect(sys.argv[1]); c.execute('SELECT * FROM calls').fetchall(); c.close()"
+    )
+    subprocess.run([sys.executable, "-c", read, str(file)], check=True)
+    assert file.with_name("joulegate.db-wal").exists()
+    engine.dispose()
