@@ -44,6 +44,7 @@ def check_start(loaded: Loaded) -> list[Finding]:
         _tried("journal.directory", lambda: _journal(Path(config.journal.directory))),
         _tried("ledger.url", lambda: _ledger(config.ledger.url)),
         *(finding for row in config.provider for finding in _provider(row, config)),
+        _tried("estimates", lambda: _estimates(config)),
         *(Finding("environment", "warning", f"{name} is no setting, so it is ignored") for name in loaded.ignored),
     ]
 
@@ -197,6 +198,21 @@ def _provider(row: ProviderSection, config: Config) -> Iterator[Finding]:
             yield Finding(what, "error", f"has no origin, but {sent[0]} sends calls there; {remedy}")
         elif row.credential is not None:
             yield Finding(what, "warning", f"has a credential but no origin, so calls to it are refused; {remedy}")
+
+
+def _estimates(config: Config) -> str:
+    """Make the estimator that gates and recorder will make, without asking any source of the grid's hours."""
+    from proxy.estimating import ConfiguredEstimator, open_hours
+
+    ConfiguredEstimator(config)
+    try:
+        hours = open_hours(config)
+    except ModuleNotFoundError as error:
+        message = f"the grid's hours need {error.name}, which is not installed; it comes with joulegate[grids]"
+        raise ConfigError(message) from None
+    if hours is not None:
+        hours.close()
+    return "prices, deployments and what else was said of them can be used"
 
 
 def reason(error: Exception) -> str:

@@ -25,7 +25,7 @@ class Setting(msgspec.Struct, frozen=True, kw_only=True):
     """A setting and where its value comes from: default, environment, a flag or the name of the file."""
 
     setting: str
-    value: str | int | float | bool
+    value: str | int | float | bool | None
     origin: str = msgspec.field(name="from")
 
 
@@ -137,7 +137,11 @@ def _show(overview: Overview, console: Console) -> None:
     settings = _table("setting", "value", "from")
     for each in overview.settings:
         value = str(each.value).lower() if isinstance(each.value, bool) else str(each.value)
-        settings.add_row(Text(each.setting), Text(value), _quiet(each.origin, each.origin == "default"))
+        settings.add_row(
+            Text(each.setting),
+            _quiet("not set") if each.value is None else Text(value),
+            _quiet(each.origin, each.origin == "default"),
+        )
     providers = _table("name", "origin", "dialect", "credential", "zone")
     for row in overview.providers:
         place = row.region or row.zone

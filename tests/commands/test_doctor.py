@@ -75,6 +75,7 @@ def test_all_that_is_configured_is_shown(tmp_path):
     assert ["gate.workers", "4", "joulegate.toml"] in settings
     assert ["gate.keys", "required", "environment"] in settings
     assert ["gate.drain_s", "60.0", "default"] in settings
+    assert ["estimate.price_list", "not set", "default"] in settings
     providers = section(done.stdout, "Providers")
     assert ["openai", "https://api.openai.com", "openai", "present", "aws:eu-north-1"] in providers
     assert ["inhouse", "http://127.0.0.1:8000", "openai", "caller's", "FRA"] in providers
@@ -201,3 +202,10 @@ def test_a_taken_port_and_a_folder_that_is_a_file_are_errors(tmp_path):
     assert f"{listen} cannot be opened (Address already in use);" in done.stdout
     assert f"journal/calls cannot be written ({tmp_path / 'journal'}: Not a directory)" in done.stdout
     assert done.stdout.endswith("\n2 errors: joulegate serve would not start.\n")
+
+
+def test_a_grid_without_its_credential_is_an_error(tmp_path):
+    done = doctor(tmp_path, PORTS + '[[grid]]\nsource = "electricity_maps"\nzones = ["FRA"]\n', "--json")
+    level, says = checks(done)["estimates"]
+    assert (done.returncode, level) == (1, "error")
+    assert "needs a credential" in says

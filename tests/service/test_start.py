@@ -168,6 +168,7 @@ def test_all_that_is_missing_is_said_at_once(tmp_path):
         '[[provider]]\nname = "openai"\ncredential = "env:NOT_SET"\n'
         '[[provider]]\nname = "mistral"\ncredential = "file:nowhere"\n'
         '[[route]]\nmatch = "house-*"\nprovider = "azure"\n'
+        '[estimate]\nprice_list = "nowhere.toml"\n'
     )
     done = serve(tmp_path, *ANY_PORTS)
     nothing_started(done)
@@ -179,6 +180,7 @@ def test_all_that_is_missing_is_said_at_once(tmp_path):
         "provider openai",
         "provider azure",
         "provider mistral",
+        "estimates",
     ]
 
 
