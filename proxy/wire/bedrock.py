@@ -86,15 +86,16 @@ class BedrockReply(Reply):
             self.flags["event.broken"] = None
 
 
-class _Limits(msgspec.Struct, rename="camel"):
+class _Request(msgspec.Struct, rename="camel"):
     inference_config: Any = None  # Converse, Nova
     text_generation_config: Any = None  # Titan
     max_gen_len: Any = msgspec.field(default=None, name="max_gen_len")  # Llama
     max_tokens_to_sample: Any = msgspec.field(default=None, name="max_tokens_to_sample")  # Claude 2
     max_tokens: Any = None  # Jurassic, which spells it maxTokens; max_tokens is read with what all requests have
+    metadata: Any = None  # Anthropic
 
 
-_LIMITS = Lenient(_Limits, _Limits)
+_REQUEST = Lenient(_Request, _Request)
 
 
 def asked(body: bytes, path: str) -> Asked:
@@ -102,18 +103,17 @@ def asked(body: bytes, path: str) -> Asked:
     path = path.partition("?")[0].rstrip("/")
     match = _MODEL.search(path)
     read = openai.asked(body)
+    request = _REQUEST.decode(body) or _Request()
     return Asked(
         model=label(unquote(match[1])) if match is not None else None,
         stream=path.endswith("-stream"),
-        output_limit=_output_limit(body) if read.output_limit is None else read.output_limit,
+        output_limit=_output_limit(request) if read.output_limit is None else read.output_limit,
+        user=label(at(request.metadata, ("user_id",))) or read.user,
         problem=read.problem,
     )
 
 
-def _output_limit(body: bytes) -> int | None:
-    request = _LIMITS.decode(body)
-    if request is None:
-        return None
+def _output_limit(request: _Request) -> int | None:
     for limit in (
         at(request.inference_config, ("maxTokens",)),
         at(request.inference_config, ("max_new_tokens",)),

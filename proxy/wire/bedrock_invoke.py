@@ -10,6 +10,8 @@ from __future__ import annotations
 import msgspec
 
 from proxy.wire import bedrock
+from proxy.wire.anthropic import MESSAGES
+from proxy.wire.anthropic_messages import beside
 from proxy.wire.canon import Places, at, error_code, label
 from proxy.wire.lenient import REFUSED, loads
 from proxy.wire.surface import Headers, Way
@@ -60,10 +62,7 @@ _PLACES = Places(
     audio_output=(),
     image_output=(),
     total=(("totalTokens",), ("total_tokens",)),
-    units=(
-        ("cache_write_5m_tokens", ("cache_creation", "ephemeral_5m_input_tokens")),
-        ("cache_write_1h_tokens", ("cache_creation", "ephemeral_1h_input_tokens")),
-    ),
+    units=MESSAGES.units,
     beside_input=(_CACHE_READ, _CACHE_WRITE),
 )
 # Where each vendor's plain body or stream event has what was generated.
@@ -154,6 +153,12 @@ class InvokeReader(bedrock.BedrockReply):
     def units(self) -> dict[str, float]:
         """Give what guardrails bill."""
         return bedrock.guardrail_units(self._trace)
+
+    def ended(self) -> None:
+        """Take Anthropic's lines beside the usage, and the model that served after a fallback."""
+        super().ended()
+        self.lines, served = beside(self.statement.stated)
+        self.model = served or self.model
 
     def _about(self, body: dict[str, object]) -> None:
         message = body.get("message")  # Anthropic's message_start

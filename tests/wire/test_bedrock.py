@@ -9,6 +9,13 @@ from proxy.wire.registry import SURFACES, surface_for
 from proxy.wire.surface import Asked
 
 CONVERSE, INVOKE = SURFACES["bedrock.converse"], SURFACES["bedrock.invoke"]
+HEADERS = [
+    (b"x-amzn-bedrock-input-token-count", b"13"),
+    (b"x-amzn-bedrock-output-token-count", b"7"),
+    (b"x-amzn-bedrock-cache-read-input-token-count", b"100"),
+    (b"x-amzn-bedrock-cache-write-input-token-count", b"0"),
+    (b"x-amzn-bedrock-service-tier", b"priority"),
+]
 PROFILE = "arn:aws:bedrock:us-east-1:123456789012:application-inference-profile/1arbu5hu2sjr"
 
 
@@ -71,6 +78,23 @@ def test_output_limit(body: object, limit: int | None) -> None:
     assert INVOKE.asked(json.dumps(body).encode(), "/model/m/invoke").output_limit == limit
 
 
+def test_whom_a_request_is_for() -> None:
+    body = b'{"anthropic_version":"bedrock-2023-05-31","metadata":{"user_id":"u-1"}}'
+    assert INVOKE.asked(body, "/model/m/invoke").user == "u-1"
+
+
+def test_a_compaction_is_a_line_of_its_own() -> None:
+    iterations = [
+        {"type": "compaction", "input_tokens": 99_000, "output_tokens": 195},
+        {"type": "message", "input_tokens": 162, "output_tokens": 9},
+    ]
+    usage = {"input_tokens": 162, "output_tokens": 9, "iterations": iterations}
+    reader = INVOKE.reader(HEADERS)
+    reader.feed(json.dumps({"type": "message", "content": [], "usage": usage}).encode())
+    (line,) = reader.close().lines
+    assert (line.kind, line.usage.input_tokens, line.usage.output_tokens) == ("compaction", 99_000, 195)
+
+
 def test_what_is_wrong_with_a_body_is_said_and_the_model_still_known() -> None:
     asked = CONVERSE.asked(b"[1]", "/model/m/converse")
     assert (asked.model, asked.problem) == ("m", "the body is not a JSON object")
@@ -101,15 +125,6 @@ def test_prompt_text() -> None:
     ):
         assert INVOKE.prompt_text(json.dumps(prompt).encode()) == "a\nb"
     assert CONVERSE.prompt_text(b"\xff") == INVOKE.prompt_text(b"[]") == ""
-
-
-HEADERS = [
-    (b"x-amzn-bedrock-input-token-count", b"13"),
-    (b"x-amzn-bedrock-output-token-count", b"7"),
-    (b"x-amzn-bedrock-cache-read-input-token-count", b"100"),
-    (b"x-amzn-bedrock-cache-write-input-token-count", b"0"),
-    (b"x-amzn-bedrock-service-tier", b"priority"),
-]
 
 
 @pytest.mark.parametrize(
