@@ -1,5 +1,6 @@
 import re
 import signal
+import socket
 import subprocess
 import sys
 
@@ -31,3 +32,16 @@ def test_says_what_to_do_when_it_cannot_listen():
     assert given.returncode == 2
     assert "Cannot listen on 192.0.2.1:8790" in given.stderr
     assert "--port" in given.stderr.replace("\n", " ")
+
+
+def test_ctrl_c_breaks_a_reply_off_without_a_complaint():
+    command = [sys.executable, "-c", RUN, "--port", "0", "--fast"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        port = int(re.search(r"http://127\.0\.0\.1:(\d+)", process.stdout.readline())[1])
+        with socket.create_connection(("127.0.0.1", port)) as busy:
+            busy.sendall(b"GET /v1/models HTTP/1.1\r\nhost: x\r\nx-simulate-hang: before_body\r\n\r\n")
+            assert busy.recv(9) == b"HTTP/1.1 "
+            process.send_signal(signal.SIGINT)
+            _, errors = process.communicate(timeout=20)
+    assert (process.returncode, errors) == (0, "")
