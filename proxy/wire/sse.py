@@ -65,14 +65,10 @@ class Framer:
 
     def payloads(self, data: bytes) -> list[bytes]:
         """Give the payloads of the events that ``data`` completed, for who only reads."""
-        if (
-            data.find(b"\n") == len(data) - 2
-            and data.startswith(b"data: ")
-            and data.endswith(b"\n\n")
-            and _CR not in data
-            and not (self._held or self._overflowing)
-        ):
-            return [data[6:]]  # the usual network chunk again, looked at once instead of twice
+        if not (self._held or self._overflowing):
+            start = _only_payload(data)  # the usual network chunk again, looked at once instead of twice
+            if start:
+                return [data[start:]]
         return _payloads(self.feed(data))
 
     def last_payload(self) -> list[bytes]:
@@ -146,20 +142,26 @@ def payload(block: bytes) -> bytes:
     A bare JSON object where an event should be is taken as its own payload: some servers send their
     error so in the middle of a stream.
     """
-    if block.startswith(b"data: "):
-        line_end = block.find(b"\n")
-        if line_end == len(block) - 2 and _CR not in block:
-            return block[6:]
-        if line_end == len(block) - 3 and block.find(b"\r") == line_end - 1:
-            return block[6:]  # CRLF
-    elif block.startswith(b"event: "):
-        line_end = block.find(b"\n")
-        one_line = block.startswith(b"data: ", line_end + 1) and block.find(b"\n", line_end + 1) == len(block) - 2
-        if one_line and _CR not in block:
-            return block[line_end + 7 :]
-    elif block.startswith(b"{"):
-        return block
+    start = _only_payload(block)
+    if start or block.startswith(b"{"):
+        return block[start:]
     return b"\n".join(block[start:end] for start, end in data_spans(block))
+
+
+def _only_payload(data: bytes) -> int:
+    """Give where the payload begins in what is exactly one event of one data line, maybe named; 0 where it is not."""
+    line_end, start = data.find(b"\n"), 6
+    if data.startswith(b"event: "):
+        start = line_end + 7
+        line_end = data.find(b"\n", line_end + 1)
+    if not data.startswith(b"data: ", start - 6):
+        return 0
+    size = len(data)
+    if line_end == size - 2 and data.endswith(b"\n") and _CR not in data:
+        return start
+    if line_end == size - 3 and start == 6 and data.endswith(b"\r\n\r\n") and data.find(b"\r") == size - 4:
+        return start
+    return 0
 
 
 def data_spans(block: bytes) -> list[tuple[int, int]]:
