@@ -44,6 +44,7 @@ class Places:
     units: tuple[tuple[str, Path], ...] = ()  # our unit, where it is stated
     beside_input: tuple[tuple[Path, ...], ...] = ()  # read by the model, too, but not inside the input as stated
     beside_output: tuple[tuple[Path, ...], ...] = ()  # generated, too, but not inside the output as stated
+    total_tells: bool = True  # what the total has beyond input and output may belong to one of them; else it checks
 
 
 def _places(prompt: str, completion: str, prompt_details: str, completion_details: str) -> Places:
@@ -136,6 +137,8 @@ def normal(stated: Mapping[str, object], places: Places, *, model: str | None) -
         if written is None:
             if rest:
                 flags["usage.total_mismatch"] = None
+        elif rest and not places.total_tells:
+            flags["usage.total_mismatch"] = None
         elif rest and rest == reasoning:
             written += rest
         elif rest and rest == audio:

@@ -54,6 +54,12 @@ FRAGMENTS = st.sampled_from(
         b'{"usage":{"prompt_tokens":3}}',
         b'{"error":{}}',
         b'"tool_calls":[1,null,{}]',
+        b'{"candidates":[{"content":{"parts":[{"text":"a"}]}}]}',
+        b'"usageMetadata":',
+        b'{"type":"message_start","message":{"usage":{"input_tokens":3}}}',
+        b'"iterations":[{"type":"fallback_message"},1]',
+        b'{"predictions":[',
+        b'{"custom_id":"0","result":{"message":{"usage":{"input_tokens":3}}}}',
         aws_messages.event("metadata", {"usage": {"inputTokens": 3}}),
         aws_messages.chunk({"delta": {"text": "a"}}),
         aws_messages.exception("x", {}),
@@ -103,6 +109,12 @@ ODD = st.recursive(
     max_leaves=6,
 )
 MEMBERS = [
+    "candidates",
+    "modelVersion",
+    "promptFeedback",
+    "interaction",
+    "content_block",
+    "deployedModelId",
     "id",
     "model",
     "usage",
@@ -148,6 +160,14 @@ def converse(events: list[Said]) -> bytes:
     return b"".join(aws_messages.event("some", event) for event in events)
 
 
+def interaction(events: list[Said]) -> bytes:
+    return sse([*events[:-1], {"event_type": "interaction.completed", "interaction": events[-1]}])
+
+
+def array(events: list[Said]) -> bytes:
+    return json.dumps(events).encode()
+
+
 def invoke(events: list[Said]) -> bytes:
     return b"".join(map(aws_messages.chunk, events))
 
@@ -170,6 +190,10 @@ FORMS: dict[str, tuple[Said, Callable[[list[Said]], bytes] | None]] = {
     "openai.responses": ({"usage": {"input_tokens": 11, "output_tokens": 3}}, responses),
     "openai.embeddings": (CHAT, None),
     "anthropic.messages": ({"usage": {"input_tokens": 11, "output_tokens": 3}}, sse),
+    "gemini.generate_content": ({"usageMetadata": {"promptTokenCount": 11, "candidatesTokenCount": 3}}, array),
+    "gemini.embed_content": ({"usageMetadata": {"promptTokenCount": 3}}, None),
+    "gemini.interactions": ({"usage": {"total_input_tokens": 11, "total_output_tokens": 3}}, interaction),
+    "vertex.predict": ({"predictions": [{"embeddings": {"statistics": {"token_count": 3}}}]}, None),
     "bedrock.converse": ({"usage": {"inputTokens": 11, "outputTokens": 3}}, converse),
     "bedrock.invoke": ({"usage": {"input_tokens": 11, "output_tokens": 3}}, invoke),
     "cohere.chat": ({"usage": {"tokens": {"input_tokens": 11, "output_tokens": 3}}}, message_end),
@@ -180,9 +204,9 @@ FORMS: dict[str, tuple[Said, Callable[[list[Said]], bytes] | None]] = {
     "ollama.generate": ({"prompt_eval_count": 11, "eval_count": 3}, ndjson),
     "ollama.embed": ({"prompt_eval_count": 3}, None),
     "engine.generate": ({"index": 0, "meta_info": {"prompt_tokens": 11, "completion_tokens": 3}}, sse),
-    "llamacpp.completion": ({"meta_info": None, "details": None, "index": 0, "tokens_predicted": 3}, sse),
     "watsonx.text": ({"results": [{"input_token_count": 11, "generated_token_count": 3}]}, sse),
     "voyage.embeddings": ({"usage": {"total_tokens": 3}}, None),
+    "llamacpp.completion": ({"meta_info": None, "details": None, "index": 0, "tokens_predicted": 3}, sse),
 }
 
 STATE_NONE = {"anthropic.complete"}
