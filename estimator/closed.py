@@ -120,7 +120,7 @@ def _draws(card: ModelCard, deployment: Deployment | None) -> list[_Sample]:
 def likenesses(card: ModelCard, deployment: Deployment | None) -> tuple[Likeness, Likeness, Likeness]:
     """Return the deployments that stand for the 5, 50 and 95 % points of a card with a parameter range.
 
-    Takes some ten milliseconds the first time for a card; deterministic, since the seed is a fact.
+    Takes some thirty milliseconds the first time for a card; deterministic, since the seed is a fact.
     """
     samples = _draws(card, deployment)
     defaults = constants()["defaults"]

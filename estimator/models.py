@@ -86,7 +86,8 @@ def surrogate(total_params: float, active_params: float, kind: Kind) -> Architec
     """Guess a shape from parameter counts alone: log-linear in size, grouped-query attention with 8 × 128.
 
     Layers and query width are least-squares fits of their logarithms against active parameters over
-    58 open checkpoints; experts are 128, how many are active follows from the active share.
+    58 open checkpoints; experts are 128, how many are active follows from the active share. The vocabulary is
+    the median of the shipped shapes and matters for showing the parts alone.
     """
     size = math.log(active_params / 1e9)
     count = max(1, round(math.exp(3.0108 + 0.3124 * size)))
@@ -100,6 +101,7 @@ def surrogate(total_params: float, active_params: float, kind: Kind) -> Architec
         kv_heads=8,
         head_dim=128,
         kv_elements=2 * 8 * 128,
+        vocab=151_936,
         experts=experts,
         experts_active=max(1, round(experts * active_params / total_params)) if experts else 0,
         full_layers=count,

@@ -209,6 +209,9 @@ def _print(asked: str, made: Estimate) -> None:
             table.add_row(label, *(f"{point * factor:.3g} mL" for point in (value.low, value.mid, value.high)))
         else:
             table.add_row(label, *(with_prefix(point * factor, unit) for point in (value.low, value.mid, value.high)))
+        if label == "compute":
+            for part in made.flops_parts:
+                table.add_row(f"  {part.name}", "", f"{part.share:.1%}", "")
     table.add_row("price", "", "unknown" if made.cost_usd is None else f"${made.cost_usd.normalize():f}", "")
     Console().print(table)
     if made.price_id is not None:
