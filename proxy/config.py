@@ -80,7 +80,9 @@ class ProviderSection(Section, frozen=True):
     surface: Literal["openai", "anthropic", "gemini", "bedrock", "cohere", "ollama"] | None = None  # a name for dialect
     base: str = "/v1"
     credential: str | None = None
-    credential_in: Literal["authorization", "x-api-key", "api-key", "x-goog-api-key"] = "authorization"
+    credential_in: Literal["authorization", "x-api-key", "api-key", "x-goog-api-key", "sigv4"] = "authorization"
+    secret_access_key: str | None = None  # with credential_in = "sigv4", where credential is the access key's id
+    session_token: str | None = None
     stream_usage: Literal["on_request", "always"] = "on_request"
     inject_usage: Literal["auto", "never"] = "auto"
     on_abort: Literal["drain", "cancel"] = "drain"
@@ -347,6 +349,7 @@ def _check(config: Config, source: str) -> None:
         if provider.origin is not None:
             _check_origin(provider.name, provider.origin, source)
         _check_zone(provider, source)
+        _check_signing(provider, source)
     teams = {team.name for team in config.team}
     for route in config.route:
         for name in (route.provider, *route.fallback):
@@ -372,6 +375,21 @@ def _check_origin(name: str, origin: str, source: str) -> None:
         raise ConfigError(
             f'{source}: provider `{name}`: origin = "{origin}" must be scheme, host and port only, '
             'for example "https://api.openai.com"'
+        )
+
+
+def _check_signing(provider: ProviderSection, source: str) -> None:
+    """Raise ConfigError where a provider's requests are to be signed for AWS and something for that is missing."""
+    signs = provider.credential_in == "sigv4" and provider.credential is not None
+    where = f"{source}: provider `{provider.name}`"
+    if signs and provider.secret_access_key is None:
+        raise ConfigError(f'{where} signs its requests: set secret_access_key = "env:AWS_SECRET_ACCESS_KEY"')
+    if signs and not (provider.region or "").startswith("aws:"):
+        raise ConfigError(f'{where} signs its requests for a region: set region = "aws:eu-north-1" or another')
+    if not signs and (provider.secret_access_key or provider.session_token):
+        raise ConfigError(
+            f"{where} has a secret_access_key or session_token that nothing is signed with: "
+            'set credential_in = "sigv4" and credential = "env:AWS_ACCESS_KEY_ID"'
         )
 
 

@@ -12,6 +12,7 @@ import time
 import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -21,6 +22,7 @@ from proxy.counting import Counter
 from proxy.errors import Refusal
 from proxy.identity import new_id
 from proxy.routing import Provider, Routes, Target
+from proxy.sigv4 import SIGNATURE_HEADERS, sign
 from proxy.sockets import EXTENSION, TurnMeter, relay
 from proxy.teams import Admitted, Attribution, Headers, Teams
 from proxy.tee import Meter, Sink
@@ -244,13 +246,15 @@ async def _reach(gate: Gate, call: Received, targets: tuple[Target, ...], admitt
     """Connect to the first target that can be reached: to those before it nothing was sent, so another may be tried."""
     for left, target in zip(reversed(range(len(targets))), targets, strict=True):
         call.provider, call.model_sent = target.provider, target.model
-        headers = _with_credential(target.provider, admitted)
-        body = call.sending
+        ours = _is_for_ours(target.provider, admitted)
+        headers, body = admitted.headers, call.sending
         asking = call.asked.stream and not call.asked.wants_usage and target.provider.asks_for_usage
         if call.body and call.asked.problem is None:
             prepared = call.surface.prepare(call.body, model=target.model, ask_for_usage=asking)
             if prepared is not call.body:
                 body, headers = prepared, [pair for pair in headers if pair[0] != b"content-encoding"]
+        if ours:
+            headers = _with_credential(call, target, headers, admitted.query, body)
         origin = target.provider.require_origin()
         path = target.path + b"?" + admitted.query if admitted.query else target.path
         before_ns = time.perf_counter_ns()
@@ -268,24 +272,38 @@ async def _reach(gate: Gate, call: Received, targets: tuple[Target, ...], admitt
     raise AssertionError("there is always a target")
 
 
-def _with_credential(provider: Provider, admitted: Admitted) -> Headers:
-    """Give the headers that go upstream, with the operator's credential where the caller is entitled to it."""
-    if provider.credential is not None:
-        if admitted.attribution.key_id is None:
-            return admitted.headers  # it is for callers with a key of ours, never for whoever comes
-        if admitted.own_credential and not admitted.our_key_used:
-            return admitted.headers
-        value = provider.credential.reveal()
-        if provider.credential_in == b"authorization":
-            value = b"Bearer " + value
-        return [*admitted.headers, (provider.credential_in, value)]
-    if admitted.our_key_used and not admitted.own_credential:
+def _is_for_ours(provider: Provider, admitted: Admitted) -> bool:
+    """Tell whether the operator's credential goes upstream: for callers with a key of ours, never for whoever comes."""
+    if admitted.own_credential and not admitted.our_key_used:
+        return False
+    if provider.credential is None and admitted.our_key_used and not admitted.own_credential:
         message = (
             f"This gate has no credential for provider {provider.name}: the operator sets "
             f'credential = "env:…" in [[provider]] name = "{provider.name}".'
         )
         raise Refusal(403, "provider_without_credential", message)
-    return admitted.headers
+    return provider.credential is not None and admitted.attribution.key_id is not None
+
+
+def _with_credential(
+    call: Received, target: Target, headers: Headers, query: bytes, body: bytes | AsyncIterator[bytes] | None
+) -> Headers:
+    """Put the operator's credential, or a signature with it, among the headers that go upstream."""
+    provider = target.provider
+    if provider.credential is None:
+        return headers
+    if provider.aws is None:
+        value = provider.credential.reveal()
+        if provider.credential_in == b"authorization":
+            value = b"Bearer " + value
+        return [*headers, (provider.credential_in, value)]
+    if not isinstance(body, bytes | None):
+        message = "A request that is signed for AWS must be known whole, and this one is too large to hold."
+        raise Refusal(413, "request_too_large", message)
+    headers = [pair for pair in headers if pair[0] not in SIGNATURE_HEADERS]
+    host, now = provider.require_origin().authority, datetime.now(UTC)
+    method = call.method.encode("ascii")
+    return headers + sign(method, target.path, query, headers, body or b"", host=host, credential=provider.aws, at=now)
 
 
 async def _forward(gate: Gate, call: Received, outgoing: Outgoing, receive: Receive, send: Send) -> None:

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from estimator.grid import grid
 from proxy.config import Config, ProviderSection, resolve_secret
 from proxy.errors import Refusal
+from proxy.sigv4 import AwsCredential
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +56,7 @@ class Provider:
     base: bytes
     credential: Secret | None
     credential_in: bytes
+    aws: AwsCredential | None  # set: requests are signed with it, instead of carrying the credential
     asks_for_usage: bool  # its streams carry usage only if asked, and asking is allowed
     drains: bool
     zone: str | None  # of electricity
@@ -181,7 +183,23 @@ def _provider(row: ProviderSection, zone: str | None) -> Provider:
         base=row.base.rstrip("/").encode("ascii"),
         credential=Secret(resolve_secret(row.credential, owner=f"provider {row.name}")) if row.credential else None,
         credential_in=row.credential_in.encode("ascii"),
+        aws=_aws(row),
         asks_for_usage=row.inject_usage == "auto" and row.stream_usage == "on_request",
         drains=row.on_abort == "drain",
         zone=grid(row.region).zone if row.region is not None else row.zone or zone,
+    )
+
+
+def _aws(row: ProviderSection) -> AwsCredential | None:
+    if row.credential_in != "sigv4" or row.credential is None:
+        return None
+
+    def secret(reference: str | None) -> str | None:
+        return None if reference is None else resolve_secret(reference, owner=f"provider {row.name}").decode()
+
+    return AwsCredential(
+        access_key_id=secret(row.credential) or "",
+        secret_access_key=secret(row.secret_access_key) or "",
+        session_token=secret(row.session_token),
+        region=(row.region or "").removeprefix("aws:"),
     )
