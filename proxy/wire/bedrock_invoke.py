@@ -104,6 +104,10 @@ class _Chunk(msgspec.Struct, gc=False):
 
 
 _decode = msgspec.json.Decoder(_Chunk).decode
+_decode_inner = msgspec.json.Decoder().decode
+_ABOUT = frozenset(
+    {"model", "id", "message", "metadata", "usage", "results", "error", _METRICS, _TRACE, *_COUNTS}
+)  # what is said beside the text
 
 
 class InvokeReader(bedrock.BedrockReply):
@@ -122,13 +126,18 @@ class InvokeReader(bedrock.BedrockReply):
     def said(self, data: bytes) -> None:
         """Read one chunk: an event of the vendor's stream."""
         try:
-            inner = loads(_decode(data).inner)
+            body = _decode(data).inner
         except REFUSED:
-            inner = None
+            body = b""
+        try:
+            inner = _decode_inner(body)
+        except REFUSED:
+            inner = loads(body)
         if not isinstance(inner, dict):
             self.flags["event.malformed"] = None
             return
-        self._about(inner)
+        if not _ABOUT.isdisjoint(inner):
+            self._about(inner)
         before = self.text.characters
         self._collect(inner)
         if self.text.characters > before:
@@ -177,12 +186,10 @@ class InvokeReader(bedrock.BedrockReply):
             self.error = error_code(body.get("error")) or "error"
 
     def _collect(self, body: dict[str, object]) -> None:
-        for name, paths in _TEXTS.items():
-            value = body.get(name)
-            if value is not None:
-                for path in paths:
-                    for piece in strings(value, path):
-                        self.text.add(piece)
+        for name, value in body.items():
+            for path in _TEXTS.get(name, ()):
+                for piece in strings(value, path):
+                    self.text.add(piece)
 
 
 def _number(value: bytes) -> object:

@@ -176,6 +176,8 @@ def _stated(part: _Part) -> dict[str, object]:
             "prompt_tokens": len(prefill) if read is None and prefill and isinstance(prefill, list) else read,
             "completion_tokens": at(part.details, ("generated_tokens",)),
         }
+    elif part.tokens_evaluated is None and part.tokens_predicted is None:
+        return {}
     else:
         stated = {
             "prompt_tokens": part.tokens_evaluated,

@@ -8,11 +8,17 @@ from __future__ import annotations
 
 import re
 
+import msgspec
+
+from proxy.wire.lenient import REFUSED
+
 VALUE_LIMIT = 8 * 1024 * 1024  # bytes of one object that are held for reading
 
 _PLAIN = re.compile(rb'[^"\[\]{}]*+')
 _IN_STRING = re.compile(rb'(?:[^"\\]++|\\.)*+', re.DOTALL)
 _QUOTE, _OPENING = 0x22, b"{["
+_SPACE = b" \t\r\n"
+_WHOLE = msgspec.json.Decoder(msgspec.Raw)
 
 
 class Values:
@@ -31,6 +37,12 @@ class Values:
 
     def payloads(self, data: bytes) -> list[bytes]:
         """Give the objects that ``data`` completed."""
+        if not self._held and not self._depth and data.startswith(b"{") and len(data) <= self._limit:
+            try:
+                _WHOLE.decode(data)  # the usual network chunk is one line; to check it is faster than to cut it
+                return [data.rstrip(_SPACE)]
+            except REFUSED:
+                pass
         held, found = self._held, []
         held += data
         start, at, size = 0, self._at, len(held)

@@ -124,8 +124,9 @@ class WatsonxReader(Reply):
             (part.choices, (said, "reasoning_content")),
             (part.choices, (said, "tool_calls", "function", "arguments")),
         ):
-            for piece in strings(tree, path):
-                self.text.add(piece)
+            if tree is not None:
+                for piece in strings(tree, path):
+                    self.text.add(piece)
 
     def _count(self, name: str, results: list[object]) -> None:
         """Take the counts of one event's results together, the largest of all events."""
