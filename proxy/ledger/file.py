@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
+import threading
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -48,9 +49,17 @@ def make_file(file: Path) -> None:
 
 def watch(engine: Engine, file: Path) -> None:
     """Let the engine's connections be to the file that has this name now, and never make it."""
-    beside: dict[Path, tuple[int, int]] = {}
+    seen: dict[Path, tuple[int, int]] = {}  # the file and what lies beside it, when they were used last
+    lock = threading.Lock()
 
     def connect(_: Dialect, __: ConnectionPoolEntry, ___: object, options: dict[str, Any]) -> sqlite3.Connection:
+        with lock:
+            if seen.get(file) not in (None, identity(file)):
+                # What lies beside the replacement and was the old file's would be read into it: a broken database.
+                del seen[file]
+                for path in [path for path, its in seen.items() if identity(path) == its]:
+                    path.unlink(missing_ok=True)
+                seen.clear()
         made: sqlite3.Connection = sqlite3.connect(f"file:{quote(str(file))}?mode=rw", **options, uri=True)
         return made
 
@@ -58,21 +67,14 @@ def watch(engine: Engine, file: Path) -> None:
         entry.info["file"] = identity(file)
 
     def about_to_be_used(_: sqlite3.Connection, entry: ConnectionPoolEntry, __: object) -> None:
-        if entry.info["file"] == identity(file):
-            return
-        # What lies beside the replacement and was the old file's would be read into it: a broken database.
-        while beside:
-            path, its = beside.popitem()
-            if identity(path) == its:
-                path.unlink(missing_ok=True)
-        raise DisconnectionError  # so the pool connects anew
+        if entry.info["file"] != identity(file):
+            raise DisconnectionError  # so the pool connects anew
 
     def used(_: sqlite3.Connection, entry: ConnectionPoolEntry) -> None:
-        if entry.info.get("file") == identity(file):
-            for path in (_beside(file, suffix) for suffix in _BESIDE):
-                its = identity(path)
-                if its is not None:
-                    beside[path] = its
+        with lock:
+            if entry.info.get("file") == identity(file):
+                paths = (file, *(_beside(file, suffix) for suffix in _BESIDE))
+                seen.update({path: its for path in paths if (its := identity(path)) is not None})
 
     sa.event.listen(engine, "do_connect", connect)
     sa.event.listen(engine, "connect", connected)

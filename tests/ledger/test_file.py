@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import os
 import sqlite3
 import subprocess
@@ -77,7 +78,8 @@ def test_a_deleted_file_is_not_used_any_more(tmp_path):
     engine.dispose()
 
 
-def test_a_restored_file_is_used_as_it_is(tmp_path):
+@pytest.mark.parametrize("still_reading", [False, True])
+def test_a_restored_file_is_used_as_it_is(tmp_path, still_reading):
     """Nothing of the log of the file it replaced gets into it, and nothing of its own log is lost."""
     file, backup = tmp_path / "ledger.db", tmp_path / "backup.db"
     new_ledger(backup, 3)
@@ -85,8 +87,9 @@ def test_a_restored_file_is_used_as_it_is(tmp_path):
     engine = open_engine(f"sqlite:///{file}")
     insert(engine, *(call_row() for _ in range(400)))  # in the log, not in the file yet
     assert Path(f"{file}-wal").stat().st_size > 100_000
-    backup.rename(file)
-    assert calls_in(engine) == 3
+    with engine.connect() if still_reading else contextlib.nullcontext():
+        backup.rename(file)
+        assert calls_in(engine) == 3
     insert(engine, call_row())
     assert calls_in(engine) == 4
     engine.dispose()
@@ -94,6 +97,18 @@ def test_a_restored_file_is_used_as_it_is(tmp_path):
         assert plain.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
         assert plain.execute("SELECT count(*) FROM calls").fetchone() == (4,)
     plain.close()
+
+
+def test_a_second_connection_leaves_the_log_of_a_file_in_its_place(tmp_path):
+    file = tmp_path / "ledger.db"
+    new_ledger(file, 1)
+    engine = open_engine(f"sqlite:///{file}")
+    insert(engine, call_row())
+    log = Path(f"{file}-wal").stat().st_ino
+    with engine.connect(), engine.connect(), engine.connect():
+        assert Path(f"{file}-wal").stat().st_ino == log
+    assert calls_in(engine) == 2
+    engine.dispose()
 
 
 def test_a_file_restored_with_its_own_log_keeps_it(tmp_path):
