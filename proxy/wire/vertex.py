@@ -157,7 +157,6 @@ class PredictLongRunning(Predict):
     """POST models/{model}:predictLongRunning: Veo; the reply only names the operation."""
 
     name = "vertex.predict_long_running"
-    metered = False
 
     def asked(self, body: bytes, path: str = "") -> Asked:
         """Read the request; a length that it leaves to the model is not known here."""

@@ -209,7 +209,7 @@ FORMS: dict[str, tuple[Said, Callable[[list[Said]], bytes] | None]] = {
     "llamacpp.completion": ({"meta_info": None, "details": None, "index": 0, "tokens_predicted": 3}, sse),
 }
 
-STATE_NONE = {"anthropic.complete"}
+STATE_NONE = {"anthropic.complete", "vertex.predict_long_running"}
 
 
 @pytest.mark.parametrize("name", [name for name in METERED if name not in STATE_NONE])
