@@ -68,6 +68,7 @@ def test_any_other_path_leads_nowhere(tmp_path, path):
         ("ft:gpt-4o:org::id", "openai", None, b"/v1/chat/completions"),
         ("claude-sonnet-4-5", "anthropic", None, b"/v1/chat/completions"),
         ("gemini-2.5-pro", "gemini", None, b"/v1beta/openai/chat/completions"),
+        ("deep-research-pro-preview-12-2025", "gemini", None, b"/v1beta/openai/chat/completions"),
         ("groq/llama-3.3-70b", "groq", "llama-3.3-70b", b"/openai/v1/chat/completions"),
         ("openrouter/openai/gpt-4o", "openrouter", "openai/gpt-4o", b"/api/v1/chat/completions"),
         ("anthropic/gpt-4o", "anthropic", "gpt-4o", b"/v1/chat/completions"),
