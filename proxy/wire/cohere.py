@@ -24,6 +24,7 @@ PLACES = Places(
     input_tokens=(
         ("tokens", "input_tokens"),
         ("billed_units", "input_tokens"),
+        ("billed_units", "text_tokens"),
         ("token_count", "prompt_tokens"),  # v1 of 2023
         ("prompt_tokens",),  # Writer
     ),
@@ -45,6 +46,7 @@ PLACES = Places(
         ("search_units", ("billed_units", "search_units")),
         ("classifications", ("billed_units", "classifications")),
         ("images", ("billed_units", "images")),
+        ("pages", ("billed_units", "pages")),
     ),
 )
 _BILLED = {"billed_input_tokens": "input_tokens", "billed_output_tokens": "output_tokens"}

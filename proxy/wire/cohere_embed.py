@@ -15,7 +15,6 @@ from proxy.wire.reply import Reply
 from proxy.wire.surface import Headers, Way
 from proxy.wire.texts import prompt
 
-# Image tokens are billed beside those of the text; where all that was read is stated, they are in it.
 _PLACES = replace(cohere.PLACES, beside_input=((("beside", "image_tokens"),),))
 _PROMPT = (("texts",), ("inputs", "content", "text"))
 
@@ -53,8 +52,15 @@ class EmbedReader(Reply):
     def _about(self, reply: _Document) -> None:
         self.response_id = label(reply.id)
         self.statement.add(reply.meta)
-        if at(reply.meta, ("tokens", "input_tokens")) is None and at(reply.meta, ("billed_units",)) is not None:
-            self.statement.add({"beside": at(reply.meta, ("billed_units",))})
+        if _images_beside(reply.meta):
+            self.statement.add({"beside": {"image_tokens": at(reply.meta, ("billed_units", "image_tokens"))}})
+
+
+def _images_beside(meta: object) -> bool:
+    """Tell whether the tokens of images are to be added: not where all that was read, or a sum, is stated."""
+    read, text = (at(meta, ("billed_units", name)) for name in ("input_tokens", "text_tokens"))
+    summed = read is not None and text is not None and read != text
+    return at(meta, ("tokens", "input_tokens")) is None and not summed
 
 
 class Embed(OpenAISurface):
