@@ -191,7 +191,7 @@ def _provider(row: ProviderSection, config: Config) -> Iterator[Finding]:
         if row.credential is not None:
             yield Finding(what, "ok", f"credential {row.credential} is there")
     if row.origin is None:
-        sent = [f"route {route.match}" for route in config.route if route.provider == row.name]
+        sent = [f"route {route.match}" for route in config.route if row.name in (route.provider, *route.fallback)]
         sent += [f"model name {pattern}" for pattern in row.models]
         remedy = f'set origin in [[provider]] name = "{row.name}"'
         if sent:

@@ -154,7 +154,7 @@ def _show(overview: Overview, console: Console) -> None:
         )
     routes = _table("", "model", "provider")
     for number, route in enumerate(overview.routes, start=1):
-        routes.add_row(Text(str(number)), Text(route.match), Text(route.provider))
+        routes.add_row(Text(str(number)), *map(Text, _route(route)))
     routes.add_row("", _quiet("provider/model"), _quiet("the provider it names"))
     routes.add_row("", _quiet("any other"), _quiet("the provider whose models are called so"))
     teams = _table("name", "keys")
@@ -187,6 +187,13 @@ def _table(*columns: str) -> Table:
 
 def _quiet(text: str, quiet: bool = True) -> Text:
     return Text(text, style="dim" if quiet else "")
+
+
+def _route(route: RouteSection) -> tuple[str, str]:
+    """Say which calls a route takes, and where to."""
+    calls = route.match if route.team is None else f"{route.match} of team {route.team}"
+    first = route.provider if route.model is None else f"{route.provider} as {route.model}"
+    return calls, ", else ".join((first, *route.fallback))
 
 
 def _credential(row: ProviderLine) -> Text:

@@ -28,7 +28,10 @@ match = "inhouse-*"
 provider = "inhouse"
 [[route]]
 match = "gpt-4*"
-provider = "openai"
+provider = "inhouse"
+model = "llama-3.3-70b"
+team = "search"
+fallback = ["openai", "groq"]
 [[team]]
 name = "search"
 [[team.key]]
@@ -80,7 +83,10 @@ def test_all_that_is_configured_is_shown(tmp_path):
     assert ["openai", "https://api.openai.com", "openai", "present", "aws:eu-north-1"] in providers
     assert ["inhouse", "http://127.0.0.1:8000", "openai", "caller's", "FRA"] in providers
     assert ["bedrock", "not set", "bedrock", "caller's", "unknown"] in providers
-    assert section(done.stdout, "Routes")[1:3] == [["1", "inhouse-*", "inhouse"], ["2", "gpt-4*", "openai"]]
+    assert section(done.stdout, "Routes")[1:3] == [
+        ["1", "inhouse-*", "inhouse"],
+        ["2", "gpt-4* of team search", "inhouse as llama-3.3-70b, else openai, else groq"],
+    ]
     assert section(done.stdout, "Teams")[1:] == [["search", "1"], ["support [old]", "0"]]
     assert ["ok", "provider openai", "credential env:OPENAI_API_KEY is there"] in section(done.stdout, "Checks")
     assert done.stdout.endswith("\nReady for joulegate serve.\n")
@@ -100,7 +106,10 @@ def test_json_has_the_same(tmp_path):
     assert openai["credential"] == "env:OPENAI_API_KEY"
     assert openai["credential_present"] is False
     assert (openai["zone"], openai["region"]) == (None, "aws:eu-north-1")
-    assert shown["routes"][0] == {"match": "inhouse-*", "provider": "inhouse"}
+    assert [(route["match"], route["provider"], route["fallback"]) for route in shown["routes"]] == [
+        ("inhouse-*", "inhouse", []),
+        ("gpt-4*", "inhouse", ["openai", "groq"]),
+    ]
     assert shown["teams"] == [{"name": "search", "keys": 1}, {"name": "support [old]", "keys": 0}]
     assert checks(done)["provider openai"] == (
         "error",
@@ -163,6 +172,7 @@ def test_a_ledger_of_a_newer_release_is_an_error(tmp_path):
     ("lines", "sender"),
     [
         ('[[route]]\nmatch = "house-*"\nprovider = "azure"', "route house-*"),
+        ('[[route]]\nmatch = "house-*"\nprovider = "openai"\nfallback = ["azure"]', "route house-*"),
         ('[[provider]]\nname = "azure"\nmodels = ["house-*"]', "model name house-*"),
     ],
 )
