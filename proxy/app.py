@@ -14,8 +14,9 @@ from proxy.call import Closed
 from proxy.config import Config
 from proxy.counting import Counter, by_characters, find_counter
 from proxy.estimating import ConfiguredEstimator
+from proxy.gate import Gate, Receive, Scope, Send
 from proxy.journal import Journal
-from proxy.pipeline import Gate, Receive, Scope, Send, carry, record_unreadable
+from proxy.pipeline import carry, record_unreadable
 from proxy.routing import Provider, Routes
 from proxy.teams import Headers, Teams
 from proxy.unwritten import Slot

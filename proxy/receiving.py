@@ -1,0 +1,86 @@
+"""Receiving a request: held where its body must be read first, else, or beyond the limit, left as a stream."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+from proxy.errors import Refusal
+from proxy.gate import Gate, Receive, Received
+from proxy.teams import Admitted
+from proxy.upstream import ClientGone
+from proxy.wire.content import OUTPUT_LIMIT, decoder
+from proxy.wire.surface import Asked
+
+
+async def receive_body(gate: Gate, call: Received, admitted: Admitted, receive: Receive) -> None:
+    """Hold the body where it must be read first; else, or beyond the limit, leave it as a stream."""
+    length: int | None = None
+    encoding = b""
+    json = has_body = False
+    for name, value in admitted.headers:
+        if name == b"content-length":
+            length = int(value) if value.isdigit() else None
+            has_body = length != 0
+        elif name == b"content-encoding":
+            encoding = encoding + b", " + value if encoding else value
+        elif name == b"content-type":
+            json = b"json" in value.lower()
+    has_body = has_body or admitted.chunked
+    call.body_bytes = length if has_body else 0
+    if not has_body:
+        return
+    if not (call.surface.metered or (json and call.provider is None)):
+        call.sending = _stream(call, b"", receive)
+        return
+    limit = gate.settings.hold_body_bytes
+    pieces: list[bytes] = []
+    size = 0
+    more = True
+    while more and max(size, length or 0) <= limit:
+        piece, more = await _next(call, receive)
+        pieces.append(piece)
+        size += len(piece)
+    body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+    if max(size, length or 0) > limit and call.provider is None:
+        message = (
+            f"The body is larger than {limit} bytes, too large to read its model from; "
+            "send it to /{provider}/v1/…, where it is passed on as it comes."
+        )
+        raise Refusal(413, "request_too_large", message)
+    if more:
+        call.sending = _stream(call, body, receive)
+        return
+    call.sending, call.body_bytes = body, size
+    call.body, undecoded = _decoded(body, encoding) if encoding else (body, None)
+    call.asked = call.surface.asked(call.body, call.path.decode("latin-1"))
+    if undecoded is not None and call.asked.problem is not None:
+        call.asked = Asked(problem=undecoded)
+
+
+async def _next(call: Received, receive: Receive) -> tuple[bytes, bool]:
+    message = await receive()
+    if message["type"] == "http.disconnect":
+        call.client_left = True
+        raise ClientGone("The client left while its request was still coming.")
+    return message.get("body", b""), message.get("more_body", False)
+
+
+async def _stream(call: Received, head: bytes, receive: Receive) -> AsyncIterator[bytes]:
+    more = True
+    yield head
+    while more:
+        piece, more = await _next(call, receive)
+        yield piece
+
+
+def _decoded(body: bytes, encoding: bytes) -> tuple[bytes, str | None]:
+    """Take the content-encoding off a copy of the body, so that it can be read; else the body itself, and why."""
+    plain = decoder(encoding)
+    if plain is None:
+        return body, "its content-encoding is not known here"
+    decoded = plain.feed(body)
+    if plain.swollen:
+        return body, f"with its content-encoding taken off it is larger than {OUTPUT_LIMIT} bytes"
+    if plain.broken or not decoded:
+        return body, "its content-encoding does not hold"
+    return decoded, None
