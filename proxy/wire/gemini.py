@@ -67,15 +67,8 @@ def asked(body: bytes, path: str) -> Asked:
 
 def by_modality(stated: Mapping[str, object]) -> dict[str, object]:
     """Give a usage object with its details ([{"modality": "AUDIO", "tokenCount": 7}]) as counts by modality."""
-    usage = dict(stated)
-    for name, details in stated.items():
-        if isinstance(details, list):
-            usage[name] = {
-                modality.upper(): at(each, ("tokenCount",)) if at(each, ("tokens",)) is None else at(each, ("tokens",))
-                for each in details
-                if isinstance(modality := at(each, ("modality",)), str)
-            }
-    return usage
+    counts = {name: _counts(details) for name, details in stated.items() if isinstance(details, list)}
+    return {**stated, **counts}
 
 
 class GeminiSurface(GoogleSurface):
@@ -99,6 +92,15 @@ class CountTokens(GeminiSurface):
     def reader(self, headers: Headers = (), status: int = 200) -> UsageReader:
         """Make a reader that reads nothing."""
         return UnreadReply()
+
+
+def _counts(details: list[object]) -> dict[str, object]:
+    counts = {}
+    for each in details:
+        modality, tokens = at(each, ("modality",)), at(each, ("tokenCount",))
+        if isinstance(modality, str):
+            counts[modality.upper()] = at(each, ("tokens",)) if tokens is None else tokens  # interactions: "tokens"
+    return counts
 
 
 def _output_limit(request: _Request) -> int | None:
