@@ -48,12 +48,33 @@ CONVERSATION = Usage(input_tokens=2000, output_tokens=1000)
         ("text-embedding-3-small", "openai", Usage(input_tokens=1_000_000), "0.02"),
         ("whisper-1", "openai", Usage(units={"seconds": 60}), "0.006"),
         ("gpt-4o", "openai", Usage(input_tokens=0, output_tokens=0, units={"web_searches": 2}), "0.02"),
+        # Cohere charges fewer tokens than the model read and wrote: 12 · 2.5 + 6 · 10
+        (
+            "command-a-03-2025",
+            "cohere",
+            Usage(
+                input_tokens=212,
+                cached_input_tokens=208,
+                output_tokens=8,
+                units={"billed_input_tokens": 12, "billed_output_tokens": 6},
+            ),
+            "0.00009",
+        ),
+        # a query over more than a hundred documents is several searches
+        ("rerank-v3.5", "cohere", Usage(units={"search_units": 3}), "0.006"),
+        ("rerank-v3.5", "cohere", Usage(units={}), "0.002"),
     ],
 )
 def test_dollars_are_exact(model, provider, usage, dollars):
     made = estimate(usage, model, provider=provider)
     assert made.cost_usd == Decimal(dollars)
     assert made.price_id is not None
+
+
+def test_what_is_not_billed_by_itself_is_not_said_to_lack_a_price():
+    units = {"billed_input_tokens": 1, "billed_output_tokens": 1, "load_seconds": 1, "compute_seconds": 1}
+    made = estimate(Usage(input_tokens=1, output_tokens=1, units=units), "command-a-03-2025", provider="cohere")
+    assert "units" not in made.reasons
 
 
 def test_a_price_is_the_one_in_force_that_day():
