@@ -22,9 +22,9 @@ from proxy.estimating import ConfiguredEstimator, open_hours
 from proxy.ledger.engine import open_engine
 from proxy.ledger.tables import CallRow
 from proxy.ledger.write import Ledger
-from proxy.listener import QuietServer
 from proxy.metrics import Metrics
 from proxy.recorder import Recorder
+from proxy.serving import QuietServer
 from proxy.supervisor import Lifeline
 from proxy.unwritten import Slot
 

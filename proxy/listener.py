@@ -4,48 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterable, Iterator, MutableMapping
-from contextlib import contextmanager
+from collections.abc import Iterable, MutableMapping
 from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
 import httptools
-import uvicorn
-from starlette.types import ASGIApp
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from proxy.app import GateApplication
 from proxy.pipeline import WITHOUT_BODY
+from proxy.serving import QuietServer, quiet
 from proxy.sockets import EXTENSION
 
 EARLY_BYTES = 256 * 1024  # what is held of what a client sends before its WebSocket is agreed to
 CHUNK_BYTES = 20  # what a chunk may have beside its data at no charge: a size of 16 digits and two line ends
 LINGER_S = 30.0  # how long a client may go on sending what nobody reads: closing at once would take its answer away
-KEEP_ALIVE_S = 75  # longer than the 60 s after which common load balancers close an idle connection themselves
-
-
-class QuietServer(uvicorn.Server):
-    """uvicorn's server, whose signals are its owner's business."""
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Capture none."""
-        yield
-
-
-def quiet(app: ASGIApp, **settings: Any) -> uvicorn.Config:
-    """Configure a server that adds nothing of its own to what ``app`` says, and writes no log."""
-    return uvicorn.Config(
-        app,
-        ws="none",
-        proxy_headers=False,
-        server_header=False,
-        access_log=False,
-        log_config=None,
-        timeout_keep_alive=KEEP_ALIVE_S,
-        **settings,
-    )
 
 
 def gate_server(app: GateApplication) -> QuietServer:

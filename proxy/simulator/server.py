@@ -7,12 +7,13 @@ import contextlib
 import logging
 import socket
 import threading
-from collections.abc import AsyncIterator, Generator, Iterator
+from collections.abc import AsyncIterator, Iterator
 
 import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from proxy.serving import QuietServer, quiet
 from proxy.simulator.app import build_simulator
 from proxy.simulator.wire import TRANSPORT
 
@@ -25,14 +26,6 @@ class _Connection(HttpToolsProtocol):
         self.scope["extensions"] = {TRANSPORT: self.transport}  # type: ignore[dict-item]
 
 
-class _Quiet(uvicorn.Server):
-    """Leaves the signals to whoever runs the loop."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Generator[None, None, None]:
-        yield
-
-
 class _Ending(uvicorn.Server):
     """Ends on a signal without a word: what it breaks off is nobody's loss."""
 
@@ -42,18 +35,7 @@ class _Ending(uvicorn.Server):
 
 
 def _config(app: ASGIApp) -> uvicorn.Config:
-    return uvicorn.Config(
-        app,
-        http=_Connection,
-        ws="none",
-        lifespan="off",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        proxy_headers=False,
-        timeout_keep_alive=75,
-        timeout_graceful_shutdown=1,
-    )
+    return quiet(app, http=_Connection, lifespan="off", timeout_graceful_shutdown=1)
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -75,14 +57,14 @@ def serve(listening: socket.socket, *, fast: bool = False, seed: int = 0) -> Non
 
 def serve_on(listening: socket.socket) -> None:
     """Serve on an open socket as long as the process lives; no signal is touched."""
-    _Quiet(_config(build_simulator())).run(sockets=[listening])
+    QuietServer(_config(build_simulator())).run(sockets=[listening])
 
 
 @contextlib.asynccontextmanager
 async def serving(*, host: str = "127.0.0.1", port: int = 0, fast: bool = False, seed: int = 0) -> AsyncIterator[str]:
     """Serve inside the running loop; gives the origin."""
     listening = listen(host, port)
-    server = _Quiet(_config(build_simulator(fast=fast, seed=seed)))
+    server = QuietServer(_config(build_simulator(fast=fast, seed=seed)))
     running = asyncio.ensure_future(server.serve(sockets=[listening]))
     try:
         yield origin_of(listening)  # connections wait in the backlog until the server is up
@@ -96,7 +78,7 @@ async def serving(*, host: str = "127.0.0.1", port: int = 0, fast: bool = False,
 def in_thread(*, fast: bool = True, seed: int = 0) -> Iterator[str]:
     """Serve on a free port in a thread of its own, for tests and benchmarks; gives the origin."""
     listening = listen("127.0.0.1", 0)
-    server = _Quiet(_config(build_simulator(fast=fast, seed=seed)))
+    server = QuietServer(_config(build_simulator(fast=fast, seed=seed)))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
     thread.start()
     try:

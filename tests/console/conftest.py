@@ -18,8 +18,8 @@ from proxy.console import RecentCalls, build_console
 from proxy.ledger.engine import open_engine
 from proxy.ledger.revision import migrate
 from proxy.ledger.tables import CallRow
-from proxy.listener import QuietServer
 from proxy.metrics import Metrics
+from proxy.serving import QuietServer
 from tests.rows import insert, known
 
 NOON = datetime(2026, 11, 23, 12, 30, tzinfo=UTC)
