@@ -17,10 +17,16 @@ _UNITS: Final = {
     "searches": ("web_searches", 1),
     "web_search_requests": ("web_searches", 1),
     "search_queries": ("web_searches", 1),
+    "search_units": ("requests", 1),
 }
 # How long a cache entry written at the plain rate lives; another life needs a rate of its own.
 _TTL_RATES: Final = {"cache_write_1h_tokens": "cache_write_1h"}
 _TTL_PLAIN: Final = frozenset({"cache_write_5m_tokens", "cache_write_30m_tokens"})
+# What Cohere charges where that is less than the model read and wrote.
+_BILLED_INPUT: Final = "billed_input_tokens"
+_BILLED_OUTPUT: Final = "billed_output_tokens"
+# Measured by the machine itself, never billed.
+_MEASURED: Final = frozenset({"load_seconds", "prompt_eval_seconds", "eval_seconds", "compute_seconds"})
 
 
 def cost_usd(usage: Usage, price: Price) -> Decimal | None:
@@ -30,7 +36,8 @@ def cost_usd(usage: Usage, price: Price) -> Decimal | None:
     audio and image input the input price, reasoning, audio and image output the output price.
     A token read from a cache never costs more than one read afresh.
     """
-    n_in, n_out = usage.input_tokens or 0, usage.output_tokens or 0
+    n_in = int(usage.units.get(_BILLED_INPUT, usage.input_tokens or 0))
+    n_out = int(usage.units.get(_BILLED_OUTPUT, usage.output_tokens or 0))
     plain_in, plain_out = n_in, n_out
     total = _ZERO
     billed = bool(price.rates)
@@ -79,7 +86,7 @@ def cost_usd(usage: Usage, price: Price) -> Decimal | None:
         if each is not None and count:
             billed = True
             total += Decimal(str(count)) * each / divisor
-    if "requests" in price.units:
+    if "requests" in price.units and "search_units" not in usage.units:
         total += price.units["requests"]
         billed = True
     return total if billed else None  # a price per minute says nothing of a call without minutes
@@ -91,7 +98,7 @@ def unpriced_units(usage: Usage, price: Price) -> tuple[str, ...]:
 
 
 def _priced(name: str, price: Price) -> bool:
-    if name in _TTL_PLAIN:
+    if name in _TTL_PLAIN or name in _MEASURED or name in (_BILLED_INPUT, _BILLED_OUTPUT):
         return True
     if name in _TTL_RATES:
         return _TTL_RATES[name] in price.rates

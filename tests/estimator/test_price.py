@@ -62,7 +62,6 @@ CONVERSATION = Usage(input_tokens=2000, output_tokens=1000)
         ),
         # a query over more than a hundred documents is several searches
         ("rerank-v3.5", "cohere", Usage(units={"search_units": 3}), "0.006"),
-        ("rerank-v3.5", "cohere", Usage(units={}), "0.002"),
     ],
 )
 def test_dollars_are_exact(model, provider, usage, dollars):
