@@ -31,7 +31,7 @@ _ERRORS = {
     503: "ServiceUnavailableException",
 }
 # What a guardrail bills, by Amazon's name; word filters and patterns of one's own are free.
-_GUARDRAIL_UNITS = {
+GUARDRAIL_UNITS = {
     "topicPolicyUnits": "guardrail_topic_units",
     "contentPolicyUnits": "guardrail_content_units",
     "contentPolicyImageUnits": "guardrail_image_units",
@@ -161,7 +161,7 @@ def guardrail_units(trace: object) -> dict[str, float]:
     found: dict[str, float] = {}
     for assessment in _assessments(trace):
         usage = at(assessment, ("invocationMetrics", "usage"))
-        for name, unit in _GUARDRAIL_UNITS.items():
+        for name, unit in GUARDRAIL_UNITS.items():
             amount = quantity(at(usage, (name,)))
             if amount:
                 found[unit] = found.get(unit, 0) + amount

@@ -14,6 +14,7 @@ from proxy.wire import (
     anthropic_complete,
     anthropic_messages,
     bedrock_converse,
+    bedrock_guardrail,
     bedrock_invoke,
     cohere,
     cohere_embed,
@@ -69,6 +70,7 @@ _FORMATS = (
     vertex,
     watsonx,
     voyage,
+    bedrock_guardrail,
 )
 _OTHER = other.Other()
 

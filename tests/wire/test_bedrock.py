@@ -6,6 +6,7 @@ from urllib.parse import quote
 import pytest
 
 from proxy.wire.registry import SURFACES, surface_for
+from proxy.wire.reply import DOCUMENT_LIMIT
 from proxy.wire.surface import Asked
 
 CONVERSE, INVOKE = SURFACES["bedrock.converse"], SURFACES["bedrock.invoke"]
@@ -33,12 +34,31 @@ PROFILE = "arn:aws:bedrock:us-east-1:123456789012:application-inference-profile/
         ("/agents/A1/agentAliases/T1/sessions/s1/text", "other"),
         ("/retrieveAndGenerateStream", "other"),
         ("/knowledgebases/K1/retrieve", "other"),
-        ("/guardrail/g1/version/1/apply", "other"),
+        ("/guardrail/g1/version/1/apply", "bedrock.apply_guardrail"),
         ("/guardrail-checks/invoke", "other"),
     ],
 )
 def test_which_requests_speak_it(path: str, name: str) -> None:
     assert surface_for("POST", path).name == name
+
+
+def test_a_guardrail_alone_bills_units_and_no_tokens() -> None:
+    surface = SURFACES["bedrock.apply_guardrail"]
+    assert not surface.metered  # a reply without units is no reason to count tokens
+    usage = {"topicPolicyUnits": 2, "contentPolicyUnits": 0, "wordPolicyUnits": 3, "contentPolicyImageUnits": -1}
+    body = json.dumps({"action": "NONE", "assessments": [{"usage": {"topicPolicyUnits": 9}}], "usage": usage}).encode()
+    for large in (b"", b" " * DOCUMENT_LIMIT):
+        reader = surface.reader()
+        for piece in (body[:-10], large, body[-10:]):
+            reader.feed(piece)
+        reading = reader.close()
+        assert reading.usage is not None
+        assert reading.usage.units == {"guardrail_topic_units": 2}
+        assert reading.usage.input_tokens is None
+        assert reading.finished
+    reader = surface.reader()
+    reader.feed(b'{"message":"no"}')
+    assert reader.close().usage is None
 
 
 def test_counting_tokens_is_free() -> None:
@@ -184,5 +204,5 @@ def test_an_error_is_named(headers: list[tuple[bytes, bytes]], body: bytes, erro
     ],
 )
 def test_errors_of_ours(status: int, kind: str) -> None:
-    for name in ("bedrock.converse", "bedrock.invoke", "bedrock.count_tokens"):
+    for name in ("bedrock.converse", "bedrock.invoke", "bedrock.count_tokens", "bedrock.apply_guardrail"):
         assert json.loads(SURFACES[name].error(status, "some_code", "why")) == {"__type": kind, "message": "why"}
