@@ -47,10 +47,10 @@ def test_a_guardrail_alone_bills_units_and_no_tokens() -> None:
     assert not surface.metered  # a reply without units is no reason to count tokens
     usage = {"topicPolicyUnits": 2, "contentPolicyUnits": 0, "wordPolicyUnits": 3, "contentPolicyImageUnits": -1}
     body = json.dumps({"action": "NONE", "assessments": [{"usage": {"topicPolicyUnits": 9}}], "usage": usage}).encode()
-    for large in (b"", b" " * DOCUMENT_LIMIT):
+    for blanks in (b"", b" " * DOCUMENT_LIMIT):
         reader = surface.reader()
-        for piece in (body[:-10], large, body[-10:]):
-            reader.feed(piece)
+        reader.feed(body[:1] + blanks)
+        reader.feed(body[1:])
         reading = reader.close()
         assert reading.usage is not None
         assert reading.usage.units == {"guardrail_topic_units": 2}
