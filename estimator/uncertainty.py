@@ -50,13 +50,16 @@ def uncertain(value: Range, key: str, own: Band | None = None) -> Uncertain:
 def deviations(value: Range, own: Band | None = None) -> tuple[float, float, float, float]:
     """Split a band into its deviations: shared ones downwards and upwards, own ones downwards and upwards.
 
-    ``own`` is the part of a single call, as multipliers; never more than the whole band. What is left
-    after taking it off in squares is shared by all figures of a key.
+    ``own`` is the part of a single call, as multipliers; never more than the whole band. Without it a default is
+    taken, at most half the band: however narrow that is, most of it (a meter's error, a PUE, the formula itself) errs
+    alike for all calls. What is left after taking the own part off in squares is shared by all figures of a key.
     """
-    low, high = own if own is not None else constants()["bands"]["own_call"]
+    bands = constants()["bands"]
+    low, high = own if own is not None else bands["own_call"]
+    most = 1.0 if own is not None else bands["own_call_most"]
     mid = value.mid
     down, up = mid - value.low, value.high - mid
-    own_down, own_up = min(down, mid * (1 - low)), min(up, mid * (high - 1))
+    own_down, own_up = min(most * down, mid * (1 - low)), min(most * up, mid * (high - 1))
     shared_down, shared_up = down * down - own_down * own_down, up * up - own_up * own_up
     return math.sqrt(max(0.0, shared_down)), math.sqrt(max(0.0, shared_up)), own_down, own_up
 

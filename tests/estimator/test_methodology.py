@@ -161,6 +161,8 @@ def test_the_bands_on_the_page_of_uncertainty():
     for name in ("facility", "grid_hourly", "own_call"):
         assert "× {:g} to × {:g}".format(*bands[name]) in text, name
     assert "× {:g} to × {:g}".format(*constants()["embodied"]["band"]) in text
+    assert bands["own_call_most"] == 0.5
+    assert "at most half the band" in text
     assert f"correlate by {bands['between_models']:g}" in text
     assert f"ratio^±{bands['comparison']}" in text
     assert f"ratio^±{bands['comparison_cached']}" in text

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from estimator import Range, Total, Usage, estimate, total, uncertain
+from estimator import Deployment, Evidence, Range, Total, Usage, estimate, total, uncertain
 from estimator.ranges import NINETY
 
 amount = st.floats(1e-3, 1e9)
@@ -61,6 +61,24 @@ def test_a_month_of_one_model_keeps_the_shared_error_and_loses_the_own():
     assert month.high / month.mid - 1 == pytest.approx(one.shared_up, rel=1e-3)
     assert one.shared_up < 1.0
     assert month.high / month.mid > 1.9
+
+
+@pytest.mark.parametrize(
+    "known",
+    [
+        {"deployment": Deployment(gpu="H100", n_gpus=1, batch=64)},
+        {"evidence": Evidence(kind="measured", joules=200.0, scope="gpu", source="a meter")},
+        {},
+    ],
+    ids=["deployment", "measured", "open model"],
+)
+@pytest.mark.parametrize("quantity", ["gpu_joules", "joules", "grams_co2e"])
+def test_a_month_never_loses_what_errs_alike_for_all_its_calls(known, quantity):
+    made = estimate(Usage(input_tokens=2000, output_tokens=1000), "llama-3.1-8b-instruct", **known)
+    call, month = getattr(made, quantity), Total().plus(made.uncertain(quantity), 10_000_000).range
+    for end in ("low", "high"):
+        one, many = abs(getattr(call, end) / call.mid - 1), abs(getattr(month, end) / month.mid - 1)
+        assert 0.8 * one < many < one, end
 
 
 def test_two_models_err_less_together_than_one_of_both_sizes():
