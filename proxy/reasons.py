@@ -41,6 +41,7 @@ ENDINGS: Final = {
     "end_not_written": "the record of the call's end could not be written to the journal",
     "usage.not_reported": "the provider's reply stated no usage",
     "usage.pending": "the provider had not finished: a later reply states the usage",
+    "usage.counted_before": "the usage stands on another row, where the provider showed it first",
     "usage.on_turns": "each turn on the connection is a row of its own, with its usage",
     "usage.none_on_error": "the provider answered with an error, which states no usage",
     "usage.no_reply": "no reply came that could state any usage",

@@ -18,15 +18,16 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 
 from proxy.call import Closed, Opened
 from proxy.errors import LedgerError, LedgerReplacedError
 from proxy.in_flight import InFlight
-from proxy.ledger.row import Estimator, estimated, interrupted_row, row_of, time_at
+from proxy.ledger.row import Estimator, estimated, interrupted_row, lines_of, row_of, time_at, with_lines
 from proxy.ledger.tables import CallRow
-from proxy.ledger.write import Ledger, Position
+from proxy.ledger.write import Beside, Ledger, Position
 from proxy.tail import Entry, Tail, set_aside
 from proxy.told import Told
 from proxy.unwritten import Slot
@@ -45,11 +46,19 @@ def _ignore(_: Sequence[CallRow]) -> None:
     pass
 
 
+class _Composed(NamedTuple):
+    """The row of a call, the segment it came from, and what belongs to the call beside its row."""
+
+    row: CallRow
+    segment: str
+    beside: Beside | None = None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Batch:
     """What was read and is not committed yet."""
 
-    rows: tuple[tuple[CallRow, str], ...]  # with the segment each came from
+    rows: tuple[_Composed, ...]
     positions: Mapping[str, Position]
     caught_up: bool  # nothing was left in the journals behind it
 
@@ -264,11 +273,11 @@ class Recorder:
             fresh.rename(path)
         return path.read_text().strip()
 
-    def _digest(self, tail: Tail, entries: Sequence[Entry], limit: int) -> list[tuple[CallRow, str]]:
+    def _digest(self, tail: Tail, entries: Sequence[Entry], limit: int) -> list[_Composed]:
         """Pair openings with ends and make rows of what ended."""
         replayed = [e.record.id for e in entries if isinstance(e.record, Opened) and self._done_before(e)]
         closed_before = self._ledger.known(replayed) if replayed else set()
-        rows: list[tuple[CallRow, str]] = []
+        rows: list[_Composed] = []
         for entry in entries:
             record = entry.record
             self._read_to[entry.segment] = entry.end
@@ -291,10 +300,9 @@ class Recorder:
                 self._compose(rows, segment, opened)
         return rows
 
-    def _compose(
-        self, rows: list[tuple[CallRow, str]], segment: str, call: Closed | Opened, reason: str | None = None
-    ) -> None:
+    def _compose(self, rows: list[_Composed], segment: str, call: Closed | Opened, reason: str | None = None) -> None:
         """Add the row of a call; without its estimate or, if need be, not at all, but never in another's way."""
+        beside = None
         try:
             if isinstance(call, Opened):
                 row = interrupted_row(call)
@@ -304,11 +312,15 @@ class Recorder:
                 if isinstance(estimate, str) and call.usage is not None and call.opened.id not in self._told.repeated:
                     self._told.counts["unestimated"] += 1
                 row = row_of(call, estimate)
+                if call.lines or call.counted_as is not None:
+                    lines = lines_of(call, self._estimate)
+                    row = with_lines(row, lines) if lines else row
+                    beside = Beside(lines=lines, counted_as=call.counted_as)
         except Exception as error:
             call_id = call.id if isinstance(call, Opened) else call.opened.id
             self._refuse(call_id, segment, f"{type(error).__name__}: {error}")
         else:
-            rows.append((row, segment))
+            rows.append(_Composed(row, segment, beside))
 
     def _refuse(self, call_id: str, segment: str, reason: str) -> None:
         _log.error("call %s cannot be a row, its segment %s is set aside: %s", call_id, segment, reason)
@@ -340,16 +352,17 @@ class Recorder:
 
     def _commit(self, tail: Tail, batch: _Batch) -> int:
         committed = self._ledger.commit(
-            [row for row, _ in batch.rows],
+            [each.row for each in batch.rows],
             journal=self._journal,
             positions=batch.positions,
+            beside={each.row.id: each.beside for each in batch.rows if each.beside is not None},
             at=self._time(),
         )
         self._batch = None
         self._moved.clear()
         new = [row for row in committed.new if row.id not in self._told.repeated]
         self._told.counts["recorded"] += len(new)
-        segment_of = {row.id: segment for row, segment in batch.rows}
+        segment_of = {each.row.id: each.segment for each in batch.rows}
         for row, reason in committed.refused:
             self._refuse(row.id, segment_of[row.id], reason)
         self._told.counts["poison"] = self._poison_before + tail.poison

@@ -77,6 +77,7 @@ PLAIN = CallRow(
     joules_shared_up=1200.0,
     grams_co2e_shared_down=0.03,
     grams_co2e_shared_up=0.12,
+    attributes=None,
 )
 
 UNPRICED = {"model": "house-model", "model_requested": "house-model", "cost_usd": None, "price_id": None}

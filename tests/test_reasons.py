@@ -11,7 +11,7 @@ from proxy.reasons import ENDINGS, REFUSALS, sentence
 ROOT = Path(__file__).parents[1]
 # Where a reason is an argument, by the function's name: its position.
 REFUSING = {"Refusal": 1, "_refuse": 1}
-ENDING = {"UpstreamError": 1, "fail": 1, "_fail": 4, "_end": 3}
+ENDING = {"UpstreamError": 1, "fail": 1, "_fail": 4, "end": 3}
 
 
 def literals() -> tuple[set[str], set[str]]:
@@ -31,7 +31,7 @@ def literals() -> tuple[set[str], set[str]]:
                 for keyword in node.keywords:
                     if keyword.arg == "reason" and isinstance(keyword.value, ast.Constant) and keyword.value.value:
                         endings.add(keyword.value.value)
-            elif isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "END_LOST":
+            elif isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") in ("END_LOST", "COUNTED_BEFORE"):
                 endings.add(node.value.value)
             elif isinstance(node, ast.Tuple):  # (usage, its source, why) and (outcome, reason)
                 texts = [each.value for each in node.elts if isinstance(each, ast.Constant)]

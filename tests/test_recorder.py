@@ -11,17 +11,18 @@ import threading
 import time
 from pathlib import Path
 
+import msgspec
 import pytest
 import sqlalchemy as sa
 
 import estimator
-from estimator.usage import Usage
+from estimator.usage import Usage, UsageLine
 from proxy.call import Closed, Lost, Opened
 from proxy.errors import LedgerError
 from proxy.journal import Journal, frame
 from proxy.ledger.engine import open_engine
 from proxy.ledger.revision import migrate
-from proxy.ledger.tables import CallRow, calls, facts_versions, journal_positions
+from proxy.ledger.tables import CallRow, calls, facts_versions, journal_positions, usage_lines
 from proxy.ledger.write import Ledger
 from proxy.recorder import Recorder
 from proxy.tail import SET_ASIDE
@@ -781,3 +782,35 @@ def test_an_opening_written_twice_is_one_call(bench):
     assert bench.outcomes() == {begun.id: "interrupted"}
     assert (recorder.calls_in_flight, recorder.streams_open) == (0, 0)
     assert bench.segments() == []
+
+
+def test_a_call_s_figures_include_those_of_its_lines(bench):
+    plain = closed(usage=Usage(input_tokens=100, output_tokens=50), model="gpt-4o")
+    advised = closed(
+        usage=Usage(input_tokens=100, output_tokens=50),
+        model="gpt-4o",
+        lines=(
+            UsageLine(kind="compaction", usage=Usage(input_tokens=90_000, output_tokens=900)),
+            UsageLine(kind="advisor_message", model="gpt-4o-mini", usage=Usage(input_tokens=10, output_tokens=5)),
+            UsageLine(kind="odd", model="nobody-knows-it", usage=Usage(input_tokens=10, output_tokens=5)),
+        ),
+    )
+    known = msgspec.structs.replace(advised, opened=opened(), lines=advised.lines[:2])
+    journal = bench.journal()
+    for record in (plain, advised, known):
+        journal.append(record.opened)
+        journal.append(record)
+    journal.close()
+    bench.recorder().run_once()
+    rows = {row.id: row for row in bench.rows()}
+    alone, with_unknown, whole = (rows[each.opened.id] for each in (plain, advised, known))
+    with bench.engine.connect() as connection:
+        query = sa.select(usage_lines).where(usage_lines.c.call_id == known.opened.id)
+        lines = connection.execute(query.order_by(usage_lines.c.number)).all()
+    assert [each.kind for each in lines] == ["compaction", "advisor_message"]
+    assert whole.cost_usd == alone.cost_usd + sum(each.cost_usd for each in lines)
+    assert whole.joules == pytest.approx(alone.joules + sum(each.joules for each in lines))
+    assert whole.input_tokens == 100
+    assert whole.joules_low <= whole.joules - whole.joules_shared_down * 0.999
+    assert with_unknown.cost_usd is None
+    assert "odd: " in with_unknown.estimate_reason

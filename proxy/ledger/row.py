@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import Protocol
+from typing import Any, Protocol
 
 import msgspec
 
@@ -12,14 +13,26 @@ from estimator import Estimate, Usage
 from estimator.errors import UnknownZoneError
 from estimator.grid import grid
 from estimator.uncertainty import deviations
+from estimator.usage import UsageLine
 from proxy.call import Closed, Opened
 from proxy.ledger.sqltypes import USD_DECIMALS
-from proxy.ledger.tables import CallRow
+from proxy.ledger.tables import CallRow, LineRow
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _USD_STEP = Decimal(1).scaleb(-USD_DECIMALS)
 _NO_USAGE = Usage()
 _UNKNOWN = (None, None)
+COUNTED_BEFORE = "usage.counted_before"
+_USAGE = (*(name for name in Usage.__dataclass_fields__ if name != "units"), "units")
+_SUMMED = (
+    "flops", "joules_low", "joules", "joules_high", "it_joules", "grams_co2e_low", "grams_co2e", "grams_co2e_high",
+    "embodied_grams_co2e", "market_grams_co2e", "liters", "cost_usd",
+)  # fmt: skip
+_ESTIMATES = (
+    *_SUMMED, "facts_version", "method", "price_id", "grid_source", "estimate_key", "joules_shared_down",
+    "joules_shared_up", "grams_co2e_shared_down", "grams_co2e_shared_up",
+)  # fmt: skip
+_OF_A_LINE = tuple(name for name in LineRow.__struct_fields__ if name not in ("call_id", "number", "kind", "model"))
 
 
 class Estimator(Protocol):
@@ -139,6 +152,47 @@ def row_of(closed: Closed, estimate: Estimate | str) -> CallRow:
         joules_shared_up=joules_up,
         grams_co2e_shared_down=grams_down,
         grams_co2e_shared_up=grams_up,
+        attributes=opened.attributes or None,
+    )
+
+
+def lines_of(closed: Closed, estimate: Estimator) -> tuple[LineRow, ...]:
+    """Compose the lines of a call: what it consumed beside its own usage, each with an estimate of its own."""
+    return tuple(_line(closed, number, line, estimate) for number, line in enumerate(closed.lines, 1))
+
+
+def _line(closed: Closed, number: int, line: UsageLine, estimate: Estimator) -> LineRow:
+    own = msgspec.structs.replace(closed, usage=line.usage, model=line.model or closed.model, lines=())
+    row = row_of(own, estimated(own, estimate))
+    same = {name: getattr(row, name) for name in _OF_A_LINE}
+    return LineRow(call_id=row.id, number=number, kind=line.kind, model=line.model, **same)
+
+
+def with_lines(row: CallRow, lines: Sequence[LineRow]) -> CallRow:
+    """Add the estimates of its lines to a call's: its dollars, joules, grams and liters are all it caused.
+
+    A sum with an unknown part is unknown. The lines' errors are taken as shared with the call's, the wider reading.
+    """
+    sums: dict[str, Any] = {}
+    for name in _SUMMED:
+        parts = [getattr(each, name) for each in (row, *lines)]
+        sums[name] = None if None in parts else sum(parts[1:], parts[0])
+    for name, middle in (("joules", "joules"), ("grams_co2e", "grams_co2e")):
+        for side, edge in (("down", f"{name}_low"), ("up", f"{name}_high")):
+            shared = getattr(row, f"{name}_shared_{side}")
+            known = shared is not None and sums[edge] is not None
+            wider = sum(abs(getattr(line, edge) - getattr(line, middle)) for line in lines) if known else 0.0
+            sums[f"{name}_shared_{side}"] = shared + wider if known else None
+    reasons = [f"{line.kind}: {line.estimate_reason}" for line in lines if line.estimate_reason is not None]
+    reason = "; ".join(filter(None, (row.estimate_reason, *reasons))) or None
+    return msgspec.structs.replace(row, estimate_reason=reason, **sums)
+
+
+def counted_before(row: CallRow) -> CallRow:
+    """Take out of a row the usage that stands on another, where it was shown first."""
+    blank = dict.fromkeys((*_USAGE, *_ESTIMATES))
+    return msgspec.structs.replace(
+        row, **blank, usage_source="absent", reason=COUNTED_BEFORE, tier="unknown", estimate_reason="no usage"
     )
 
 

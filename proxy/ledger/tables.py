@@ -93,9 +93,51 @@ calls = sa.Table(
     sa.Column("joules_shared_up", sa.Double),
     sa.Column("grams_co2e_shared_down", sa.Double),
     sa.Column("grams_co2e_shared_up", sa.Double),
+    sa.Column("attributes", Json),  # what else the request said about its caller: SDK, retry, metadata, …
     # Reports cut by time, and by time within one team.
     sa.Index("ix_calls_started_at", "started_at"),
     sa.Index("ix_calls_team_started_at", "team", "started_at"),
+)
+
+# What a call consumed beside the tokens its row states: compaction, an advisor, a model it fell back to. The
+# estimates and the dollars of the call's row include those of its lines.
+usage_lines = sa.Table(
+    "usage_lines",
+    metadata,
+    sa.Column("call_id", sa.Text, primary_key=True),
+    sa.Column("number", sa.SmallInteger, primary_key=True, autoincrement=False),  # 1, 2, …
+    sa.Column("kind", sa.Text, nullable=False),  # the provider's word for it
+    sa.Column("model", sa.Text),  # NULL: the call's own
+    sa.Column("input_tokens", sa.BigInteger),
+    sa.Column("cached_input_tokens", sa.BigInteger),
+    sa.Column("cache_write_tokens", sa.BigInteger),
+    sa.Column("output_tokens", sa.BigInteger),
+    sa.Column("reasoning_tokens", sa.BigInteger),
+    sa.Column("units", Json),
+    sa.Column("tier", sa.Text, nullable=False),
+    sa.Column("estimate_reason", sa.Text),
+    sa.Column("flops", sa.Double),
+    sa.Column("joules_low", sa.Double),
+    sa.Column("joules", sa.Double),
+    sa.Column("joules_high", sa.Double),
+    sa.Column("it_joules", sa.Double),
+    sa.Column("grams_co2e_low", sa.Double),
+    sa.Column("grams_co2e", sa.Double),
+    sa.Column("grams_co2e_high", sa.Double),
+    sa.Column("embodied_grams_co2e", sa.Double),
+    sa.Column("market_grams_co2e", sa.Double),
+    sa.Column("liters", sa.Double),
+    sa.Column("cost_usd", Usd),
+    sa.Column("price_id", sa.Text),
+)
+
+# Whose usage has been counted, where a provider shows it more than once: the response, batch or run, by its id.
+counted_usage = sa.Table(
+    "counted_usage",
+    metadata,
+    sa.Column("provider", sa.Text, primary_key=True),
+    sa.Column("counted_as", sa.Text, primary_key=True),
+    sa.Column("call_id", sa.Text, nullable=False),  # the call on whose row it is
 )
 
 # Which numbers an estimate was made with; calls.facts_version names one of them.
@@ -182,3 +224,34 @@ class CallRow(msgspec.Struct, frozen=True, kw_only=True):
     joules_shared_up: float | None
     grams_co2e_shared_down: float | None
     grams_co2e_shared_up: float | None
+    attributes: dict[str, str] | None
+
+
+class LineRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One row of ``usage_lines``: same names, same order."""
+
+    call_id: str
+    number: int
+    kind: str
+    model: str | None
+    input_tokens: int | None
+    cached_input_tokens: int | None
+    cache_write_tokens: int | None
+    output_tokens: int | None
+    reasoning_tokens: int | None
+    units: dict[str, float] | None
+    tier: str
+    estimate_reason: str | None
+    flops: float | None
+    joules_low: float | None
+    joules: float | None
+    joules_high: float | None
+    it_joules: float | None
+    grams_co2e_low: float | None
+    grams_co2e: float | None
+    grams_co2e_high: float | None
+    embodied_grams_co2e: float | None
+    market_grams_co2e: float | None
+    liters: float | None
+    cost_usd: Decimal | None
+    price_id: str | None

@@ -7,10 +7,11 @@ Core takes with dictionaries.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from importlib.metadata import version
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
@@ -22,7 +23,8 @@ from proxy.errors import LedgerError, LedgerReplacedError
 from proxy.ledger.engine import WRITE, shown
 from proxy.ledger.file import identity, sqlite_file
 from proxy.ledger.revision import migrate
-from proxy.ledger.tables import CallRow, calls, facts_versions, journal_positions
+from proxy.ledger.row import COUNTED_BEFORE, counted_before
+from proxy.ledger.tables import CallRow, LineRow, calls, counted_usage, facts_versions, journal_positions, usage_lines
 
 # What the driver raises because of a value, as opposed to because of the database.
 _ROW_ERRORS = (IntegrityError, DataError, OverflowError, ValueError, TypeError)
@@ -34,6 +36,14 @@ class Position:
 
     resolved_to: int
     read_to: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Beside:
+    """What belongs to a call and is not on its row."""
+
+    lines: tuple[LineRow, ...] = ()
+    counted_as: str | None = None  # the name under which the call's usage counts once
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,12 +67,8 @@ class Ledger:
         dialect = engine.dialect
         self._mark = "?" if dialect.paramstyle == "qmark" else "%s"
         self._insert = self._insert_into(calls)
-        # Only a few columns need converting, and only where they are not NULL.
-        self._converters: list[tuple[int, Callable[[Any], Any]]] = []
-        for index, column in enumerate(calls.columns):
-            convert = column.type.dialect_impl(dialect).bind_processor(dialect)
-            if convert is not None and not isinstance(column.type, sa.Double):  # a float is what the driver takes
-                self._converters.append((index, convert))
+        self._converters = _converters(calls, dialect)
+        self._line_converters = _converters(usage_lines, dialect)
         self._facts_written: set[str] = set()
         self._file = sqlite_file(engine)
         self._identity: tuple[int, int] | None = None  # of the file, once it is known to be a ledger
@@ -97,11 +103,13 @@ class Ledger:
         journal: str,
         positions: Mapping[str, Position],
         at: datetime,
+        beside: Mapping[str, Beside] = MappingProxyType({}),
         durable: bool = False,
     ) -> Committed:
         """Write rows and positions, all or nothing; a row whose id is there already changes nothing.
 
-        A row the database will not take is left out and given back. ``at``: the time, for the record
+        A row the database will not take is left out and given back. A usage that stands on another row already is
+        taken out of its row. ``beside``: what belongs to rows, by their ids. ``at``: the time, for the record
         of when facts were first used. ``durable``: return only when this and all earlier commits would
         survive a power cut, as must be before a journal segment is deleted.
         """
@@ -111,7 +119,11 @@ class Ledger:
             self._require_written(connection, journal)
             there = self._known(connection, list(by_id))
             fresh = [row for row in by_id.values() if row.id not in there]
+            if beside:
+                fresh = self._counted_once(connection, fresh, beside)
             refused = self._insert_all(connection, fresh)
+            if beside:
+                self._insert_lines(connection, fresh, beside, {row.id for row, _ in refused})
             self._write_facts(connection, facts, at)
             self._write_positions(connection, journal, positions)
         self._facts_written |= facts
@@ -193,12 +205,37 @@ class Ledger:
                 savepoint.commit()
         return refused
 
+    def _counted_once(
+        self, connection: Connection, rows: Sequence[CallRow], beside: Mapping[str, Beside]
+    ) -> list[CallRow]:
+        """Take the usage out of every row whose usage another row has, which may be one of another machine."""
+        insert = self._insert_into(counted_usage)
+        find = f"SELECT call_id FROM counted_usage WHERE provider = {self._mark} AND counted_as = {self._mark}"  # noqa: S608
+        kept: list[CallRow] = []
+        for row in rows:
+            name = beside[row.id].counted_as if row.id in beside else None
+            if name is not None:
+                key = (row.provider or "", name)
+                connection.exec_driver_sql(insert, (*key, row.id))
+                if connection.exec_driver_sql(find, key).scalar_one() != row.id:
+                    row = counted_before(row)
+            kept.append(row)
+        return kept
+
+    def _insert_lines(
+        self, connection: Connection, rows: Sequence[CallRow], beside: Mapping[str, Beside], refused: Collection[str]
+    ) -> None:
+        lines = [
+            _values(line, self._line_converters)
+            for row in rows
+            if row.id in beside and row.id not in refused and row.reason != COUNTED_BEFORE
+            for line in beside[row.id].lines
+        ]
+        if lines:
+            connection.exec_driver_sql(self._insert_into(usage_lines), lines)
+
     def _values(self, row: CallRow) -> tuple[Any, ...]:
-        values = list(msgspec.structs.astuple(row))
-        for index, convert in self._converters:
-            if values[index] is not None:
-                values[index] = convert(values[index])
-        return tuple(values)
+        return _values(row, self._converters)
 
     def _write_facts(self, connection: Connection, facts: Iterable[str], at: datetime) -> None:
         to_time = facts_versions.c.first_used_at.type.dialect_impl(connection.dialect).bind_processor(
@@ -223,6 +260,27 @@ class Ledger:
         columns = ", ".join(quote(column.name) for column in table.columns)
         marks = ", ".join([self._mark] * len(table.columns))
         return f"INSERT INTO {table.name} ({columns}) VALUES ({marks}) ON CONFLICT {on_conflict}"  # noqa: S608
+
+
+Converters = list[tuple[int, Callable[[Any], Any]]]
+
+
+def _converters(table: sa.Table, dialect: sa.Dialect) -> Converters:
+    """Give what turns values into the driver's: only a few columns need it, and only where they are not NULL."""
+    found: Converters = []
+    for index, column in enumerate(table.columns):
+        convert = column.type.dialect_impl(dialect).bind_processor(dialect)
+        if convert is not None and not isinstance(column.type, sa.Double):  # a float is what the driver takes
+            found.append((index, convert))
+    return found
+
+
+def _values(row: CallRow | LineRow, converters: Converters) -> tuple[Any, ...]:
+    values = list(msgspec.structs.astuple(row))
+    for index, convert in converters:
+        if values[index] is not None:
+            values[index] = convert(values[index])
+    return tuple(values)
 
 
 @contextlib.contextmanager

@@ -9,8 +9,8 @@ import sqlalchemy as sa
 from proxy.errors import LedgerError
 from proxy.ledger.engine import open_engine
 from proxy.ledger.revision import migrate
-from proxy.ledger.tables import CallRow, calls, facts_versions
-from proxy.ledger.write import Ledger, Position
+from proxy.ledger.tables import CallRow, LineRow, calls, counted_usage, facts_versions, usage_lines
+from proxy.ledger.write import Beside, Ledger, Position
 from tests.rows import PLAIN, call_row
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
@@ -163,3 +163,36 @@ def test_a_durable_commit_waits_for_the_disk_and_an_ordinary_one_does_not(engine
 
 def test_the_plain_row_of_the_tests_is_a_good_row(ledger):
     assert put(ledger, PLAIN).new == (PLAIN,)
+
+
+def line(call_id: str, number: int = 1) -> LineRow:
+    known = {name: getattr(PLAIN, name) for name in LineRow.__struct_fields__ if hasattr(PLAIN, name)}
+    return LineRow(**known | {"call_id": call_id, "number": number, "kind": "compaction", "units": {"a": 1.0}})
+
+
+def test_lines_stand_beside_their_call(engine, ledger):
+    row = call_row()
+    for _ in range(2):  # replayed
+        beside = {row.id: Beside(lines=(line(row.id), line(row.id, 2)))}
+        ledger.commit([row], journal="j", positions={}, at=NOW, beside=beside)
+    with engine.connect() as connection:
+        found = connection.execute(sa.select(usage_lines).order_by(usage_lines.c.number)).mappings().all()
+    assert [LineRow(**each) for each in found] == [line(row.id), line(row.id, 2)]
+
+
+def test_a_usage_counts_on_the_first_row_that_shows_it(engine, ledger):
+    first, second, other, again = (call_row(provider=provider) for provider in ("openai", "openai", "azure", "openai"))
+    beside = {row.id: Beside(counted_as="resp_1", lines=(line(row.id),)) for row in (first, second, other, again)}
+    ledger.commit([first, second, other], journal="j", positions={}, at=NOW, beside=beside)
+    committed = Ledger(engine).commit([again, first], journal="j", positions={}, at=NOW, beside=beside)
+    assert [row.usage_source for row in committed.new] == ["absent"]
+    counted = {row.id: row.input_tokens for row in stored(engine)}
+    assert counted == {first.id: 100, second.id: None, other.id: 100, again.id: None}
+    blank = next(row for row in stored(engine) if row.id == again.id)
+    assert (blank.reason, blank.tier, blank.cost_usd, blank.joules) == ("usage.counted_before", "unknown", None, None)
+    assert (blank.provider_request_id, blank.latency_ms) == (again.provider_request_id, again.latency_ms)
+    with engine.connect() as connection:
+        owners = set(map(tuple, connection.execute(sa.select(counted_usage.c.provider, counted_usage.c.call_id))))
+        lines = set(connection.scalars(sa.select(usage_lines.c.call_id)))
+    assert owners == {("openai", first.id), ("azure", other.id)}
+    assert lines == {first.id, other.id}
