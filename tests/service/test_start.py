@@ -212,7 +212,7 @@ def test_a_database_that_is_away_keeps_nothing_from_starting(tmp_path):
 
 def test_make_passes_arguments_to_the_demo():
     said = subprocess.run(
-        ["make", "--dry-run", "demo", "ARGS=--port 8800 --console-port 8801"],
+        ["make", "--dry-run", "--no-print-directory", "demo", "ARGS=--port 8800 --console-port 8801"],
         cwd=Path(__file__).parents[2],
         capture_output=True,
         text=True,
