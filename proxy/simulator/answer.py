@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import OrderedDict
 from dataclasses import dataclass
+from typing import Literal
 
 import msgspec
 
@@ -34,6 +35,8 @@ UNCHANGED = (
 )
 CACHE_LEAST = 1024  # tokens: shorter prompts are not cached
 CACHE_STEP = 128  # tokens: cached prefixes grow in these steps
+CACHE_STEPS_AT_MOST = 256  # of one prompt: 32,768 tokens
+FinishReason = Literal["length", "tool_calls", "stop"]
 SUBSTANCE = 4  # characters a token of the prompt stands for (see asking.count)
 
 
@@ -49,8 +52,7 @@ class PrefixCache:
         cached = 0
         step = CACHE_STEP * SUBSTANCE
         digest = hashlib.blake2b(model.encode(), digest_size=16)
-        # Beyond 256 steps (32,768 tokens) nothing more is remembered of one prompt.
-        for end in range(step, min(len(prompt), 256 * step) + 1, step):
+        for end in range(step, min(len(prompt), CACHE_STEPS_AT_MOST * step) + 1, step):
             digest.update(prompt[end - step : end].encode("utf-8", "surrogatepass"))
             tokens = end // SUBSTANCE
             if tokens < CACHE_LEAST:
@@ -65,6 +67,12 @@ class PrefixCache:
         return min(cached, input_tokens)
 
 
+def cacheable(prompt: str, input_tokens: int) -> int:
+    """Give how many tokens of a prompt are in the cache once it has been read."""
+    tokens = min(len(prompt) // (CACHE_STEP * SUBSTANCE), CACHE_STEPS_AT_MOST) * CACHE_STEP
+    return min(tokens, input_tokens) if tokens >= CACHE_LEAST else 0
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
     """One function called."""
@@ -72,6 +80,11 @@ class Call:
     id: str
     name: str
     arguments: tuple[str, ...]  # pieces, one a token
+
+    @property
+    def input(self) -> object:
+        """The arguments as the JSON they are."""
+        return msgspec.json.decode("".join(self.arguments))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,7 +102,7 @@ class Choice:
         return self.reasoning_tokens + len(self.text) + sum(1 + len(call.arguments) for call in self.calls)
 
     @property
-    def finish_reason(self) -> str:
+    def finish_reason(self) -> FinishReason:
         """Why it ended, in the words of chat completions."""
         return "length" if self.limited else "tool_calls" if self.calls else "stop"
 
@@ -102,7 +115,8 @@ class Answer:
     created: int  # seconds since the Unix epoch; made up, so that the same request gives the same bytes
     choices: tuple[Choice, ...]
     input_tokens: int
-    cached_tokens: int
+    cached_tokens: int  # of the input
+    cacheable_tokens: int  # of the input: those cached, and those that the next one will find cached
 
     @property
     def output_tokens(self) -> int:
@@ -133,6 +147,7 @@ def answer(ask: Ask, wishes: Wishes, dice: Dice, *, cached_tokens: int) -> Answe
         choices=tuple(_choice(ask, wishes, dice) for _ in range(ask.choices)),
         input_tokens=ask.input_tokens,
         cached_tokens=cached_tokens,
+        cacheable_tokens=cacheable(ask.prompt, ask.input_tokens) if ask.caches else 0,
     )
 
 
@@ -167,8 +182,10 @@ def _choice(ask: Ask, wishes: Wishes, dice: Dice) -> Choice:
 def _reasoning(ask: Ask, dice: Dice) -> int:
     """Draw how many tokens a reasoning model thinks, in steps of 64; 0 for the others."""
     name = ask.model.rpartition("/")[2]
-    thinks = name.startswith(("o1", "o3", "o4")) or (name.startswith("gpt-5") and "chat" not in name)
-    if not thinks or ask.effort in ("none", "minimal"):
+    usual = name.startswith(("o1", "o3", "o4", "gemini-2.5", "gemini-3")) or (
+        name.startswith("gpt-5") and "chat" not in name
+    )
+    if not (usual if ask.thinks is None else ask.thinks) or ask.effort in ("none", "minimal"):
         return 0
     steps = {"low": (1, 2), "high": (8, 20)}.get(ask.effort or "medium", (1, 6))
     return 64 * dice.randint(*steps)

@@ -2,58 +2,51 @@
 
 The same request, with the same seed, always gets the same bytes: ids and times are made up from the
 request. Whether it is streamed and what it asks of the stream do not count, so a streamed reply has
-the text of the whole one. Only prompts long enough to be cached are remembered, as digests.
+the text of the whole one. Only prompts long enough to be cached are remembered, as digests, and how
+often a request came that is to fail a number of times.
 """
 
 from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterator
-from typing import TypeVar
+from collections import OrderedDict
+from dataclasses import replace
 
 import msgspec
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from proxy.simulator import refusals
-from proxy.simulator.answer import SERVED, UNCHANGED, PrefixCache, answer
-from proxy.simulator.asking import (
-    ChatRequest,
-    CompletionRequest,
-    EmbeddingsRequest,
-    JsonObject,
-    ResponsesRequest,
-    ask_of_chat,
-    ask_of_completion,
-    ask_of_response,
-)
-from proxy.simulator.chat import chat_body, chat_events, completion_body, completion_events
-from proxy.simulator.embeddings import embeddings_body
-from proxy.simulator.events import Event, body, broken_off, event
-from proxy.simulator.responses import response_body, response_events
+from proxy.simulator import openai
+from proxy.simulator.answer import PrefixCache
+from proxy.simulator.events import broken_off
+from proxy.simulator.format import PLAIN_DOORS, Format, Headers, RefusedError, Request, Stream, Whole
 from proxy.simulator.wire import Line, Pace
 from proxy.simulator.wishes import WishError, Wishes, read_wishes
-from proxy.simulator.words import Dice, dice, identifier
+from proxy.simulator.words import dice
 
-# Any prefix goes, so that every provider's own base path works: /v1, /openai/v1, /api/v1, none.
-PATHS = re.compile(r"(?:/[\w.~%:-]+)*?/(chat/completions|completions|responses|responses/input_tokens|embeddings)/?")
-MODELS = re.compile(r"(?:/[\w.~%:-]+)*?/models(?:/(.+))?")
-Reply = bytes | Iterator[Event]
-Request = TypeVar("Request", ChatRequest, CompletionRequest, ResponsesRequest, EmbeddingsRequest)
+FORMATS = (openai.FORMAT,)  # the first whose path fits; OpenAI's fits every path
+_LINE_END = re.compile(rb"\r?\n")
 
 
-class RefusedError(Exception):
-    """The simulator answers a request with an error."""
+class Attempts:
+    """Counts how often a request came, for clients that do not count their attempts themselves."""
 
-    def __init__(self, status: int, error: JsonObject) -> None:
-        super().__init__(status)
-        self.status = status
-        self.error = error
+    def __init__(self, *, most: int = 4096) -> None:
+        self._most = most
+        self._seen: OrderedDict[bytes, int] = OrderedDict()
+
+    def number(self, request: bytes, of: int) -> int:
+        """Give which attempt this is, from 0; after ``of`` of them it is another request."""
+        number = self._seen.pop(request, 0)
+        self._seen[request] = (number + 1) % of
+        if len(self._seen) > self._most:
+            self._seen.popitem(last=False)
+        return number
 
 
 def build_simulator(*, fast: bool = False, seed: int = 0) -> ASGIApp:
     """Build the loopback provider; ``fast`` leaves out every wait that a request does not ask for."""
-    cache = PrefixCache()
+    cache, attempts = PrefixCache(), Attempts()
 
     async def simulator(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -61,7 +54,7 @@ def build_simulator(*, fast: bool = False, seed: int = 0) -> ASGIApp:
         elif scope["type"] == "websocket":
             await send({"type": "websocket.close", "code": 1003})
         else:
-            await _answer_http(scope, receive, send, cache=cache, fast=fast, seed=seed)
+            await _answer_http(scope, receive, send, cache=cache, attempts=attempts, fast=fast, seed=seed)
 
     return simulator
 
@@ -73,30 +66,46 @@ async def _live(receive: Receive, send: Send) -> None:
 
 
 async def _answer_http(
-    scope: Scope, receive: Receive, send: Send, *, cache: PrefixCache, fast: bool, seed: int
+    scope: Scope, receive: Receive, send: Send, *, cache: PrefixCache, attempts: Attempts, fast: bool, seed: int
 ) -> None:
     sent = await _whole_body(receive)
     if sent is None:
         return  # the client left while it was still sending
-    seeds = (seed, scope["path"].rpartition("/v1")[2], _identity(sent))
-    chance = dice(*seeds)
+    spoken, door, model = _asked_for(scope["path"])
+    seeds = (seed, model + "/" + PLAIN_DOORS.get(door, door), _identity(sent))
     wishes = Wishes()
     status = 200
+    reply: Whole | Stream
     try:
         wishes = read_wishes(scope["headers"])
+        if wishes.attempt is None and len(wishes.statuses) > 1:
+            number = attempts.number(repr((seeds, wishes)).encode(), len(wishes.statuses))
+            wishes = replace(wishes, attempt=number)
         if wishes.status != 200:
-            raise RefusedError(wishes.status, refusals.refusal(wishes.status))
-        reply = _reply(scope, sent, wishes, chance, cache)
+            raise RefusedError(wishes.status)
+        request = Request(
+            method=scope["method"],
+            path=scope["path"],
+            query=scope["query_string"].decode("latin-1"),
+            door=door,
+            model=model,
+            sent=sent,
+            wishes=wishes,
+            dice=dice(*seeds),
+            cache=cache,
+        )
+        reply = Whole(body=b"") if request.method == "OPTIONS" else _reply(spoken, request)
     except WishError as problem:
-        status, reply = 400, body(refusals.refusal(400, str(problem), code="bad_simulate_header"))
+        refused = RefusedError(400, str(problem), code="bad_simulate_header")
+        status, reply = 400, Whole(body=spoken.write(spoken.refusal(refused)))
     except RefusedError as refused:
-        status, reply = refused.status, body(refused.error)
+        status, reply = refused.status, Whole(body=spoken.write(spoken.refusal(refused)))
     pace = Pace(first_ms=0, token_ms=0) if fast else Pace(first_ms=dice(*seeds, "pace").uniform(150, 400), token_ms=10)
     pace = Pace(
         first_ms=pace.first_ms if wishes.first_token_ms is None else wishes.first_token_ms,
         token_ms=pace.token_ms if wishes.token_ms is None else wishes.token_ms,
     )
-    heading = dice(*seeds, "headers")
+    headers = _headers(status, reply, wishes, spoken.headers(status, dice(*seeds, "headers")), fast=fast)
     line = Line(scope, receive, send, wishes)
     try:
         if wishes.hang == "before_head":
@@ -104,80 +113,32 @@ async def _answer_http(
         elif scope["method"] == "OPTIONS":
             await line.start(204, _CORS)
             await send({"type": "http.response.body", "body": b""})
-        elif isinstance(reply, bytes):
-            headers = _headers(status, wishes, heading, fast=fast, length=len(reply))
-            await _send_whole(line, status, headers, reply, wishes, pace if status == 200 else None)
+        elif isinstance(reply, Whole):
+            await _send_whole(line, status, headers, reply.body, wishes, pace if status == 200 else None)
         else:
-            await _send_stream(line, _headers(status, wishes, heading, fast=fast), reply, wishes, pace)
+            await _send_stream(line, headers, reply, wishes, pace)
     finally:
         line.close()
 
 
-def _reply(scope: Scope, sent: bytes, wishes: Wishes, chance: Dice, cache: PrefixCache) -> Reply:
-    """Give the body or the events of the reply; raises :class:`RefusedError`."""
-    method, path = scope["method"], scope["path"]
-    if method == "OPTIONS":
-        return b""
-    models = MODELS.fullmatch(path)
-    if models is not None and method in ("GET", "HEAD"):
-        return body(_models(models[1]))
-    surface = PATHS.fullmatch(path)
-    if surface is None:
-        raise RefusedError(404, refusals.refusal(404, f"Unknown request URL: {method} {path}.", code="unknown_url"))
-    if method != "POST":
-        raise RefusedError(
-            405, refusals.refusal(405, f"Not allowed to {method} on {path}.", code="method_not_supported")
-        )
-    match surface[1]:
-        case "chat/completions":
-            return _chat(_read(sent, ChatRequest), wishes, chance, cache)
-        case "completions":
-            return _completion(_read(sent, CompletionRequest), wishes, chance, cache)
-        case "responses":
-            return _response(_read(sent, ResponsesRequest), wishes, chance, cache)
-        case "embeddings":
-            return _broken(body(embeddings_body(_read(sent, EmbeddingsRequest), wishes, chance)), wishes)
-        case _:
-            tokens = ask_of_response(_read(sent, ResponsesRequest)).input_tokens
-            return body({"object": "response.input_tokens", "input_tokens": tokens})
+def _asked_for(path: str) -> tuple[Format, str, str]:
+    """Give the format of a request, the door it comes to and the model that its path names."""
+    for spoken in FORMATS:
+        found = spoken.path.fullmatch(path)
+        if found is not None:
+            named = found.groupdict()
+            return spoken, named["door"] or path, named.get("model") or ""
+    raise AssertionError(path)  # OpenAI's fits every path
 
 
-def _chat(request: ChatRequest, wishes: Wishes, chance: Dice, cache: PrefixCache) -> Reply:
-    ask = ask_of_chat(request)
-    cached = cache.read(ask.model, ask.prompt, ask.input_tokens)
-    given = answer(ask, wishes, chance, cached_tokens=cached)
-    if not ask.stream:
-        return _broken(body(chat_body(given, wishes, chance)), wishes)
-    return _broken_stream(chat_events(ask, given, wishes, chance), wishes)
-
-
-def _completion(request: CompletionRequest, wishes: Wishes, chance: Dice, cache: PrefixCache) -> Reply:
-    ask = ask_of_completion(request)
-    cached = cache.read(ask.model, ask.prompt, ask.input_tokens)
-    given = answer(ask, wishes, chance, cached_tokens=cached)
-    if not ask.stream:
-        return _broken(body(completion_body(given, wishes, chance)), wishes)
-    return _broken_stream(completion_events(ask, given, wishes, chance), wishes)
-
-
-def _response(request: ResponsesRequest, wishes: Wishes, chance: Dice, cache: PrefixCache) -> Reply:
-    ask = ask_of_response(request)
-    cached = cache.read(ask.model, ask.prompt, ask.input_tokens)
-    given = answer(ask, wishes, chance, cached_tokens=cached)
-    if not ask.stream:
-        return _broken(body(response_body(request, given, wishes, chance)), wishes)
-    return response_events(request, ask, given, wishes, chance)
-
-
-def _broken(whole: bytes, wishes: Wishes) -> bytes:
-    """Give the reply, or the error that a broken provider puts into a 200."""
-    return whole if wishes.error_after is None else body(refusals.refusal(500))
-
-
-def _broken_stream(events: Iterator[Event], wishes: Wishes) -> Iterator[Event]:
-    if wishes.error_after is None:
-        return events
-    return broken_off(events, wishes.error_after, [event(refusals.refusal(500))])
+def _reply(spoken: Format, request: Request) -> Whole | Stream:
+    """Give the reply, or one with the error that a broken provider puts into a 200."""
+    reply, after = spoken.reply(request), request.wishes.error_after
+    if after is None:
+        return reply
+    if isinstance(reply, Stream):
+        return replace(reply, events=broken_off(reply.events, after, reply.failure))
+    return Whole(body=spoken.write(spoken.refusal(RefusedError(500))))
 
 
 async def _send_whole(
@@ -196,62 +157,41 @@ async def _send_whole(
 
 
 async def _send_stream(
-    line: Line, headers: list[tuple[bytes, bytes]], events: Iterator[Event], wishes: Wishes, pace: Pace
+    line: Line, headers: list[tuple[bytes, bytes]], reply: Stream, wishes: Wishes, pace: Pace
 ) -> None:
     # The head leaves with the first event, as a provider's does: it waits for the first token too.
-    first = next(events)
+    first = next(reply.events)
     if not await line.wait(pace.seconds(first.wait)):
         return
     await line.start(200, headers)
     if wishes.hang == "before_body":
         await line.wait(None)
         return
-    for number, one in enumerate(itertools.chain([first], events)):
+    for number, one in enumerate(itertools.chain([first], reply.events)):
         if number == wishes.cut_after:
             await line.reset()
             return
         if number and not await line.wait(pace.seconds(one.wait)):
             return
-        await line.write(one.data.replace(b"\n", b"\r\n") if wishes.crlf else one.data)
+        await line.write(_LINE_END.sub(b"\r\n", one.data) if wishes.crlf and reply.is_text else one.data)
     await line.write(b"", last=True)
 
 
 def _headers(
-    status: int, wishes: Wishes, chance: Dice, *, fast: bool, length: int | None = None
+    status: int, reply: Whole | Stream, wishes: Wishes, own: Headers, *, fast: bool
 ) -> list[tuple[bytes, bytes]]:
     """Give the headers a provider sends; a length is told of plain bodies that are not encoded."""
-    remaining = chance.randrange(5_000, 9_999)
-    hexadecimal = "0123456789abcdef"
-    named = [
-        ("content-type", "text/event-stream; charset=utf-8" if length is None else "application/json"),
-        ("server", "joulegate-simulate"),
-        ("openai-organization", "simulated"),
-        ("openai-processing-ms", str(chance.randrange(80, 900))),
-        ("openai-version", "2020-10-01"),
-        ("x-ratelimit-limit-requests", "10000"),
-        ("x-ratelimit-limit-tokens", "2000000"),
-        ("x-ratelimit-remaining-requests", str(0 if status == 429 else remaining)),
-        ("x-ratelimit-remaining-tokens", str(remaining * 200)),
-        ("x-ratelimit-reset-requests", "6ms"),
-        ("x-ratelimit-reset-tokens", "1ms"),
-        ("x-request-id", identifier(chance, "req_", 32, hexadecimal)),
-        ("strict-transport-security", "max-age=31536000; includeSubDomains; preload"),
-        ("set-cookie", "__cf_bm=" + identifier(chance, "", 43) + "; path=/; HttpOnly; Secure; SameSite=None"),
-        ("set-cookie", "_cfuvid=" + identifier(chance, "", 43) + "; path=/; HttpOnly; Secure; SameSite=None"),
-        ("x-content-type-options", "nosniff"),
-        ("access-control-expose-headers", "X-Request-ID"),
-        ("access-control-expose-headers", "CF-Ray"),
-        ("cf-ray", identifier(chance, "", 16, hexadecimal) + "-FRA"),
-    ]
+    content_type = reply.content_type if isinstance(reply, Stream) else "application/json"
+    named = [("content-type", content_type), ("server", "joulegate-simulate"), *own]
+    if isinstance(reply, Whole):
+        named += reply.headers
     if status == 429:
         after_ms = wishes.retry_after_ms if wishes.retry_after_ms is not None else 20 if fast else 700
         named += [("retry-after-ms", str(after_ms)), ("retry-after", str(-(-after_ms // 1000)))]
-    if status == 429 or status >= 500:
-        named.append(("x-should-retry", "true"))
     if wishes.encodings:
         named.append(("content-encoding", ", ".join(name.removesuffix("-raw") for name in wishes.encodings)))
-    elif length is not None:
-        named.append(("content-length", str(length)))
+    elif isinstance(reply, Whole):
+        named.append(("content-length", str(len(reply.body))))
     return [(name.encode(), value.encode("latin-1")) for name, value in named]
 
 
@@ -261,28 +201,6 @@ _CORS = [
     (b"access-control-allow-headers", b"*"),
     (b"access-control-max-age", b"86400"),
 ]
-
-
-def _models(name: str | None) -> JsonObject:
-    known = sorted({*SERVED, *SERVED.values(), *UNCHANGED})
-    listed = [{"id": one, "object": "model", "created": 1_767_225_600, "owned_by": "simulated"} for one in known]
-    if name is None:
-        return {"object": "list", "data": listed}
-    for one in listed:
-        if one["id"] == name:
-            return dict(one)
-    message = f"The model '{name}' does not exist"
-    raise RefusedError(404, refusals.refusal(404, message, code="model_not_found", param="model"))
-
-
-def _read(sent: bytes, kind: type[Request]) -> Request:
-    try:
-        return msgspec.json.decode(sent, type=kind)
-    except msgspec.ValidationError as problem:
-        raise RefusedError(400, refusals.refusal(400, f"Invalid request body: {problem}")) from None
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        message = "We could not parse the JSON body of your request. (It was not valid JSON.)"
-        raise RefusedError(400, refusals.refusal(400, message)) from None
 
 
 def _identity(sent: bytes) -> bytes:

@@ -1,4 +1,4 @@
-"""What a client asks of the simulator: the OpenAI request bodies, brought into one normal form."""
+"""What a client asks of the simulator: the OpenAI request bodies, and the normal form that all others share."""
 
 from __future__ import annotations
 
@@ -180,6 +180,8 @@ class Ask:
     include_usage: bool = True
     obfuscate: bool
     effort: str | None = None
+    thinks: bool | None = None  # None: its name says
+    caches: bool = True  # the prompt is looked for in the cache
     calls: tuple[Function, ...] = ()  # functions the reply should call
     schema: JsonObject | None = None  # the reply must be JSON of this schema
 
@@ -192,26 +194,61 @@ def count(text: str) -> int:
     return -(-len(text) // 4)
 
 
+def ask_of_messages(
+    model: str,
+    messages: list[Message],
+    *,
+    system: str = "",
+    functions: list[Function] | None = None,
+    choice: str | JsonObject | None = None,
+    schema: JsonObject | None = None,
+    choices: int = 1,
+    output_limit: int | None = None,
+    stream: bool = False,
+    include_usage: bool = True,
+    obfuscate: bool = False,
+    effort: str | None = None,
+    thinks: bool | None = None,
+    caches: bool = True,
+) -> Ask:
+    """Bring a conversation into the normal form; ``choice`` is that of chat completions."""
+    functions = functions or []
+    listed = msgspec.json.encode(functions).decode() + "\n" if functions else ""
+    prompt = listed + system + "\n".join(message.text() for message in messages)
+    return Ask(
+        model=model,
+        prompt=prompt,
+        input_tokens=count(prompt) + 3 * len(messages) + 3,
+        choices=choices,
+        output_limit=output_limit,
+        stream=stream,
+        include_usage=include_usage,
+        obfuscate=obfuscate,
+        effort=effort,
+        thinks=thinks,
+        caches=caches,
+        calls=_wanted(functions, choice, messages),
+        schema=schema,
+    )
+
+
 def ask_of_chat(request: ChatRequest) -> Ask:
     """Read a chat request."""
-    functions = [tool.function for tool in request.tools or [] if tool.function is not None]
     form = request.response_format or ResponseFormat()
     schema = form.json_schema.schema if form.json_schema is not None else None
-    prompt = _listed(functions) + "\n".join(message.text() for message in request.messages)
     options = request.stream_options or StreamOptions()
-    limit = request.max_completion_tokens if request.max_completion_tokens is not None else request.max_tokens
-    return Ask(
-        model=request.model,
-        prompt=prompt,
-        input_tokens=count(prompt) + 3 * len(request.messages) + 3,
+    return ask_of_messages(
+        request.model,
+        request.messages,
+        functions=[tool.function for tool in request.tools or [] if tool.function is not None],
+        choice=request.tool_choice,
+        schema=schema if form.type == "json_schema" else ANY_OBJECT if form.type == "json_object" else None,
         choices=request.n or 1,
-        output_limit=limit,
+        output_limit=request.max_completion_tokens if request.max_completion_tokens is not None else request.max_tokens,
         stream=bool(request.stream),
         include_usage=bool(options.include_usage),
         obfuscate=options.include_obfuscation is not False,
         effort=request.reasoning_effort,
-        calls=_wanted(functions, request.tool_choice, request.messages),
-        schema=schema if form.type == "json_schema" else ANY_OBJECT if form.type == "json_object" else None,
     )
 
 
@@ -240,18 +277,18 @@ def ask_of_response(request: ResponsesRequest) -> Ask:
     ]
     items = [Message(role="user", content=request.input)] if isinstance(request.input, str) else request.input
     form = (request.text.format if request.text is not None else None) or TextFormat()
-    prompt = _listed(functions) + (request.instructions or "") + "\n".join(item.text() for item in items)
     options = request.stream_options or StreamOptions()
-    return Ask(
-        model=request.model,
-        prompt=prompt,
-        input_tokens=count(prompt) + 3 * len(items) + 3,
+    return ask_of_messages(
+        request.model,
+        items,
+        system=request.instructions or "",
+        functions=functions,
+        choice=request.tool_choice,
+        schema=form.schema if form.type == "json_schema" else ANY_OBJECT if form.type == "json_object" else None,
         output_limit=request.max_output_tokens,
         stream=bool(request.stream),
         obfuscate=options.include_obfuscation is not False,
         effort=request.reasoning.effort if request.reasoning is not None else None,
-        calls=_wanted(functions, request.tool_choice, items),
-        schema=form.schema if form.type == "json_schema" else ANY_OBJECT if form.type == "json_object" else None,
     )
 
 
@@ -266,8 +303,19 @@ def inputs(given: str | list[str | int | list[int]]) -> tuple[list[str], list[in
     return texts, tokens
 
 
-def _listed(functions: list[Function]) -> str:
-    return msgspec.json.encode(functions).decode() + "\n" if functions else ""
+def words_of(value: object) -> str:
+    """Give what a model reads of a piece of a message: its texts, and anything else as JSON."""
+    match value:
+        case str():
+            return value
+        case list():
+            return "\n".join(map(words_of, value))
+        case {"text": str(text)}:
+            return text
+        case None:
+            return ""
+        case _:
+            return msgspec.json.encode(value).decode()
 
 
 def _wanted(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -18,7 +18,7 @@ Wait = Literal["none", "first", "token"]
 class Event:
     """One event of a stream, ready to be sent."""
 
-    data: bytes  # with its closing blank line
+    data: bytes  # with what closes it
     wait: Wait = "none"
 
 
@@ -41,7 +41,7 @@ def obfuscation(dice: Dice, text: str) -> str:
     return "".join(dice.choices(ALPHABET, k=max(0, 16 - len(text)) or dice.randint(0, 15)))
 
 
-def broken_off(events: Iterator[Event], after: int, ending: list[Event]) -> Iterator[Event]:
+def broken_off(events: Iterator[Event], after: int, ending: Iterable[Event]) -> Iterator[Event]:
     """Give ``after`` events, then the ending instead of the rest."""
     for _, one in zip(range(after), events, strict=False):
         yield one

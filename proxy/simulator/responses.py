@@ -8,7 +8,7 @@ import msgspec
 
 from proxy.simulator.answer import Answer, Call
 from proxy.simulator.asking import Ask, JsonObject, ResponsesRequest
-from proxy.simulator.events import Event, Wait, broken_off, event, obfuscation
+from proxy.simulator.events import Event, Wait, event, obfuscation
 from proxy.simulator.refusals import OVERLOADED
 from proxy.simulator.wishes import Wishes
 from proxy.simulator.words import Dice, identifier
@@ -22,11 +22,12 @@ def response_body(request: ResponsesRequest, answer: Answer, wishes: Wishes, dic
     return frame.response(frame.final_status, [item for item, _ in frame.items])
 
 
-def response_events(request: ResponsesRequest, ask: Ask, answer: Answer, wishes: Wishes, dice: Dice) -> Iterator[Event]:
-    """Give a streamed response; its last event repeats the whole response, with the usage, or says why it failed."""
+def response_events(
+    request: ResponsesRequest, ask: Ask, answer: Answer, wishes: Wishes, dice: Dice
+) -> tuple[Iterator[Event], tuple[Event, ...]]:
+    """Give a streamed response, whose last event repeats it all with the usage; and the end of one that fails."""
     frame = _Frame(request, answer, wishes, dice)
-    events = _typed_events(frame, ask, dice)
-    return events if wishes.error_after is None else broken_off(events, wishes.error_after, _failure(frame, wishes))
+    return _typed_events(frame, ask, dice), _failure(frame, wishes)
 
 
 def _typed_events(frame: _Frame, ask: Ask, dice: Dice) -> Iterator[Event]:
@@ -69,14 +70,14 @@ def _typed_events(frame: _Frame, ask: Ask, dice: Dice) -> Iterator[Event]:
     yield typed(f"response.{status}", {"response": whole})
 
 
-def _failure(frame: _Frame, wishes: Wishes) -> list[Event]:
+def _failure(frame: _Frame, wishes: Wishes) -> tuple[Event, ...]:
     number = wishes.error_after or 0
     message = OVERLOADED
     failed = frame.response("failed", [])
     failed["error"] = {"code": "server_error", "message": message}
     error: JsonObject = {"type": "error", "sequence_number": number, "code": "server_error", "message": message}
     ended: JsonObject = {"type": "response.failed", "sequence_number": number + 1, "response": failed}
-    return [event(error | {"param": None}, name="error"), event(ended, name="response.failed")]
+    return (event(error | {"param": None}, name="error"), event(ended, name="response.failed"))
 
 
 class _Frame:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal, cast, get_args
@@ -31,6 +32,8 @@ HEADERS: dict[str, tuple[str, str]] = {  # name: (value, what it does)
     "x-simulate-hang": ("before_head", "before_head or before_body: go silent there until the client leaves"),
 }
 
+_AWS_ATTEMPT = re.compile(r"attempt=(\d{1,3})\b")
+
 
 class WishError(ValueError):
     """A header of the simulator has a value it does not understand."""
@@ -53,12 +56,12 @@ class Wishes:
     usage: Usage | None = None
     body_bytes: int | None = None
     hang: Hang | None = None
-    attempt: int = 0  # the SDK's own count of its retries
+    attempt: int | None = None  # from 0, as the SDK counts; None: it does not
 
     @property
     def status(self) -> int:
         """Status of this attempt; 200 is an answer."""
-        return self.statuses[min(self.attempt, len(self.statuses) - 1)] if self.statuses else 200
+        return self.statuses[min(self.attempt or 0, len(self.statuses) - 1)] if self.statuses else 200
 
 
 def read_wishes(headers: Iterable[tuple[bytes, bytes]]) -> Wishes:
@@ -97,7 +100,6 @@ def read_wishes(headers: Iterable[tuple[bytes, bytes]]) -> Wishes:
 
     usage = one_of("x-simulate-usage", get_args(Usage))
     hang = one_of("x-simulate-hang", get_args(Hang))
-    retries = given.get("x-stainless-retry-count", "0")
     return Wishes(
         statuses=_statuses(given.get("x-simulate-status", "")),
         retry_after_ms=whole("x-simulate-retry-after-ms"),
@@ -112,7 +114,7 @@ def read_wishes(headers: Iterable[tuple[bytes, bytes]]) -> Wishes:
         usage=cast("Usage | None", usage),
         body_bytes=whole("x-simulate-body-bytes"),
         hang=cast("Hang | None", hang),
-        attempt=int(retries) if retries.isdecimal() else 0,
+        attempt=_attempt(given),
     )
 
 
@@ -121,6 +123,14 @@ def _statuses(value: str) -> tuple[int, ...]:
     if any(not (name.isdecimal() and (name == "200" or 400 <= int(name) <= 599)) for name in names):
         raise WishError(f"x-simulate-status: 200 or 400 to 599 are needed, not {value!r}")
     return tuple(int(name) for name in names)
+
+
+def _attempt(given: dict[str, str]) -> int | None:
+    retries = given.get("x-stainless-retry-count", "")  # of OpenAI's and Anthropic's SDKs
+    if retries.isdecimal():
+        return int(retries)
+    counted = _AWS_ATTEMPT.match(given.get("amz-sdk-request", ""))  # of AWS's: from 1
+    return int(counted[1]) - 1 if counted is not None else None
 
 
 def _encodings(value: str) -> tuple[str, ...]:

@@ -73,7 +73,7 @@ def sample(schema: JsonObject, dice: Dice, root: JsonObject | None = None, depth
     kind = schema.get("type", "object" if "properties" in schema else "string")
     if isinstance(kind, list):
         kind = kind[0]
-    match kind:
+    match str(kind).lower():  # Gemini writes them in capitals
         case "object":
             properties = schema.get("properties")
             inner = properties if isinstance(properties, dict) else {}
@@ -91,7 +91,7 @@ def sample(schema: JsonObject, dice: Dice, root: JsonObject | None = None, depth
             low = _whole(schema.get("minimum"), _whole(schema.get("exclusiveMinimum"), 0) + 1)
             high = _whole(schema.get("maximum"), max(low, _whole(schema.get("exclusiveMaximum"), low + 100) - 1))
             whole = dice.randint(min(low, high), high)
-            return whole if kind == "integer" else whole + 0.5 if whole < high else float(whole)
+            return whole if str(kind).lower() == "integer" else whole + 0.5 if whole < high else float(whole)
         case "boolean":
             return dice.random() < 0.5
         case "null":

@@ -202,6 +202,23 @@ def test_statuses_go_by_attempt(simulator):
     assert [status(attempt) for attempt in range(5)] == [429, 500, 200, 200, 200]
 
 
+def test_statuses_go_by_the_attempts_that_aws_counts_from_one(simulator):
+    def status(attempt: int) -> int:
+        headers = {"x-simulate-status": "503,200", "amz-sdk-request": f"attempt={attempt}; max=3"}
+        return request(simulator, "/v1/chat/completions", CHAT, headers=headers).status
+
+    assert [status(attempt) for attempt in (1, 2, 3)] == [503, 200, 200]
+
+
+def test_statuses_of_a_client_that_does_not_count_go_by_how_often_it_asks_and_begin_anew(simulator):
+    def status(question: str) -> int:
+        body = CHAT | {"messages": [{"role": "user", "content": question}]}
+        return request(simulator, "/v1/chat/completions", body, headers={"x-simulate-status": "429,500,200"}).status
+
+    assert [status("Once more?") for _ in range(4)] == [429, 500, 200, 429]
+    assert status("Another?") == 429
+
+
 @pytest.mark.parametrize("kind", ["chat", "embedding", "embedding64"])
 def test_replies_as_long_as_wished(simulator, kind):
     path, body = "/v1/chat/completions", CHAT
