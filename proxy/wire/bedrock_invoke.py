@@ -104,7 +104,7 @@ class _Chunk(msgspec.Struct, gc=False):
 
 
 _decode = msgspec.json.Decoder(_Chunk).decode
-_decode_inner = msgspec.json.Decoder().decode
+_decode_any = msgspec.json.Decoder().decode
 _ABOUT = frozenset(
     {"model", "id", "message", "metadata", "usage", "results", "error", _METRICS, _TRACE, *_COUNTS}
 )  # what is said beside the text
@@ -126,13 +126,9 @@ class InvokeReader(bedrock.BedrockReply):
     def said(self, data: bytes) -> None:
         """Read one chunk: an event of the vendor's stream."""
         try:
-            body = _decode(data).inner
+            inner = _tree(_decode(data).inner)
         except REFUSED:
-            body = b""
-        try:
-            inner = _decode_inner(body)
-        except REFUSED:
-            inner = loads(body)
+            inner = None
         if not isinstance(inner, dict):
             self.flags["event.malformed"] = None
             return
@@ -147,7 +143,7 @@ class InvokeReader(bedrock.BedrockReply):
 
     def document(self, body: bytes) -> bool:
         """Read a plain reply."""
-        tree = loads(body)
+        tree = _tree(body)
         if not isinstance(tree, dict):
             return self.array(body)
         self._about(tree)
@@ -190,6 +186,13 @@ class InvokeReader(bedrock.BedrockReply):
             for path in _TEXTS.get(name, ()):
                 for piece in strings(value, path):
                     self.text.add(piece)
+
+
+def _tree(body: bytes) -> object:
+    try:
+        return _decode_any(body)
+    except REFUSED:
+        return loads(body)
 
 
 def _number(value: bytes) -> object:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator
 
-import msgspec
-
-from proxy.wire.canon import Path
+from proxy.wire.canon import Path, at
 from proxy.wire.lenient import loads
 from proxy.wire.openai import PROMPT_LIMIT
 
@@ -28,9 +27,7 @@ def prompt(body: bytes, places: Iterable[Path], described: Iterable[Path] = ()) 
     tree = loads(body)
     pieces = [text for path in places for text in strings(tree, path)]
     for path in described:
-        value = tree
-        for name in path:
-            value = value.get(name) if isinstance(value, dict) else None
+        value = at(tree, path)
         if value:
-            pieces.append(msgspec.json.encode(value).decode())
+            pieces.append(json.dumps(value, separators=(",", ":")))
     return "\n".join(pieces)[:PROMPT_LIMIT].encode("utf-8", "replace").decode()
