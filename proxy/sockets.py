@@ -21,6 +21,7 @@ from proxy.wire.turns import Turns
 from proxy.wire.websocket import Messages, negotiated
 
 LINGER_S = 30.0  # how long the one end may take to read its last bytes after the other has gone
+ASKING_BYTES = 64 * 1024  # a client's longer messages hold sound and pictures
 EXTENSION = "joulegate.websocket"  # in the ASGI scope: gives the client's transport and what it has sent early
 
 
@@ -33,7 +34,7 @@ class TurnMeter:
         self._sink = sink
         self._reading = Turns(opened.model_requested)
         self._server = Messages(negotiated(extensions, b"server"))
-        self._client = Messages(negotiated(extensions, b"client"))
+        self._client = Messages(negotiated(extensions, b"client"), ASKING_BYTES)
         self._began_ns = time.time_ns()
         self._bytes = 0
 
@@ -49,8 +50,9 @@ class TurnMeter:
                 self._began_ns = time.time_ns()
 
     def from_client(self, data: bytes) -> None:
-        """Follow what the client sends, of which only its end matters; never raises."""
-        self._client.feed(data)
+        """Follow what the client sends: the model it asks for, and its end; never raises."""
+        for message in self._client.feed(data):
+            self._reading.asking(message)
 
     @property
     def closing(self) -> bool:

@@ -1,12 +1,13 @@
 """What is said over a WebSocket: every turn that a provider bills, read from the messages it sends.
 
 OpenAI's Realtime API and its kin (Azure, xAI) state a turn's usage in ``response.done``, the Responses API in
-``response.completed``. Each message says itself which it is. The transcription of what was heard is billed apart and
-done by another model.
+``response.completed``, Google's Live API in a ``usageMetadata`` beside what is said. Each message says itself which it
+is. The transcription of what was heard is billed apart and done by another model.
 """
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -14,6 +15,8 @@ import msgspec
 
 from estimator.usage import Usage
 from proxy.wire.canon import RESPONSES, Places, at, error_code, label, normal, quantity
+from proxy.wire.gemini import USAGE as GEMINI
+from proxy.wire.gemini import by_modality
 from proxy.wire.lenient import Lenient
 from proxy.wire.openai_responses import tool_units
 from proxy.wire.other import Other
@@ -37,6 +40,14 @@ REALTIME = Places(
     ),
 )
 
+# Each statement is of one turn; the answer's count has another name here than in plain calls, a gateway may keep that.
+LIVE = dataclasses.replace(
+    GEMINI,
+    output_tokens=(("responseTokenCount",), ("candidatesTokenCount",)),
+    audio_output=(("responseTokensDetails", "AUDIO"), ("candidatesTokensDetails", "AUDIO")),
+    image_output=(("responseTokensDetails", "IMAGE"), ("candidatesTokensDetails", "IMAGE")),
+)
+
 _TRANSCRIBED = "conversation.item.input_audio_transcription.completed"
 _RESPONSE_ENDS = frozenset({"response.completed", "response.incomplete", "response.failed"})
 _TRANSCRIBERS = (("input_audio_transcription", "model"), ("audio", "input", "transcription", "model"))
@@ -47,10 +58,18 @@ class _Message(msgspec.Struct, gc=False):
     response: Any = None
     session: Any = None
     usage: Any = None
+    usageMetadata: Any = None  # noqa: N815 - Google's name
     item_id: Any = None
 
 
+class _Asking(msgspec.Struct, gc=False):
+    setup: Any = None  # Google
+    response: Any = None
+    model: Any = None  # Responses: response.create has a request's own members
+
+
 _MESSAGE = Lenient(_Message, _Message)
+_ASKING = Lenient(_Asking, _Asking)
 
 
 def model_in_query(query: bytes) -> str | None:
@@ -76,6 +95,14 @@ class Turns:
             self.failed = True
             return None
 
+    def asking(self, data: bytes) -> None:
+        """Read a client's message for the model it asks for, where the address named none; never raises."""
+        if self.model is None and (message := _ASKING.decode(data)) is not None:
+            named = (
+                label(at(message.setup, ("model",))) or label(at(message.response, ("model",))) or label(message.model)
+            )
+            self.model = named.rpartition("models/")[2] if named is not None else None
+
     def _turn(self, data: bytes) -> Reading | None:
         message = _MESSAGE.decode(data)
         if message is None:
@@ -96,6 +123,10 @@ class Turns:
             return self._ended(message.response, usage, flags)
         elif message.type == _TRANSCRIBED:
             return self._transcription(message)
+        elif isinstance(message.usageMetadata, dict):
+            usage, flags = normal(by_modality(message.usageMetadata), LIVE, model=self.model)
+            if usage is not None:
+                return Reading(usage=usage, flags=flags, model=self.model, finished=True)
         return None
 
     def _ended(self, response: object, usage: Usage | None, flags: tuple[str, ...]) -> Reading:
@@ -134,10 +165,26 @@ class Realtime(Other):
     name = "openai.realtime"
 
 
+class Live(Other):
+    """A connection to Google's Live API."""
+
+    name = "gemini.live"
+
+
 class ResponsesSocket(Other):
     """A connection to the Responses API."""
 
     name = "openai.responses_socket"
 
 
-WAYS = (Way("WEBSOCKET", "realtime", Realtime()), Way("WEBSOCKET", "responses", ResponsesSocket()))
+_LIVE = Live()
+_SERVICE = "google.ai.generativelanguage.{}.GenerativeService.BidiGenerateContent"
+WAYS = (
+    Way("WEBSOCKET", "realtime", Realtime()),
+    Way("WEBSOCKET", "responses", ResponsesSocket()),
+    Way("WEBSOCKET", "BidiGenerateContent", _LIVE),  # Vertex
+    *(Way("WEBSOCKET", _SERVICE.format(version), _LIVE) for version in ("v1", "v1alpha", "v1beta")),
+    Way(
+        "WEBSOCKET", _SERVICE.format("v1alpha").replace("Content", "ContentConstrained"), _LIVE
+    ),  # for a browser's token
+)
