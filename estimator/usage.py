@@ -32,3 +32,4 @@ class UsageLine:
     kind: str  # the provider's word for it: "compaction", "advisor_message", …
     model: str | None = None  # None: the call's own model
     usage: Usage
+    calls: int = 1  # whose sum it is: a batch's results, of one model

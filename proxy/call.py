@@ -61,6 +61,7 @@ class Closed(msgspec.Struct, array_like=True, tag="c", frozen=True, kw_only=True
     service_tier: str | None
     lines: tuple[UsageLine, ...] = ()  # what was consumed beside ``usage`` and is in none of its counts
     counted_as: str | None = None  # the name under which this usage counts once, however often it is shown
+    calls: int = 1  # whose sum ``usage`` is: a batch answers many at once
 
 
 class Lost(msgspec.Struct, array_like=True, tag="l", frozen=True, kw_only=True):

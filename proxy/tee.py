@@ -172,6 +172,7 @@ class Meter:
             service_tier=reading.service_tier,
             lines=reading.lines,
             counted_as=reading.counted_as,
+            calls=reading.calls,
         )
         self._sink.append(self.closed)
         self._body = b""

@@ -814,3 +814,23 @@ def test_a_call_s_figures_include_those_of_its_lines(bench):
     assert whole.joules_low <= whole.joules - whole.joules_shared_down * 0.999
     assert with_unknown.cost_usd is None
     assert "odd: " in with_unknown.estimate_reason
+
+
+def test_a_batch_is_estimated_as_the_calls_it_was(bench):
+    alone = closed(usage=Usage(input_tokens=1000, cached_input_tokens=200, output_tokens=300))
+    batch = closed(usage=Usage(input_tokens=1_000_007, cached_input_tokens=200_000, output_tokens=300_003), calls=1000)
+    journal = bench.journal()
+    for record in (alone, batch):
+        journal.append(record.opened)
+        journal.append(record)
+    journal.close()
+    bench.recorder().run_once()
+    rows = {row.id: row for row in bench.rows()}
+    one, many = rows[alone.opened.id], rows[batch.opened.id]
+    assert many.joules == pytest.approx(1000 * one.joules)
+    assert many.joules_high == pytest.approx(1000 * one.joules_high)
+    exact = estimator.estimate(
+        Usage(input_tokens=7, output_tokens=3, cached_input_tokens=0), "gpt-4o", provider="openai"
+    )
+    assert many.cost_usd == 1000 * one.cost_usd + exact.cost_usd
+    assert many.input_tokens == 1_000_007

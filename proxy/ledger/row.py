@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import dataclasses
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any, Protocol
@@ -22,6 +23,9 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _USD_STEP = Decimal(1).scaleb(-USD_DECIMALS)
 _NO_USAGE = Usage()
 _UNKNOWN = (None, None)
+_FIGURES = (
+    "flops", "gpu_joules", "it_joules", "joules", "grams_co2e", "embodied_grams_co2e", "market_grams_co2e", "liters"
+)  # fmt: skip
 COUNTED_BEFORE = "usage.counted_before"
 _USAGE = (*(name for name in Usage.__dataclass_fields__ if name != "units"), "units")
 _SUMMED = (
@@ -63,17 +67,36 @@ def estimated(closed: Closed, estimate: Estimator) -> Estimate | str:
         return "no usage"
     if model is None:
         return "no model named"
-    try:
+
+    def ask(usage: Usage) -> Estimate:
         return estimate(
-            closed.usage,
+            usage,
             model,
             provider=closed.opened.provider,
             zone=closed.opened.zone,
             at=time_at(closed.opened.started_at_us),
             service_tier=closed.service_tier,
         )
+
+    try:
+        return ask(closed.usage) if closed.calls == 1 else _of_many(closed.usage, closed.calls, ask)
     except Exception as error:  # the call happened all the same; its row must not wait for a better estimator
         return f"estimate failed: {type(error).__name__}: {error}"
+
+
+def _of_many(usage: Usage, calls: int, ask: Callable[[Usage], Estimate]) -> Estimate:
+    """Estimate a sum over many calls as so many calls of the mean: taken for one, its context would be absurd.
+
+    What the mean leaves over is priced by itself, so that the dollars are exact. The errors are taken as shared.
+    """
+    counts = {name: count for name in _USAGE if name != "units" and (count := getattr(usage, name)) is not None}
+    shares: dict[str, Any] = {name: count // calls for name, count in counts.items()}
+    left: dict[str, Any] = {name: count % calls for name, count in counts.items()}
+    each, rest = Usage(**shares), Usage(**left, units=usage.units)
+    one, over = ask(each), ask(rest).cost_usd
+    changes: dict[str, Any] = {name: figure * calls for name in _FIGURES if (figure := getattr(one, name)) is not None}
+    cost = None if one.cost_usd is None or over is None else one.cost_usd * calls + over
+    return dataclasses.replace(one, cost_usd=cost, **changes)
 
 
 def row_of(closed: Closed, estimate: Estimate | str) -> CallRow:
@@ -162,7 +185,9 @@ def lines_of(closed: Closed, estimate: Estimator) -> tuple[LineRow, ...]:
 
 
 def _line(closed: Closed, number: int, line: UsageLine, estimate: Estimator) -> LineRow:
-    own = msgspec.structs.replace(closed, usage=line.usage, model=line.model or closed.model, lines=())
+    own = msgspec.structs.replace(
+        closed, usage=line.usage, model=line.model or closed.model, lines=(), calls=line.calls
+    )
     row = row_of(own, estimated(own, estimate))
     same = {name: getattr(row, name) for name in _OF_A_LINE}
     return LineRow(call_id=row.id, number=number, kind=line.kind, model=line.model, **same)

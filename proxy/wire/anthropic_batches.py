@@ -49,7 +49,7 @@ class ResultsReader(Reply):
         for name, value in headers:
             if name == b"content-disposition" and (found := _BATCH.search(value)):
                 self.counted_as = label(found[0].decode())
-        self._sums: dict[tuple[str, str | None], Usage] = {}
+        self._sums: dict[tuple[str, str | None], tuple[Usage, int]] = {}
 
     def framing(self, head: bytes) -> Values | None:
         """Take one object after another."""
@@ -82,14 +82,17 @@ class ResultsReader(Reply):
 
     def ended(self) -> None:
         """Give one line for each model."""
-        self.lines = tuple(UsageLine(kind=kind, model=of, usage=usage) for (kind, of), usage in self._sums.items())
+        self.lines = tuple(
+            UsageLine(kind=kind, model=of, usage=usage, calls=calls)
+            for (kind, of), (usage, calls) in self._sums.items()
+        )
 
     def _add(self, kind: str, model: str | None, usage: Usage) -> None:
         key = (kind, model)
         if key not in self._sums and len(self._sums) >= _MODELS:
             key = (kind, None)
         before = self._sums.get(key)
-        self._sums[key] = usage if before is None else total(before, usage)
+        self._sums[key] = (usage, 1) if before is None else (total(before[0], usage), before[1] + 1)
 
 
 def total(one: Usage, other: Usage) -> Usage:

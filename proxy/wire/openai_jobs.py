@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from proxy.wire.canon import at, error_code, label
+from proxy.wire.canon import COUNT_LIMIT, at, error_code, label
 from proxy.wire.lenient import Lenient, loads
 from proxy.wire.openai_media import MEDIA
 from proxy.wire.other import Other
@@ -23,6 +23,7 @@ class _Job(msgspec.Struct, gc=False):
     object: Any = None
     model: Any = None
     status: Any = None
+    request_counts: Any = None
     usage: Any = None
     last_error: Any = None
     error: Any = None
@@ -36,7 +37,7 @@ class JobReader(Reply):
     """Reads a batch or a run, whole or as the events of a streamed run."""
 
     places = MEDIA
-    members = frozenset({b"id", b"object", b"model", b"status", b"usage", b"last_error", b"error"})
+    members = frozenset({b"id", b"object", b"model", b"status", b"request_counts", b"usage", b"last_error", b"error"})
 
     def event(self, data: bytes) -> None:
         """Read one event; those of the steps and messages of a run state nothing of their own."""
@@ -71,6 +72,8 @@ class JobReader(Reply):
             self.counted_as = self.response_id
         if job.object == "batch":
             self.service_tier = "batch"  # half the price, whatever else is said
+            completed = at(job.request_counts, ("completed",))
+            self.calls = completed if type(completed) is int and 0 < completed <= COUNT_LIMIT else 1
 
     def ended(self) -> None:
         """Say that the usage is still to come."""

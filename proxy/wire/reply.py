@@ -79,6 +79,7 @@ class Reply:
         self.error: str | None = None
         self.statement = Statement()
         self.text = Text()
+        self.calls = 1
         self.pending = False
         self.flags: dict[str, None] = {}
         self._framing: Framing | None = None  # set: the reply is a stream of events
@@ -160,6 +161,7 @@ class Reply:
             usage=usage,
             lines=self.lines,
             counted_as=self.counted_as,
+            calls=self.calls,
             pending=self.pending,
             model=self.model,
             response_id=self.response_id,

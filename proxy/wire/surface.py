@@ -33,6 +33,7 @@ class Reading:
     usage: Usage | None = None
     lines: tuple[UsageLine, ...] = ()  # what was consumed beside ``usage`` and is in none of its counts
     counted_as: str | None = None  # the name under which this usage counts once, however often it is shown
+    calls: int = 1  # whose sum ``usage`` is
     pending: bool = False  # the usage is still to come, in another reply
     model: str | None = None
     response_id: str | None = None

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable
 from pathlib import Path
 
-from estimator.usage import Usage
+from estimator.usage import Usage, UsageLine
 from proxy.wire.registry import SURFACES
 from proxy.wire.surface import Reading, UsageReader
 
@@ -36,11 +36,12 @@ def as_expectation(reading: Reading, *, started: bool) -> dict[str, object]:
     for name in ("model", "response_id", "service_tier", "error"):
         if getattr(reading, name) is not None:
             seen[name] = getattr(reading, name)
+    seen |= _calls(reading.calls)
     for name in ("counted_as", "pending"):
         if getattr(reading, name):
             seen[name] = getattr(reading, name)
     if reading.lines:
-        seen["lines"] = [{"kind": line.kind, "model": line.model, **_stated(line.usage)} for line in reading.lines]
+        seen["lines"] = [_line(line) for line in reading.lines]
     seen["finished"] = reading.finished
     if started:
         seen["started"] = True
@@ -49,6 +50,14 @@ def as_expectation(reading: Reading, *, started: bool) -> dict[str, object]:
     seen["text"] = reading.text
     assert reading.text_characters == len(reading.text)
     return seen
+
+
+def _line(line: UsageLine) -> dict[str, object]:
+    return {"kind": line.kind, "model": line.model, **_calls(line.calls), **_stated(line.usage)}
+
+
+def _calls(calls: int) -> dict[str, object]:
+    return {} if calls == 1 else {"calls": calls}
 
 
 def _stated(usage: Usage) -> dict[str, object]:
