@@ -25,6 +25,9 @@ SERVED = {
     "o1": "o1-2024-12-17",
     "o3": "o3-2025-04-16",
     "o4-mini": "o4-mini-2025-04-16",
+    "claude-3-5-haiku-latest": "claude-3-5-haiku-20241022",
+    "claude-haiku-4-5": "claude-haiku-4-5-20251001",
+    "claude-sonnet-4-5": "claude-sonnet-4-5-20250929",
 }
 UNCHANGED = (
     "gpt-3.5-turbo-instruct",
