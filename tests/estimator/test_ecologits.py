@@ -21,6 +21,32 @@ def test_the_package_s_figures_are_reproduced(row):
     assert made.gpu_joules < made.it_joules <= made.joules
 
 
+@pytest.mark.heavy
+@pytest.mark.parametrize("row", PACKAGE, ids=lambda row: f"{row['total_b']:g}B-{row['output_tokens']:g}")
+def test_the_package_itself_says_so(row):
+    from ecologits.impacts.llm import compute_llm_impacts
+
+    nothing = dict.fromkeys(
+        (
+            "if_electricity_mix_adpe",
+            "if_electricity_mix_pe",
+            "if_electricity_mix_gwp",
+            "if_electricity_mix_wue",
+            "datacenter_wue",
+        ),
+        0,
+    )
+    made = compute_llm_impacts(
+        model_active_parameter_count=row["active_b"],
+        model_total_parameter_count=row["total_b"],
+        output_token_count=row["output_tokens"],
+        datacenter_pue=row["pue"],
+        **nothing,
+    )
+    energy = made.energy.value
+    assert row["kwh"] == pytest.approx(getattr(energy, "mean", energy), rel=1e-9)
+
+
 # parameters in billions, Wh of 1 000 output tokens with PUE 1.2 in the study's own run of the package
 STUDY = [(8.03, 0.089), (70.55, 0.658), (405.85, 9.13)]
 
