@@ -132,8 +132,8 @@ class CohereReader(Reply):
             self.finished = True
             ended = part.delta if part.response is None else part.response
             self._about(part)
-            if isinstance(ended, dict):
-                inner = msgspec.convert(ended, _Part)
+            inner = _PART.convert(ended)
+            if inner is not None:
                 self._states(inner)
                 self._about(inner)
         elif part.delta is not None:

@@ -119,8 +119,9 @@ class EngineReader(Reply):
         if not isinstance(parts, list):
             return False
         for index, each in enumerate(parts):
-            if isinstance(each, dict):
-                self._plain(msgspec.convert(each, _Part), index)
+            part = _PART.convert(each)
+            if part is not None:
+                self._plain(part, index)
         return True
 
     def parts(self, found: dict[bytes, bytes]) -> None:

@@ -9,7 +9,7 @@ import msgspec
 
 T = TypeVar("T")
 
-REFUSED = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)  # what msgspec raises on bad bytes
+REFUSED = (msgspec.MsgspecError, UnicodeError, RecursionError)  # what msgspec raises on bad bytes
 
 
 class Lenient(Generic[T]):
@@ -38,9 +38,13 @@ class Lenient(Generic[T]):
                 return decoder.decode(data)
             except REFUSED:
                 continue
-        tree = loads(data)
+        return self.convert(loads(data))
+
+    def convert(self, tree: object) -> T | None:
+        """Convert decoded JSON; None where it is no object. Never raises."""
         if not isinstance(tree, dict):
             return None
+        tree = {name: value for name, value in tree.items() if name.isascii()}  # no lone surrogate in a name
         for kind in (self._whole_type, self._sparse_type):
             try:
                 return msgspec.convert(tree, kind)

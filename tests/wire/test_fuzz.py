@@ -212,6 +212,21 @@ FORMS: dict[str, tuple[Said, Callable[[list[Said]], bytes] | None]] = {
 STATE_NONE = {"anthropic.complete", "vertex.predict_long_running"}
 
 
+# Where a stream has usage only in its last event, that event is the one with the odd name.
+@pytest.mark.parametrize("streamed", [False, True])
+@pytest.mark.parametrize("name", [name for name in METERED if name not in STATE_NONE])
+def test_half_a_surrogate_in_the_name_of_a_member_loses_no_usage(name: str, streamed: bool) -> None:
+    stated, stream = FORMS.get(name, (CHAT, sse))
+    event = {"\ud800": 1, **stated}
+    body = stream([event]) if streamed and stream is not None else json.dumps(event).encode()
+    taking = SURFACES[name].reader()
+    taking.feed(body)
+    reading = taking.close()
+    assert not {"reader.failed", "event.malformed"} & set(reading.flags)
+    assert reading.usage is not None
+    assert 3 in (reading.usage.output_tokens, reading.usage.input_tokens)
+
+
 @pytest.mark.parametrize("name", [name for name in METERED if name not in STATE_NONE])
 @given(st.lists(st.dictionaries(st.sampled_from(MEMBERS), ODD, max_size=6), min_size=1, max_size=3), st.booleans())
 def test_members_of_every_type_lose_no_usage(name: str, chunks: list[Said], streamed: bool) -> None:
