@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from typing import NamedTuple
+from urllib.parse import quote
 
 from proxy.errors import Refusal
 from proxy.gate import Gate, Received, end
@@ -47,10 +49,13 @@ async def reach(gate: Gate, call: Received, targets: tuple[Target, ...], admitte
             prepared = call.surface.prepare(call.body, model=target.model, ask_for_usage=asking)
             if prepared is not call.body:
                 body, headers = prepared, [pair for pair in headers if pair[0] != b"content-encoding"]
-        if ours:
-            headers = _with_credential(call, target, headers, admitted.query, body)
         origin = target.provider.require_origin()
-        path = target.path + b"?" + admitted.query if admitted.query else target.path
+        path = target.path
+        if target.model is not None and call.asked.model is not None and body is call.sending:
+            path = _renamed(path, call.asked.model, target.model)
+        if ours:
+            headers = _with_credential(call, target, path, headers, admitted.query, body)
+        path = path + b"?" + admitted.query if admitted.query else path
         before_ns = time.perf_counter_ns()
         try:
             exchange = await gate.upstream.open(origin)
@@ -79,8 +84,22 @@ def _is_for_ours(provider: Provider, admitted: Admitted) -> bool:
     return provider.credential is not None and admitted.attribution.key_id is not None
 
 
+def _renamed(path: bytes, asked: str, model: str) -> bytes:
+    """Put a model's name in the place of the one asked for, where a format names it in the path and not in the body."""
+    for name in (quote(asked, safe=""), asked):
+        *_, found = (None, *re.finditer(rb"/" + re.escape(name.encode()) + rb"(?=[/:%]|$)", path))
+        if found is not None:  # the last one: what comes before are versions, projects and the like
+            return path[: found.start() + 1] + quote(model, safe="").encode() + path[found.end() :]
+    return path
+
+
 def _with_credential(
-    call: Received, target: Target, headers: Headers, query: bytes, body: bytes | AsyncIterator[bytes] | None
+    call: Received,
+    target: Target,
+    path: bytes,
+    headers: Headers,
+    query: bytes,
+    body: bytes | AsyncIterator[bytes] | None,
 ) -> Headers:
     """Put the operator's credential, or a signature with it, among the headers that go upstream."""
     provider = target.provider
@@ -97,4 +116,4 @@ def _with_credential(
     headers = [pair for pair in headers if pair[0] not in SIGNATURE_HEADERS]
     host, now = provider.require_origin().authority, datetime.now(UTC)
     method = call.method.encode("ascii")
-    return headers + sign(method, target.path, query, headers, body or b"", host=host, credential=provider.aws, at=now)
+    return headers + sign(method, path, query, headers, body or b"", host=host, credential=provider.aws, at=now)

@@ -31,6 +31,7 @@ async def receive_body(gate: Gate, call: Received, admitted: Admitted, receive: 
         return
     if not (call.surface.metered or (json and call.provider is None)):
         call.sending = _stream(call, b"", receive)
+        call.asked = _asked_in_path(call)
         return
     limit = gate.settings.hold_body_bytes
     pieces: list[bytes] = []
@@ -49,12 +50,18 @@ async def receive_body(gate: Gate, call: Received, admitted: Admitted, receive: 
         raise Refusal(413, "request_too_large", message)
     if more:
         call.sending = _stream(call, body, receive)
+        call.asked = _asked_in_path(call)
         return
     call.sending, call.body_bytes = body, size
     call.body, undecoded = _decoded(body, encoding) if encoding else (body, None)
     call.asked = call.surface.asked(call.body, call.path.decode("latin-1"))
     if undecoded is not None and call.asked.problem is not None:
         call.asked = Asked(problem=undecoded)
+
+
+def _asked_in_path(call: Received) -> Asked:
+    """Give what is known of a request whose body is not read: the model, where the path names it."""
+    return Asked(model=call.surface.asked(b"", call.path.decode("latin-1")).model)
 
 
 async def _next(call: Received, receive: Receive) -> tuple[bytes, bool]:

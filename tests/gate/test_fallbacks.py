@@ -75,3 +75,32 @@ def test_what_was_sent_once_is_never_sent_again(through: Through, script: Script
         assert parse(ask(way.gate.port, post("/v1/chat/completions", BODY))).status == status
         assert len(way.gate.closed(1)) == 1
         assert len(way.provider.seen) == 1
+
+
+@pytest.mark.parametrize(
+    ("path", "sent"),
+    [
+        ("/v1beta/models/fast:generateContent", b"/v1beta/models/gemini-2.5-flash:generateContent"),
+        (
+            "/v1beta/models/fast%3AstreamGenerateContent?alt=sse",
+            b"/v1beta/models/gemini-2.5-flash%3AstreamGenerateContent?alt=sse",
+        ),
+        ("/v1beta/fast/models/fast:countTokens", b"/v1beta/fast/models/gemini-2.5-flash:countTokens"),
+    ],
+)
+def test_an_alias_holds_in_a_path_too(through: Through, path: str, sent: bytes) -> None:
+    alias = '[[route]]\nmatch = "fast"\nprovider = "openai"\nmodel = "gemini-2.5-flash"\n'
+    with through(says(reply(b"{}")), toml=alias) as way:
+        assert parse(ask(way.gate.port, post(path, b'{"contents":[]}'))).status == 200
+        (record,) = way.gate.closed(1)
+    assert way.provider.seen[0].line == b"POST " + sent + b" HTTP/1.1"
+    assert way.provider.seen[0].body == b'{"contents":[]}'
+    assert record.opened.model_requested == "gemini-2.5-flash"
+
+
+def test_a_body_too_large_to_hold_keeps_the_model_of_its_path(through: Through) -> None:
+    with through(says(reply(b"{}")), hold_body_bytes=1000) as way:
+        path = "/openai/model/us.anthropic.claude-sonnet-4-6%3A0/converse"
+        assert parse(ask(way.gate.port, post(path, b" " * 5000))).status == 200
+        (record,) = way.gate.closed(1)
+    assert record.opened.model_requested == "us.anthropic.claude-sonnet-4-6:0"
