@@ -21,14 +21,12 @@ def embeddings_body(request: EmbeddingsRequest, wishes: Wishes, dice: Dice) -> J
     _, tokens = inputs(request.input)
     dimensions = request.dimensions or DIMENSIONS.get(request.model, USUAL_DIMENSIONS)
     encoded = request.encoding_format == "base64"
-    if wishes.body_bytes is not None:
-        size = 16 / 3 if encoded else BYTES_PER_NUMBER
-        dimensions = max(dimensions, math.ceil(wishes.body_bytes / size / max(1, len(tokens))))
+    made = unit_vectors(dice, len(tokens), dimensions, wishes, encoded=encoded)
     reply: JsonObject = {
         "object": "list",
         "data": [
-            {"object": "embedding", "index": index, "embedding": _written(_vector(dice, dimensions), encoded)}
-            for index in range(len(tokens))
+            {"object": "embedding", "index": index, "embedding": _base64(vector) if encoded else _numbers(vector)}
+            for index, vector in enumerate(made)
         ],
         "model": served_name(request.model),
     }
@@ -37,7 +35,22 @@ def embeddings_body(request: EmbeddingsRequest, wishes: Wishes, dice: Dice) -> J
     return reply
 
 
-def _vector(dice: Dice, dimensions: int) -> array[float]:
+def vectors(dice: Dice, count: int, dimensions: int, wishes: Wishes) -> list[list[float]]:
+    """Make unit vectors, written as numbers; with more dimensions where a longer reply is wished."""
+    return [_numbers(vector) for vector in unit_vectors(dice, count, dimensions, wishes)]
+
+
+def unit_vectors(
+    dice: Dice, count: int, dimensions: int, wishes: Wishes, *, encoded: bool = False
+) -> list[array[float]]:
+    """Make unit vectors; with more dimensions where a longer reply is wished."""
+    if wishes.body_bytes is not None:
+        size = 16 / 3 if encoded else BYTES_PER_NUMBER
+        dimensions = max(dimensions, math.ceil(wishes.body_bytes / size / max(1, count)))
+    return [_unit_vector(dice, dimensions) for _ in range(count)]
+
+
+def _unit_vector(dice: Dice, dimensions: int) -> array[float]:
     # A short block is repeated: the numbers mean nothing, only their amount does.
     block = [dice.uniform(-1, 1) for _ in range(min(dimensions, 512))]
     numbers = (block * (dimensions // len(block) + 1))[:dimensions]
@@ -45,5 +58,9 @@ def _vector(dice: Dice, dimensions: int) -> array[float]:
     return array("f", (number / length for number in numbers))
 
 
-def _written(vector: array[float], encoded: bool) -> str | list[float]:
-    return base64.b64encode(vector.tobytes()).decode() if encoded else [round(number, 9) for number in vector]
+def _base64(vector: array[float]) -> str:
+    return base64.b64encode(vector.tobytes()).decode()
+
+
+def _numbers(vector: array[float]) -> list[float]:
+    return [round(number, 9) for number in vector]
