@@ -241,3 +241,15 @@ def test_members_of_every_type_lose_no_usage(name: str, chunks: list[Said], stre
     assert "reader.failed" not in reading.flags
     assert reading.usage is not None
     assert 3 in (reading.usage.output_tokens, reading.usage.input_tokens)
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 4, 5, 100])
+@pytest.mark.parametrize("name", [name for name in METERED if name not in STATE_NONE])
+def test_what_stands_in_front_of_a_reply_is_skipped_in_whatever_pieces_it_comes(name: str, size: int) -> None:
+    body = b"\xef\xbb\xbf\r\n\xef\xbb\xbf " + json.dumps(FORMS.get(name, (CHAT, None))[0]).encode()
+    taking = SURFACES[name].reader()
+    for at in range(0, len(body), size):
+        taking.feed(body[at : at + size])
+    usage = taking.close().usage
+    assert usage is not None
+    assert 3 in (usage.output_tokens, usage.input_tokens)
