@@ -18,7 +18,8 @@ class Evidence:
     """Joules of one call by a meter or a provider; ``scope`` says on which side of host and PUE they were taken.
 
     ``gpu``: the accelerators alone (NVML); ``it``: the servers (at the plug); ``facility``: the data centre.
-    ``band`` are the statement's own 90 % multipliers; without them a default for its kind.
+    ``band`` are the statement's own 90 % multipliers; without them a default for its kind. ``per_call`` is the part of
+    them by which one call is off a mean over many: it evens out in sums. Without it the default split holds.
     """
 
     kind: Literal["measured", "disclosed"]
@@ -26,6 +27,7 @@ class Evidence:
     scope: Scope
     source: str
     band: Band | None = None
+    per_call: Band | None = None
 
     def __post_init__(self) -> None:
         if not 0 <= self.joules < math.inf:

@@ -9,7 +9,7 @@ from estimator import audit
 from estimator.evidence import Evidence
 from estimator.flops import Part, breakdown
 from estimator.profiles import Profile, Tier
-from estimator.ranges import Range
+from estimator.ranges import Band, Range
 from estimator.uncertainty import Uncertain, uncertain
 from estimator.usage import Usage
 
@@ -55,7 +55,12 @@ class Estimate:
     def uncertain(self, quantity: str = "joules") -> Uncertain | None:
         """Return a figure for sums, shared and own error apart, or ``None`` where it is unknown."""
         value: Range | None = getattr(self, quantity)
-        return None if value is None else uncertain(value, self.key)
+        return None if value is None else uncertain(value, self.key, self.per_call)
+
+    @property
+    def per_call(self) -> Band | None:
+        """The part of the bands by which one call is off its model's mean, where evidence says so."""
+        return self.evidence.per_call if self.evidence is not None else None
 
     @property
     def flops_parts(self) -> tuple[Part, ...]:

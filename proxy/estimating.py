@@ -185,7 +185,8 @@ class _Stated:
             raise ConfigError(f"evidence `{row.source}`: {error}") from None
         if not any(self._rates):
             raise ConfigError(f"evidence `{row.source}`: states no joules: give joules_per_output_token or its kin")
-        self._band = combined(mean.own_band, bands["own_call"])
+        self._per_call = bands["own_call"]
+        self._band = combined(mean.own_band, self._per_call)
 
     def of(self, usage: Usage) -> Evidence | None:
         """Reckon a call's joules; ``None`` where its tokens are not known, and the estimate says so."""
@@ -199,6 +200,7 @@ class _Stated:
             scope=self.row.scope,
             source=self.row.source,
             band=self._band,
+            per_call=self._per_call,
         )
 
 

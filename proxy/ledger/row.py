@@ -112,8 +112,8 @@ def row_of(closed: Closed, estimate: Estimate | str) -> CallRow:
     market = facts.market_grams_co2e if facts else None
     liters = facts.liters if facts else None
     cost = facts.cost_usd if facts else None
-    joules_down, joules_up, *_ = deviations(joules) if joules else _UNKNOWN
-    grams_down, grams_up, *_ = deviations(grams) if grams else _UNKNOWN
+    joules_down, joules_up, *_ = deviations(joules, facts.per_call) if facts and joules else _UNKNOWN
+    grams_down, grams_up, *_ = deviations(grams, facts.per_call) if facts and grams else _UNKNOWN
     return CallRow(
         id=opened.id,
         operation_id=opened.operation_id,
