@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from urllib.parse import urlsplit
 
 from estimator.grid import grid
-from proxy.config import Config, ProviderSection, resolve_secret
-from proxy.errors import Refusal
+from proxy.config import Config, ProviderSection, RouteSection, resolve_secret
+from proxy.errors import ConfigError, Refusal
 from proxy.sigv4 import AwsCredential
+
+_ACTION = re.compile(rb"(?::|%3[aA])[a-z]+[A-Z]\w*$")  # models/…:generateContent, not the name of models/llama3:8b
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +51,22 @@ class Secret:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Translator:
+    """The process that carries calls to providers without an API like OpenAI's, and the word it knows its gates by."""
+
+    origin: Origin
+    secret: Secret
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Translation:
+    """What the translator is told of a call: the number of its route, and the word."""
+
+    route: int
+    secret: Secret
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Provider:
     """A provider, ready to be called."""
 
@@ -60,6 +79,7 @@ class Provider:
     asks_for_usage: bool  # its streams carry usage only if asked, and asking is allowed
     drains: bool
     zone: str | None  # of electricity
+    translation: Translation | None = None  # set: ``origin`` is the translator's
 
     def require_origin(self) -> Origin:
         """Give the origin; raises :class:`Refusal` where the operator still has to say it."""
@@ -89,12 +109,22 @@ class _Way:
 class Routes:
     """The configured and shipped ways from a request to a provider."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, translator: Translator | None = None) -> None:
         self._providers = {row.name: _provider(row, config.estimate.zone) for row in config.provider}
         self._by_segment = {name.encode(): provider for name, provider in self._providers.items()}
+        injecting = {row.name for row in config.provider if row.inject_usage == "auto"}
         self._own = [
-            (route.match, route.team, _Way(providers=self._named(route.provider, *route.fallback), model=route.model))
-            for route in config.route
+            (
+                route.match,
+                route.team,
+                _Way(
+                    providers=self._named(route.provider, *route.fallback)
+                    if route.via is None
+                    else (self._translated(number, route, translator, injecting),),
+                    model=route.model,
+                ),
+            )
+            for number, route in enumerate(config.route)
         ]
         self._by_model = [
             (pattern, _Way(providers=self._named(row.name))) for row in config.provider for pattern in row.models
@@ -171,7 +201,9 @@ class Routes:
 
 
 def _target(provider: Provider, raw_path: bytes, model: str | None) -> Target:
-    path = provider.base + raw_path[3:] if raw_path.startswith(b"/v1/") else raw_path
+    # An action after a colon is Google's own API, which its client asks for under /v1: it lives at no other base.
+    googles = _ACTION.search(raw_path) is not None
+    path = provider.base + raw_path[3:] if raw_path.startswith(b"/v1/") and not googles else raw_path
     return Target(provider=provider, path=path, model=model)
 
 
@@ -183,14 +215,15 @@ def _provider(row: ProviderSection, zone: str | None) -> Provider:
         base=row.base.rstrip("/").encode("ascii"),
         credential=Secret(resolve_secret(row.credential, owner=f"provider {row.name}")) if row.credential else None,
         credential_in=row.credential_in.encode("ascii"),
-        aws=_aws(row),
+        aws=aws_credential(row),
         asks_for_usage=row.inject_usage == "auto" and row.stream_usage == "on_request",
         drains=row.on_abort == "drain",
         zone=grid(row.region).zone if row.region is not None else row.zone or zone,
     )
 
 
-def _aws(row: ProviderSection) -> AwsCredential | None:
+def aws_credential(row: ProviderSection) -> AwsCredential | None:
+    """Fetch what a provider's requests are signed with; None where they are not."""
     if row.credential_in != "sigv4" or row.credential is None:
         return None
 

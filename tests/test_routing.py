@@ -81,6 +81,19 @@ def test_a_models_name_chooses_the_provider(tmp_path, model, provider, sent, pat
         assert (target.provider.name, target.model, target.path) == (provider, sent, path)
 
 
+@pytest.mark.parametrize(
+    "path",
+    [
+        b"/v1/models/gemini-2.5-flash:generateContent",
+        b"/v1/models/gemini-2.5-flash%3AstreamGenerateContent",
+        b"/v1beta/models/gemini-2.5-flash:generateContent",
+    ],
+)
+def test_googles_own_v1_is_not_the_base_of_its_openai_shaped_one(tmp_path, path):
+    (target,) = routes(tmp_path).by_model(path, "gemini-2.5-flash", [])
+    assert (target.provider.name, target.path) == ("gemini", path)
+
+
 @pytest.mark.parametrize("model", ["nobody-has-it", "nobody/gpt-4o", "openai/", "/x", "", "GPT-4o", "*"])
 def test_a_name_nobody_serves(tmp_path, model):
     with pytest.raises(Refusal) as refused:
