@@ -129,7 +129,7 @@ def _attempt(given: dict[str, str]) -> int | None:
     retries = given.get("x-stainless-retry-count", "")  # of OpenAI's and Anthropic's SDKs
     if retries.isdecimal():
         return int(retries)
-    counted = _AWS_ATTEMPT.match(given.get("amz-sdk-request", ""))  # of AWS's: from 1
+    counted = _AWS_ATTEMPT.search(given.get("amz-sdk-request", ""))  # of AWS's: from 1
     return int(counted[1]) - 1 if counted is not None else None
 
 

@@ -204,7 +204,7 @@ def test_statuses_go_by_attempt(simulator):
 
 def test_statuses_go_by_the_attempts_that_aws_counts_from_one(simulator):
     def status(attempt: int) -> int:
-        headers = {"x-simulate-status": "503,200", "amz-sdk-request": f"attempt={attempt}; max=3"}
+        headers = {"x-simulate-status": "503,200", "amz-sdk-request": f"ttl=20260115T120000Z; attempt={attempt}; max=3"}
         return request(simulator, "/v1/chat/completions", CHAT, headers=headers).status
 
     assert [status(attempt) for attempt in (1, 2, 3)] == [503, 200, 200]
