@@ -30,7 +30,7 @@ class _Job(msgspec.Struct, gc=False):
 
 
 _JOB = Lenient(_Job, _Job)
-_OBJECTS = frozenset({"batch", "thread.run"})
+_OBJECTS = ("batch", "thread.run")
 
 
 class JobReader(Reply):

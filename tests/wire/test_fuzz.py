@@ -253,3 +253,33 @@ def test_what_stands_in_front_of_a_reply_is_skipped_in_whatever_pieces_it_comes(
     usage = taking.close().usage
     assert usage is not None
     assert 3 in (usage.output_tokens, usage.input_tokens)
+
+
+READERS = [name for name, surface in SURFACES.items() if hasattr(surface.reader(), "places")]
+
+
+@pytest.mark.parametrize(
+    "odd", ["{}", "[]", "[[]]", "[{}]", "[null]", '{"":{}}', "0", "-1", "1.5", "true", "null", '""', '"x"']
+)
+@pytest.mark.parametrize("name", READERS)
+def test_no_member_of_any_type_breaks_a_reader(name: str, odd: str) -> None:
+    reader = SURFACES[name].reader()
+    members = {member.decode() for member in getattr(reader, "members", ())} | set(MEMBERS)
+    for member in sorted(members):
+        for body in (
+            f'{{"{member}":{odd}}}',
+            f'{{"{member}":{odd},',  # cut off
+            f'data: {{"{member}":{odd}}}\n\n',
+            f'[{{"{member}":{odd}}}]',
+            f'{{"predictions":[{{"{member}":{odd}}}]}}',
+        ):
+            taking = SURFACES[name].reader()
+            taking.feed(body.encode())
+            assert "reader.failed" not in taking.close().flags, body
+        for message in (
+            aws_messages.event("x", {member: json.loads(odd)}),
+            aws_messages.chunk({member: json.loads(odd)}),
+        ):
+            taking = SURFACES[name].reader()
+            taking.feed(message)
+            assert "reader.failed" not in taking.close().flags, message
