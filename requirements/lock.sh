@@ -20,3 +20,5 @@ compile pyproject.toml --extra count --extra demo --extra grids --extra postgres
 }
 # LiteLLM is a target of `make bench` only and lives in an environment of its own.
 compile bench/litellm.in --overrides bench/litellm-overrides.in --output-file bench/litellm.txt
+# Atheris is the fuzzer of `python -m bench.fuzz` only, and is installed beside the environment, not into it.
+compile bench/fuzz.in --output-file bench/fuzz.txt

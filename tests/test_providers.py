@@ -31,10 +31,23 @@ CALLS = [
     if kind == "console" and line.startswith("curl ")
 ]
 STATED = tomllib.loads((DOCS.parent / "proxy" / "wire" / "stated.toml").read_text())
-CONTRACT = """
-    openai azure anthropic gemini vertex bedrock mistral deepseek groq xai openrouter together fireworks cerebras perplexity
-    cohere zai moonshot huggingface ollama llamacpp vllm sglang copilot venice vercel_gateway
-""".split()
+CONTRACT = [  # the names that are promised
+    *(
+        "openai",
+        "azure",
+        "anthropic",
+        "gemini",
+        "vertex",
+        "bedrock",
+        "mistral",
+        "deepseek",
+        "groq",
+        "xai",
+        "openrouter",
+    ),
+    *("together", "fireworks", "cerebras", "perplexity", "cohere", "zai", "moonshot", "huggingface", "ollama"),
+    *("llamacpp", "vllm", "sglang", "copilot", "venice", "vercel_gateway"),
+]
 SHIPPED = {row.name: row for row in load(None, environment={}).config.provider}
 
 

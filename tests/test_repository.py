@@ -13,7 +13,7 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 ROOT = Path(__file__).parent.parent
-LOCKS = [*sorted((ROOT / "requirements").glob("*.txt")), ROOT / "bench" / "litellm.txt"]
+LOCKS = [*sorted((ROOT / "requirements").glob("*.txt")), *sorted((ROOT / "bench").glob("*.txt"))]
 PYTHONS = ("3.11", "3.12", "3.13", "3.14")
 MALICIOUS = {"litellm": ("1.82.7", "1.82.8")}
 
