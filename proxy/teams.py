@@ -9,6 +9,7 @@ time a look-up takes says anything about a key.
 from __future__ import annotations
 
 import hashlib
+import re
 import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
@@ -38,9 +39,12 @@ _ATTRIBUTES = {
     b"openai-project": "openai_project",
     b"x-stainless-retry-count": "retry_count",
     b"idempotency-key": "idempotency_key",
+    b"amz-sdk-invocation-id": "idempotency_key",  # AWS's: the same for every attempt
     b"x-title": "app",
     b"x-openrouter-title": "app",
 }
+_AWS_ATTEMPT = re.compile(rb"\battempt=([1-9]\d?)\b")  # from 1
+_AWS_SIGNER = re.compile(rb"AWS4-HMAC-SHA256 .*?\bCredential=([^/,\s]+)/")
 ATTRIBUTE_CHARACTERS_AT_MOST = 128
 FINGERPRINT_CHARACTERS = 16  # of a provider key's SHA-256: enough to tell keys apart, and a key is too random to guess
 
@@ -111,6 +115,8 @@ class Teams:
                     attributes["provider_key"] = digest(key)[:FINGERPRINT_CHARACTERS]
             elif name in _ATTRIBUTES:
                 _note(attributes, _ATTRIBUTES[name], value)
+            elif name == b"amz-sdk-request" and (attempt := _AWS_ATTEMPT.search(value)) is not None:
+                _note(attributes, "retry_count", b"%d" % (int(attempt[1]) - 1))
             kept.append((name, value))
         if named_by_connection:
             kept = [pair for pair in kept if pair[0] not in named_by_connection]
@@ -203,7 +209,10 @@ def _note(attributes: dict[str, str], name: str, value: bytes) -> None:
 
 def _bearer(value: bytes) -> bytes:
     scheme, _, token = value.partition(b" ")
-    return token.strip() if scheme.lower() == b"bearer" else value
+    if scheme.lower() == b"bearer":
+        return token.strip()
+    signer = _AWS_SIGNER.match(value)  # a signature is another one for every request, its access key id is not
+    return signer[1] if signer is not None else value
 
 
 def _text(value: bytes | None) -> str | None:

@@ -130,6 +130,30 @@ def test_a_first_try_is_not_worth_a_note_and_a_long_name_is_cut():
     assert noted == {"user_agent": "ab" + "c" * 126}
 
 
+def test_a_signature_of_aws_is_told_by_its_access_key_and_its_attempts_are_counted():
+    def signed(attempt: int, signature: bytes) -> dict[str, str]:
+        scope = b"AKIDEXAMPLE/20260115/us-east-1/bedrock/aws4_request"
+        headers = [
+            (
+                b"authorization",
+                b"AWS4-HMAC-SHA256 Credential=%s, SignedHeaders=host, Signature=%s" % (scope, signature),
+            ),
+            (b"amz-sdk-invocation-id", b"a57de91a-2b8e-402a-981b-e115b6ebef2f"),
+            (b"amz-sdk-request", b"ttl=20260115T120000Z; attempt=%d; max=3" % attempt),
+        ]
+        admitted = admit(*headers)
+        assert admitted.headers == headers
+        assert admitted.own_credential
+        return admitted.attributes
+
+    first = {
+        "idempotency_key": "a57de91a-2b8e-402a-981b-e115b6ebef2f",
+        "provider_key": hashlib.sha256(b"AKIDEXAMPLE").hexdigest()[:16],
+    }
+    assert signed(1, b"0a") == first
+    assert signed(2, b"0b") == first | {"retry_count": "1"}
+
+
 @pytest.mark.parametrize(
     ("offered", "goes_on", "ours"),
     [

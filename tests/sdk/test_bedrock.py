@@ -212,6 +212,7 @@ def test_signatures_of_aws_pass_through(ways):
         given, calls = ways.closed(lambda: (plain(client), streamed(client)), count=2)
     with signing(ways.direct) as client:
         assert given == (plain(client), streamed(client))
+    assert len({closed.opened.attributes["provider_key"] for closed in calls}) == 1
     for closed, reply in zip(calls, given, strict=True):
         assert (closed.outcome, closed.usage_source, closed.opened.team) == ("ok", "reported", None)
         assert (closed.usage.input_tokens, closed.usage.output_tokens) == (reply.input_tokens, reply.output_tokens)
@@ -291,6 +292,8 @@ def test_each_of_boto3s_attempts_is_a_call(ways, bearing):
     with bearing(attempts=3, **{"x-simulate-status": "429,500,200"}) as client:
         given, calls = ways.closed(lambda: plain(client), count=3)
     assert [(call.outcome, call.status) for call in calls] == [("error", 429), ("error", 500), ("ok", 200)]
+    assert [call.opened.attributes.get("retry_count") for call in calls] == [None, "1", "2"]
+    assert len({call.opened.attributes["idempotency_key"] for call in calls}) == 1
     with signing(ways.direct) as client:
         assert given == plain(client)
     check(calls[2], given, asked=MODEL, stream=False)
