@@ -117,8 +117,7 @@ def normal(stated: Mapping[str, object], places: Places, *, model: str | None) -
 
     def find(paths: tuple[Path, ...]) -> int | None:
         for path in paths:
-            value = at(stated, path)
-            if value is not None:
+            if path[0] in stated and (value := at(stated, path)) is not None:
                 return count(value, path[-1], flags)
         return None
 
@@ -156,8 +155,7 @@ def normal(stated: Mapping[str, object], places: Places, *, model: str | None) -
 
     units: dict[str, float] = {}
     for unit, path in places.units:
-        amount = quantity(at(stated, path))
-        if amount:
+        if path[0] in stated and (amount := quantity(at(stated, path))):
             units[unit] = amount
     usage = Usage(
         input_tokens=read,

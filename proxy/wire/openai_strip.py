@@ -13,7 +13,7 @@ import msgspec
 
 from proxy.wire.lenient import Lenient
 from proxy.wire.members import spans
-from proxy.wire.reply import could_become_events, is_events
+from proxy.wire.reply import IN_FRONT, could_become_events, is_events
 from proxy.wire.sse import Fragment, Framer, data_spans
 
 _NULL_MEMBER = re.compile(rb',[ \t]*"usage"[ \t]*:[ \t]*null(?=[ \t]*[,}])')
@@ -45,7 +45,7 @@ class UsageStripper:
             return data
         if self._head is not None:
             data = self._head + data
-            seen = data.lstrip(b" \t\r\n").removeprefix(b"\xef\xbb\xbf").lstrip(b" \t\r\n")
+            seen = data.lstrip(IN_FRONT)
             if not is_events(seen):
                 if could_become_events(seen):
                     self._head = data

@@ -8,6 +8,7 @@ Whatever no format claims (a stored completion, a cancellation, a file) is "othe
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 
 from proxy.wire import (
     anthropic_batches,
@@ -73,11 +74,13 @@ _FORMATS = (
     bedrock_guardrail,
 )
 _OTHER = other.Other()
+_PATHS_KEPT = 1024  # whose format is remembered: clients choose them
 
 WAYS: tuple[Way, ...] = tuple(way for each in _FORMATS for way in each.WAYS)
 SURFACES: dict[str, Surface] = {way.surface.name: way.surface for way in WAYS} | {_OTHER.name: _OTHER}
 
 
+@lru_cache(_PATHS_KEPT)
 def surface_for(method: str, path: str) -> Surface:
     """Give the format of a request by its method and the ending of its path (no query needed)."""
     segments = [segment for segment in path.partition("?")[0].split("/") if segment]

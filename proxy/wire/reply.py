@@ -22,7 +22,7 @@ DOCUMENT_LIMIT = 1024 * 1024  # bytes of a document that are held; a larger one 
 TEXT_LIMIT = 256 * 1024  # characters of generated text that are kept
 _EARLY_TRIES = 4  # times a held document is tried before the reply is closed
 
-_IN_FRONT = b" \t\r\n\xef\xbb\xbf"  # white space and byte order marks, in whatever pieces
+IN_FRONT = b" \t\r\n\xef\xbb\xbf"  # white space and byte order marks, in whatever pieces
 _EVENTS = re.compile(rb"(?:data|event|id|retry)(?::|\r|\n)|:")
 _EVENTS_BEGUN = (b"data:", b"event:", b"id:", b"retry:")
 
@@ -179,7 +179,7 @@ class Reply:
         elif self._document is not None:
             self._hold(data)
         else:
-            head = (self._head + data).lstrip(_IN_FRONT)
+            head = (self._head + data).lstrip(IN_FRONT)
             framing = self.framing(head)
             self._head = b""
             if framing is not None:
