@@ -16,7 +16,7 @@ from dataclasses import replace
 import msgspec
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from proxy.simulator import anthropic, bedrock, gemini, openai
+from proxy.simulator import anthropic, bedrock, cohere, gemini, ollama, openai
 from proxy.simulator.answer import PrefixCache
 from proxy.simulator.events import broken_off
 from proxy.simulator.format import PLAIN_DOORS, Format, Headers, RefusedError, Request, Stream, Whole
@@ -24,12 +24,8 @@ from proxy.simulator.wire import Line, Pace
 from proxy.simulator.wishes import WishError, Wishes, read_wishes
 from proxy.simulator.words import dice
 
-FORMATS = (
-    anthropic.FORMAT,
-    gemini.FORMAT,
-    bedrock.FORMAT,
-    openai.FORMAT,
-)  # the first whose path fits; OpenAI's fits every path
+# The first whose path fits; OpenAI's fits every path.
+FORMATS = (anthropic.FORMAT, gemini.FORMAT, bedrock.FORMAT, cohere.FORMAT, ollama.FORMAT, openai.FORMAT)
 _LINE_END = re.compile(rb"\r?\n")
 
 
