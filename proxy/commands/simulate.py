@@ -13,9 +13,9 @@ def simulate(
     fast: Annotated[bool, typer.Option("--fast", help="Leave out every wait that no request asks for.")] = False,
     seed: Annotated[int, typer.Option(help="The same request and seed give the same bytes.")] = 0,
 ) -> None:
-    """Run a loopback provider that speaks OpenAI: chat, completions, responses, embeddings, models.
+    """Run a loopback provider that speaks OpenAI, Anthropic, Gemini, Bedrock, Cohere and Ollama.
 
-    Any key and any model name will do; nothing leaves this machine and nothing of a request is kept.
+    Any key and any model name will do; nothing leaves this machine and no text of a request is kept.
     Under every base path: http://HOST:PORT, …/v1, …/openai/v1, …/api/v1.
 
     Headers of a request shape its reply (more in docs/reference/simulator.md):

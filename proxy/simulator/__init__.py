@@ -1,4 +1,4 @@
-"""A loopback provider that speaks OpenAI's wire formats: for the demo, the tests and the benchmark."""
+"""A loopback provider that speaks the wire formats of many: for the demo, the tests and the benchmark."""
 
 from proxy.simulator.app import build_simulator
 from proxy.simulator.server import in_thread, listen, origin_of, serve, serve_on, serving
