@@ -29,6 +29,12 @@ $(VENV)/.ready-%: requirements/%.txt requirements/build.txt pyproject.toml | $(B
 	@$(PIP) install --no-deps --no-build-isolation --editable .
 	@touch $@
 
+# What translates (LiteLLM) comes on top. No resolver takes its wish for a certifi that was never published: --no-deps.
+$(VENV)/.ready-translate: requirements/translate.txt | $(VENV)/.ready-dev
+	@echo "Adding requirements/translate.txt …"
+	@$(PIP) install --require-hashes --no-deps -r requirements/translate.txt
+	@touch $@
+
 demo: $(VENV)/.ready-demo  ## gate + console on SQLite with a simulated provider and live traffic, until Ctrl-C
 	@$(BIN)/joulegate serve --demo $(ARGS)
 
@@ -38,7 +44,7 @@ serve: $(VENV)/.ready-run  ## the gate and the console for real (joulegate.toml 
 test: $(VENV)/.ready-dev  ## the tests that need nothing but Python (minutes)
 	@$(BIN)/python -m pytest -m "not heavy" $(ARGS)
 
-test-all: $(VENV)/.ready-dev $(VENV)/.ready-sdks  ## also the tests that need nginx, Prometheus, a browser or many SDKs
+test-all: $(VENV)/.ready-dev $(VENV)/.ready-sdks $(VENV)/.ready-translate  ## also the tests that need nginx, Prometheus, a browser or many SDKs
 	@$(BIN)/python -m pytest $(ARGS)
 
 lint: $(VENV)/.ready-dev  ## style, formatting and import contracts

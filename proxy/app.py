@@ -17,7 +17,7 @@ from proxy.estimating import ConfiguredEstimator
 from proxy.gate import Gate, Receive, Scope, Send
 from proxy.journal import Journal
 from proxy.pipeline import carry, record_unreadable
-from proxy.routing import Provider, Routes
+from proxy.routing import Provider, Routes, Translator
 from proxy.teams import Headers, Teams
 from proxy.unwritten import Slot
 from proxy.upstream import Upstream
@@ -27,11 +27,16 @@ MODELS_PREPARED = 4096  # clients choose the names: a bound keeps them from fill
 
 
 def build_gate(
-    config: Config, *, journal: Journal | None = None, worker: str = "1", slot: Slot | None = None
+    config: Config,
+    *,
+    journal: Journal | None = None,
+    worker: str = "1",
+    slot: Slot | None = None,
+    translator: Translator | None = None,
 ) -> GateApplication:
     """Build the gate for a configuration; the journal is opened where the configuration says unless given.
 
-    ``slot`` is where the journal says what it could not write.
+    ``slot`` is where the journal says what it could not write; ``translator`` carries the calls of translated routes.
     Raises :class:`ConfigError` where the configuration cannot be used, ``OSError`` where the journal cannot be opened.
     """
     if journal is None:
@@ -40,7 +45,7 @@ def build_gate(
     gate = Gate(
         settings=config.gate,
         teams=Teams(config.team, keys_required=config.gate.keys == "required"),
-        routes=Routes(config),
+        routes=Routes(config, translator),
         upstream=Upstream(connect_timeout_s=config.gate.connect_timeout_s),
         journal=journal,
         count=by_characters,

@@ -13,6 +13,7 @@ import shutil
 import socket
 import sqlite3
 from collections.abc import Callable, Iterator
+from importlib import metadata
 from pathlib import Path
 from typing import Literal
 
@@ -25,6 +26,9 @@ from proxy.routing import Routes
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 ANSWER_WITHIN_S = 3  # of a PostgreSQL that may be away
 LEDGER_FORMS = "sqlite:///path/joulegate.db or postgresql+psycopg://user:password@host/database"
+INSTALL = 'install it with: pip install "joulegate[translate]"'
+UNDER_LITELLM = {"bedrock": "boto3", "sagemaker": "boto3", "vertex_ai": "google-auth"}  # what signs for a family
+MALICIOUS_LITELLM = ("1.82.7", "1.82.8")  # of 24 March 2026; BerriAI/litellm issue 24512
 PROBE_BYTES = 64 * 1024  # a disk that has not even these is full
 
 
@@ -44,6 +48,7 @@ def check_start(loaded: Loaded) -> list[Finding]:
         _tried("journal.directory", lambda: _journal(Path(config.journal.directory))),
         _tried("ledger.url", lambda: _ledger(config.ledger.url)),
         *(finding for row in config.provider for finding in _provider(row, config)),
+        *_translation(config),
         _tried("estimates", lambda: _estimates(config)),
         *(Finding("environment", "warning", f"{name} is no setting, so it is ignored") for name in loaded.ignored),
     ]
@@ -191,13 +196,39 @@ def _provider(row: ProviderSection, config: Config) -> Iterator[Finding]:
         if row.credential is not None:
             yield Finding(what, "ok", f"credential {row.credential} is there")
     if row.origin is None:
-        sent = [f"route {route.match}" for route in config.route if row.name in (route.provider, *route.fallback)]
+        direct = [route for route in config.route if route.via is None]
+        sent = [f"route {route.match}" for route in direct if row.name in (route.provider, *route.fallback)]
         sent += [f"model name {pattern}" for pattern in row.models]
         remedy = f'set origin in [[provider]] name = "{row.name}"'
         if sent:
             yield Finding(what, "error", f"has no origin, but {sent[0]} sends calls there; {remedy}")
-        elif row.credential is not None:
+        elif row.credential is not None and all(route.provider != row.name for route in config.route):
             yield Finding(what, "warning", f"has a credential but no origin, so calls to it are refused; {remedy}")
+
+
+def _translation(config: Config) -> Iterator[Finding]:
+    """See whether there is what translates, without importing it: that takes seconds."""
+    translated = [route for route in config.route if route.via is not None]
+    if translated:
+        yield _tried(f"route {translated[0].match}", lambda: _translating([route.model or "" for route in translated]))
+
+
+def _translating(models: list[str]) -> str:
+    under = {name for family, name in UNDER_LITELLM.items() if any(each.startswith(family) for each in models)}
+    missing = []
+    for name in sorted({"litellm"} | under):
+        try:
+            installed = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            missing.append(name)
+            continue
+        if name == "litellm" and installed in MALICIOUS_LITELLM:
+            message = f"litellm {installed} carries malware: remove it, revoke what this machine could read, {INSTALL}"
+            raise ConfigError(message)
+    if missing:
+        message = f"translates via litellm and needs {' and '.join(missing)}, which is not installed: {INSTALL}"
+        raise ConfigError(message)
+    return f"is translated by litellm {metadata.version('litellm')}, in a process of its own"
 
 
 def _estimates(config: Config) -> str:

@@ -99,6 +99,8 @@ class RouteSection(Section, frozen=True):
     team: str | None = None  # only for calls of this team
     model: str | None = None  # what to ask the provider for instead: the name asked for is an alias
     fallback: tuple[Name, ...] = ()  # providers to try in turn where a connection cannot be made
+    via: Literal["litellm"] | None = None  # who translates, for a provider that has no API like OpenAI's
+    options: dict[str, str | int | float | bool] = {}  # what it must know beside the model: where to, which project
 
 
 class KeySection(Section, frozen=True):
@@ -198,6 +200,8 @@ class Loaded(msgspec.Struct, frozen=True, kw_only=True):
     origins: dict[str, str]
     ignored: tuple[str, ...] = ()  # JOULEGATE_… variables that are no setting (Kubernetes makes such names)
 
+
+_SECRET_OPTION = re.compile(r"(key|secret|token|password|credentials?|headers)(_id)?$")
 
 DEFAULT_PATH = Path("joulegate.toml")  # read where it stands in the working directory and no other is named
 
@@ -359,10 +363,31 @@ def _check(config: Config, source: str) -> None:
         if route.team is not None and route.team not in teams:
             known = ", ".join(sorted(teams)) or "none"
             raise ConfigError(f"{source}: route `{route.match}` names team `{route.team}`; known are {known}")
+        _check_translation(route, source)
     _check_estimating(config, names, source)
     _check_unique("team", [team.name for team in config.team], source)
     _check_unique("key id", [key.id for team in config.team for key in team.key], source)
     _check_unique("key", [key.sha256 for team in config.team for key in team.key], source)
+
+
+def _check_translation(route: RouteSection, source: str) -> None:
+    where = f"{source}: route `{route.match}`"
+    if route.via is None:
+        if route.options:
+            raise ConfigError(f'{where} has options, which only a translated route has: set via = "litellm"')
+        return
+    if route.model is None:  # a client that chose it could have the operator's credential sent anywhere
+        raise ConfigError(
+            f'{where} goes via {route.via}: set model to its name there, such as "bedrock/amazon.nova-lite-v1:0"'
+        )
+    if route.fallback:
+        raise ConfigError(f"{where} goes via {route.via} and has a fallback: only a route without `via` can have one")
+    for name in route.options:
+        if _SECRET_OPTION.search(name):
+            raise ConfigError(
+                f"{where}: options.{name} looks like a secret: set credential in "
+                f'[[provider]] name = "{route.provider}", as a reference'
+            )
 
 
 def _check_origin(name: str, origin: str, source: str) -> None:

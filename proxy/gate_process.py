@@ -9,15 +9,22 @@ import socket
 from proxy.app import build_gate
 from proxy.config import Config
 from proxy.listener import gate_server
+from proxy.routing import Translator
 from proxy.supervisor import Lifeline
 from proxy.unwritten import Slot
 
 
 def run_gate(
-    config: Config, listening: socket.socket, worker: str, lifeline: Lifeline, *, slot: Slot | None = None
+    config: Config,
+    listening: socket.socket,
+    worker: str,
+    lifeline: Lifeline,
+    *,
+    slot: Slot | None = None,
+    translator: Translator | None = None,
 ) -> None:
     """Serve until told to stop; streams that run are given ``gate.shutdown_s`` to end."""
-    app = build_gate(config, worker=worker, slot=slot)
+    app = build_gate(config, worker=worker, slot=slot, translator=translator)
     server = gate_server(app)
 
     async def serve() -> None:

@@ -28,7 +28,7 @@ from proxy.wire.surface import Asked
 from proxy.wire.turns import model_in_query
 
 HELD_REPLY_BYTES = 256 * 1024  # a plain reply's head waits for its usage: at most for this many bytes…
-HELD_REPLY_S = 0.05  # …and this long, so that nothing is delayed that would have come earlier
+HELD_REPLY_S = 0.05  # …and this long: the only delay there is, and only where the reply carries estimates
 WITHOUT_BODY = (204, 304)
 log = logging.getLogger("joulegate")
 
@@ -85,6 +85,7 @@ async def _forward(gate: Gate, call: Received, outgoing: Outgoing, receive: Rece
         asked_for_usage=outgoing.asks_for_usage,
         sink=gate.journal,
         count=gate.count,
+        flags=("translated",) if provider.translation is not None else (),
     )
     meter.sent()
     method, switch = call.method.encode("ascii"), call.hand_over is not None

@@ -14,6 +14,7 @@ from proxy.gate import Gate, Received, end
 from proxy.routing import Provider, Target
 from proxy.sigv4 import SIGNATURE_HEADERS, sign
 from proxy.teams import Admitted, Headers
+from proxy.translated import to_translator
 from proxy.upstream import Exchange, UpstreamError
 
 
@@ -47,15 +48,18 @@ async def reach(gate: Gate, call: Received, targets: tuple[Target, ...], admitte
         asking = call.asked.stream and not call.asked.wants_usage and target.provider.asks_for_usage
         if call.body and call.asked.problem is None:
             prepared = call.surface.prepare(call.body, model=target.model, ask_for_usage=asking)
-            if prepared is not call.body:
+            if prepared is not call.body or target.provider.translation is not None:
                 body, headers = prepared, [pair for pair in headers if pair[0] != b"content-encoding"]
         origin = target.provider.require_origin()
         path = target.path
         if target.model is not None and call.asked.model is not None and body is call.sending:
             path = _renamed(path, call.asked.model, target.model)
-        if ours:
-            headers = _with_credential(call, target, path, headers, admitted.query, body)
-        path = path + b"?" + admitted.query if admitted.query else path
+        if target.provider.translation is not None:
+            path, headers = to_translator(call, target.provider.name, target.provider.translation, admitted, ours=ours)
+        else:
+            if ours:
+                headers = _with_credential(call, target, path, headers, admitted.query, body)
+            path = path + b"?" + admitted.query if admitted.query else path
         before_ns = time.perf_counter_ns()
         try:
             exchange = await gate.upstream.open(origin)

@@ -112,18 +112,9 @@ class Routes:
     def __init__(self, config: Config, translator: Translator | None = None) -> None:
         self._providers = {row.name: _provider(row, config.estimate.zone) for row in config.provider}
         self._by_segment = {name.encode(): provider for name, provider in self._providers.items()}
-        injecting = {row.name for row in config.provider if row.inject_usage == "auto"}
+        asking = {row.name for row in config.provider if row.inject_usage == "auto"}
         self._own = [
-            (
-                route.match,
-                route.team,
-                _Way(
-                    providers=self._named(route.provider, *route.fallback)
-                    if route.via is None
-                    else (self._translated(number, route, translator, injecting),),
-                    model=route.model,
-                ),
-            )
+            (route.match, route.team, self._way(number, route, translator, asks_for_usage=route.provider in asking))
             for number, route in enumerate(config.route)
         ]
         self._by_model = [
@@ -182,6 +173,19 @@ class Routes:
             if fnmatchcase(model, pattern):
                 return way
         return None
+
+    def _way(self, number: int, route: RouteSection, translator: Translator | None, *, asks_for_usage: bool) -> _Way:
+        if route.via is None:
+            return _Way(providers=self._named(route.provider, *route.fallback), model=route.model)
+        if translator is None:
+            raise ConfigError(f"route `{route.match}` is translated, which needs a process beside the gate: use serve")
+        provider = replace(
+            self._providers[route.provider],
+            origin=translator.origin,
+            translation=Translation(route=number, secret=translator.secret),
+            asks_for_usage=asks_for_usage,  # a translated stream carries usage only if asked, whoever its provider is
+        )
+        return _Way(providers=(provider,), model=route.model)
 
     def _named(self, *names: str) -> tuple[Provider, ...]:
         return tuple(self._providers[name] for name in names)

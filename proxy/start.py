@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import logging
+import secrets
 import socket
 import sys
 from collections.abc import Callable, Sequence
@@ -16,12 +17,14 @@ from proxy.checks import check_start, reason
 from proxy.config import Config, Loaded, split_listen
 from proxy.errors import ConfigError
 from proxy.gate_process import run_gate
+from proxy.routing import Origin, Secret, Translator
 from proxy.supervisor import Child, Lifeline, Supervisor
 from proxy.unwritten import Slot, slots
 
 log = logging.getLogger("joulegate")
 
 CONSOLE_STOP_S = 60.0  # the recorder takes over what the journals hold
+TRANSLATOR_STOP_S = 5.0  # the gates have ended before it, and with them its calls
 PORT_STEP = 100  # from a port that is taken to the one proposed instead
 COULD_NOT_START = 1
 
@@ -57,11 +60,12 @@ def run(
     _require(loaded)
     _raise_file_limit()
     gate_url, console_url = _url(doors.gate), _url(doors.console)
+    translator, translating = _translation(config)
     said = slots(config.gate.workers)  # by each gate, for the console: what it cannot write to its journal
     gates = [
         Child(
             name=f"gate {number}",
-            run=partial(run_gate, config, doors.gate, str(number), slot=slot),
+            run=partial(run_gate, config, doors.gate, str(number), slot=slot, translator=translator),
             stop_within_s=config.gate.shutdown_s + 5,
         )
         for number, slot in enumerate(said, 1)
@@ -69,10 +73,10 @@ def run(
     console = Child(
         name="console", run=partial(_console, config, doors.console, gate_url, said), stop_within_s=CONSOLE_STOP_S
     )
-    children = [*gates, console]
+    children = [*gates, *translating, console]
     if others is not None:
         traffic, simulator = others(gate_url)
-        children = [traffic, *gates, simulator, console]
+        children = [traffic, *gates, *translating, simulator, console]
     # In this order they are started and stopped: the console last, it records what the others did.
     hopeless = Supervisor(children).run(for_s=for_s, started=partial(_announce, config, gate_url, console_url))
     if hopeless is not None:
@@ -125,6 +129,26 @@ def _console(config: Config, listening: socket.socket, gate_url: str, said: Sequ
     from proxy.console_process import run_console  # half a second of imports the gates do not need
 
     run_console(config, listening, gate_url, lifeline, gates=said)
+
+
+def _translation(config: Config) -> tuple[Translator | None, list[Child]]:
+    """Make what carries translated calls, where a route asks for it; only the gates know the word it wants to hear."""
+    if all(route.via is None for route in config.route):
+        return None, []
+    listening = socket.create_server(("127.0.0.1", 0), backlog=4096)
+    word = secrets.token_hex(32).encode()
+    child = Child(
+        name="translator",
+        run=partial(_translate, config, listening, word),
+        stop_within_s=TRANSLATOR_STOP_S,
+    )
+    return Translator(origin=Origin.parse(_url(listening)), secret=Secret(word)), [child]
+
+
+def _translate(config: Config, listening: socket.socket, word: bytes, lifeline: Lifeline) -> None:
+    from proxy.translation.process import run_translator  # what it imports is for its own process only
+
+    run_translator(config, listening, word, lifeline)
 
 
 def _announce(config: Config, gate_url: str, console_url: str) -> None:

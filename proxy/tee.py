@@ -47,6 +47,7 @@ class Meter:
         asked_for_usage: bool,
         sink: Sink,
         count: Counter,
+        flags: tuple[str, ...] = (),
     ) -> None:
         self._opened = opened
         self._surface = surface
@@ -64,7 +65,7 @@ class Meter:
         self._stripper: Stripper | None = None
         self._response_bytes = 0
         self._token_ns: int | None = None
-        self._flags: list[str] = []
+        self._flags = list(flags)
         self.strips = asked_for_usage  # until the reply says that there is nothing to take out
         self.client_gone = False
         self.closed: Closed | None = None
@@ -148,6 +149,8 @@ class Meter:
             outcome, reason = "aborted", "client_gone"
         if self._decoder is not None and self._decoder.broken:
             self._flags.append("content_encoding.broken")
+        elif self._decoder is not None and not self._decoder.whole and outcome == "ok":
+            self._flags.append("content_encoding.truncated")
         try:
             usage, source, why = self._usage(reading, outcome)
         except Exception:  # metering never breaks traffic

@@ -15,10 +15,13 @@ compile pyproject.toml --extra count --extra demo --extra grids --extra postgres
 {
     compile pyproject.toml --extra postgres $same --output-file requirements/run.txt
     compile pyproject.toml --extra demo $same --output-file requirements/demo.txt
-    compile --group sdks $same --output-file requirements/sdks.txt
+    # Not in dev.txt: LiteLLM asks for a release of certifi that was never published, so no resolver takes it as it is.
+    compile pyproject.toml --extra translate $same --overrides bench/litellm-overrides.in \
+        --output-file requirements/translate.txt
+    compile --group sdks $same --constraints requirements/translate.txt --output-file requirements/sdks.txt
     compile --group build $same --output-file requirements/build.txt
 }
-# LiteLLM is a target of `make bench` only and lives in an environment of its own.
+# LiteLLM's proxy is a target of `make bench` only and lives in an environment of its own.
 compile bench/litellm.in --overrides bench/litellm-overrides.in --output-file bench/litellm.txt
 # Atheris is the fuzzer of `python -m bench.fuzz` only, and is installed beside the environment, not into it.
 compile bench/fuzz.in --output-file bench/fuzz.txt

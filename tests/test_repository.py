@@ -92,10 +92,12 @@ def test_a_place_that_names_litellm_as_a_dependency_excludes_the_malicious_relea
 def test_the_locks_hold_what_pyproject_asks_for():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     groups = tuple(group for group in project["dependency-groups"] if group != "sdks")
+    extras = set(project["project"]["optional-dependencies"])
     contents = {
         "run": declared(project, groups=(), extras=("postgres",)),
         "demo": declared(project, groups=(), extras=("demo",)),
-        "dev": declared(project, groups=groups, extras=tuple(project["project"]["optional-dependencies"])),
+        "translate": declared(project, groups=(), extras=("translate",)),
+        "dev": declared(project, groups=groups, extras=tuple(extras - {"translate"})),
     }
     for group in ("build", "sdks"):
         contents[group] = [Requirement(text) for text in project["dependency-groups"][group]]
@@ -110,9 +112,11 @@ def test_the_locks_hold_what_pyproject_asks_for():
 
 def test_the_smaller_locks_have_the_versions_the_tests_ran_with():
     dev = pins(ROOT / "requirements" / "dev.txt")
-    for name in ("run", "demo", "build", "sdks"):
+    beside = pins(ROOT / "requirements" / "translate.txt")
+    for name in ("run", "demo", "build", "translate", "sdks"):
         for package, versions in pins(ROOT / "requirements" / f"{name}.txt").items():
-            if name == "sdks" and package not in dev:  # installed beside dev.txt, for the tests of many clients only
+            if name in ("translate", "sdks") and package not in dev:  # installed beside dev.txt, for its heavy tests
+                assert versions.keys() == beside.get(package, versions).keys(), f"{name}.txt and translate.txt disagree"
                 continue
             assert versions.keys() == dev[package].keys(), (
                 f"{name}.txt and dev.txt disagree about {package}: run `make lock`"

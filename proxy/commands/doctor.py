@@ -193,6 +193,8 @@ def _route(route: RouteSection) -> tuple[str, str]:
     """Say which calls a route takes, and where to."""
     calls = route.match if route.team is None else f"{route.match} of team {route.team}"
     first = route.provider if route.model is None else f"{route.provider} as {route.model}"
+    if route.via is not None:
+        first += f" via {route.via}"
     return calls, ", else ".join((first, *route.fallback))
 
 
