@@ -36,6 +36,8 @@ UNCHANGED = (
     "text-embedding-3-large",
     "text-embedding-3-small",
 )
+# Names of Mistral's models, whose replies differ a little from OpenAI's.
+MISTRALS = ("mistral-", "ministral-", "magistral-", "codestral-", "devstral-", "pixtral-")
 CACHE_LEAST = 1024  # tokens: shorter prompts are not cached
 CACHE_STEP = 128  # tokens: cached prefixes grow in these steps
 CACHE_STEPS_AT_MOST = 256  # of one prompt: 32,768 tokens

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from proxy.simulator.answer import Answer, Choice
+from proxy.simulator.answer import MISTRALS, Answer, Choice
 from proxy.simulator.asking import Ask, JsonObject
 from proxy.simulator.events import DONE, Event, Wait, event, obfuscation
 from proxy.simulator.wishes import Wishes
@@ -58,7 +58,8 @@ def chat_events(ask: Ask, answer: Answer, wishes: Wishes, dice: Dice) -> Iterato
         first: JsonObject = {"role": "assistant", "content": None if choice.calls else "", "refusal": None}
         yield chunk(index, first, wait="none" if index else "first")
     # The choices of one request come interleaved, as they are generated side by side.
-    running = {index: _deltas(answer.choices[index]) for index in indices}
+    whole_calls = ask.model.startswith(MISTRALS)
+    running = {index: _deltas(answer.choices[index], whole_calls=whole_calls) for index in indices}
     while running:
         for index in list(running):
             delta = next(running[index], None)
@@ -156,11 +157,16 @@ def _message(choice: Choice) -> JsonObject:
     return message | {"refusal": None, "annotations": []}
 
 
-def _deltas(choice: Choice) -> Iterator[tuple[JsonObject, str]]:
+def _deltas(choice: Choice, *, whole_calls: bool) -> Iterator[tuple[JsonObject, str]]:
     """Give each delta of one choice with its text."""
     for piece in choice.text:
         yield {"content": piece}, piece
     for index, call in enumerate(choice.calls):
+        if whole_calls:  # Mistral's official client takes nothing else
+            written = "".join(call.arguments)
+            function = {"name": call.name, "arguments": written}
+            yield {"tool_calls": [{"index": index, "id": call.id, "type": "function", "function": function}]}, written
+            continue
         named = {"index": index, "id": call.id, "type": "function", "function": {"name": call.name, "arguments": ""}}
         yield {"tool_calls": [named]}, call.name
         for piece in call.arguments:

@@ -6,10 +6,10 @@ import base64
 import math
 from array import array
 
-from proxy.simulator.answer import served_name
+from proxy.simulator.answer import MISTRALS, served_name
 from proxy.simulator.asking import EmbeddingsRequest, JsonObject, inputs
 from proxy.simulator.wishes import Wishes
-from proxy.simulator.words import Dice
+from proxy.simulator.words import Dice, identifier
 
 DIMENSIONS = {"text-embedding-3-large": 3072, "mistral-embed": 1024}
 USUAL_DIMENSIONS = 1536
@@ -30,6 +30,8 @@ def embeddings_body(request: EmbeddingsRequest, wishes: Wishes, dice: Dice) -> J
         ],
         "model": served_name(request.model),
     }
+    if request.model.startswith(MISTRALS):
+        reply["id"] = identifier(dice, "", 32)
     if wishes.usage != "absent":
         reply["usage"] = {"prompt_tokens": sum(tokens), "total_tokens": sum(tokens)}
     return reply
