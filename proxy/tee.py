@@ -149,7 +149,7 @@ class Meter:
             outcome, reason = "aborted", "client_gone"
         if self._decoder is not None and self._decoder.broken:
             self._flags.append("content_encoding.broken")
-        elif self._decoder is not None and not self._decoder.whole and outcome == "ok":
+        elif self._decoder is not None and not self._decoder.whole and outcome == "ok" and not reading.finished:
             self._flags.append("content_encoding.truncated")
         try:
             usage, source, why = self._usage(reading, outcome)

@@ -28,6 +28,10 @@ class Decoder(Protocol):
     broken: bool  # the coding was violated, or was a bomb; nothing more comes
     swollen: bool  # it was a bomb: a feed swelled beyond OUTPUT_LIMIT
 
+    @property
+    def whole(self) -> bool:
+        """Tell whether the coding came to its end, or never began."""
+
     def feed(self, data: bytes) -> bytes:
         """Give back what ``data`` completed; never raises."""
 
@@ -43,6 +47,9 @@ class Encoder(Protocol):
 
 
 class _Coding(Protocol):
+    @property
+    def whole(self) -> bool: ...
+
     def pieces(self, data: bytes) -> Iterator[bytes]: ...
 
 
@@ -51,6 +58,7 @@ class Identity:
 
     __slots__ = ()
     broken = swollen = False
+    whole = True
 
     def feed(self, data: bytes) -> bytes:
         """Give ``data`` back."""
@@ -67,6 +75,10 @@ class _Zlib:
         self._head = b""
         self._members = 0
         self._stream: zlib._Decompress | None = None
+
+    @property
+    def whole(self) -> bool:
+        return self._stream is None and (self._members > 0 or not self._head)
 
     def pieces(self, data: bytes) -> Iterator[bytes]:
         while data:
@@ -98,14 +110,20 @@ def _deflate_window(head: bytes) -> int:
 
 
 class _Brotli:
-    __slots__ = ("_stream",)
+    __slots__ = ("_begun", "_stream")
 
     def __init__(self) -> None:
+        self._begun = False
         self._stream = brotli.Decompressor()
+
+    @property
+    def whole(self) -> bool:
+        return not self._begun or bool(self._stream.is_finished())
 
     def pieces(self, data: bytes) -> Iterator[bytes]:
         if self._stream.is_finished():
             return
+        self._begun = self._begun or bool(data)
         piece = self._stream.process(data, output_buffer_limit=PIECE)
         while piece or not self._stream.can_accept_more_data():
             if piece:
@@ -114,17 +132,31 @@ class _Brotli:
 
 
 class _Zstd:
+    """zstd, any number of frames."""
+
     __slots__ = ("_decompressor", "_stream")
 
     def __init__(self) -> None:
         self._decompressor = zstandard.ZstdDecompressor(max_window_size=_ZSTD_WINDOW)
-        self._stream = self._decompressor.decompressobj(read_across_frames=True)
+        self._stream: zstandard.ZstdDecompressionObj | None = None
+
+    @property
+    def whole(self) -> bool:
+        return self._stream is None
 
     def pieces(self, data: bytes) -> Iterator[bytes]:
         for start in range(0, len(data), _ZSTD_SLICE):
-            piece = self._stream.decompress(data[start : start + _ZSTD_SLICE])
-            if piece:
-                yield piece
+            rest = data[start : start + _ZSTD_SLICE]
+            while rest:
+                if self._stream is None:
+                    self._stream = self._decompressor.decompressobj()
+                piece = self._stream.decompress(rest)
+                if piece:
+                    yield piece
+                if not self._stream.eof:
+                    break
+                rest = self._stream.unused_data
+                self._stream = None
 
 
 class _Decoding:
@@ -135,6 +167,10 @@ class _Decoding:
     def __init__(self, codings: list[_Coding]) -> None:
         self._codings = codings
         self.broken = self.swollen = False
+
+    @property
+    def whole(self) -> bool:
+        return not self.broken and all(coding.whole for coding in self._codings)
 
     def feed(self, data: bytes) -> bytes:
         if self.broken:

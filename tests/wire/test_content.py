@@ -129,3 +129,28 @@ def test_any_bytes_at_all(body: bytes, coding: bytes, damaged: bool, chance: ran
         assert seen == body
     random_bytes = made(coding)
     random_bytes.feed(body)
+
+
+@pytest.mark.parametrize("coding", [b"gzip", b"deflate", b"br", b"zstd", b"gzip, br"])
+def test_a_coding_says_whether_it_came_to_its_end(coding):
+    coder = encoder(coding)
+    coded = coder.feed(b"word " * 1000) + coder.close()
+    for at in (1, len(coded) // 2, len(coded) - 1):
+        taking = decoder(coding)
+        assert taking.whole  # nothing has begun
+        taking.feed(coded[:at])
+        assert not taking.whole
+        taking.feed(coded[at:])
+        assert taking.whole
+
+
+def test_zstd_frames_follow_one_another():
+    frames = (
+        zstandard.compress(b"a" * 999),
+        b"\x50\x2a\x4d\x18\x02\0\0\0xx",
+        zstandard.compress(b"b"),
+    )  # the second: skippable
+    for size in (1, 7, 1000):
+        taking, coded = decoder(b"zstd"), b"".join(frames)
+        read = b"".join(taking.feed(coded[at : at + size]) for at in range(0, len(coded), size))
+        assert (read, taking.whole) == (b"a" * 999 + b"b", True)
