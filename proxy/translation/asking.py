@@ -114,9 +114,6 @@ def read(kind: Kind, body: bytes) -> Parameters:
     asked = {name: value for name, value in request.items() if value is not None and name not in LEFT_OUT}
     for name in sorted(asked.keys() - TAKEN[kind]):
         raise Refusal(400, "unsupported_parameter", f"`{name[:80]}` is not translated.")
-    tools = asked.get("tools")
-    if isinstance(tools, list) and any(isinstance(tool, dict) and tool.get("type") == "mcp" for tool in tools):
-        raise Refusal(400, "unsupported_parameter", "Tools of type `mcp` are not translated.")
     if any("http://" in text or "https://" in text for text in _media(asked.get("messages", asked.get("input")))):
         message = "Images and files behind a URL are not fetched: send them as data: URLs."
         raise Refusal(400, "url_not_fetched", message)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import struct
 from base64 import b64encode
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -29,7 +29,6 @@ _CALLS: Final[dict[Kind, Callable[..., Awaitable[Any]]]] = {
 # Where its status for a failure is another than a gateway's.
 _STATUS: Final = {"APIConnectionError": 502, "Timeout": 504}
 _CODES: Final = {
-    "APIConnectionError": "provider_unreachable",
     "AuthenticationError": "invalid_api_key",
     "ContentPolicyViolationError": "content_policy_violation",
     "ContextWindowExceededError": "context_length_exceeded",
@@ -63,6 +62,8 @@ class Failure:
 async def ask(kind: Kind, parameters: Parameters) -> Answer:
     """Make one call; raises whatever the SDK raises, for :func:`explain` to read."""
     base64 = parameters.pop("encoding_format", None) == "base64"  # few providers know it: it is written here
+    if kind != "embeddings":
+        parameters["_skip_mcp_handler"] = True  # tools go to the provider: this is no gateway to servers of tools
     reply = await _CALLS[kind](**parameters)
     said = (getattr(reply, "_hidden_params", None) or {}).get("additional_headers") or {}
     headers = {name: said[f"llm_provider-{name}"] for name in _PASSED_ON if f"llm_provider-{name}" in said}
@@ -77,12 +78,20 @@ async def ask(kind: Kind, parameters: Parameters) -> Answer:
 async def _events(kind: Kind, reply: Any) -> AsyncGenerator[bytes]:
     try:
         async for event in reply:
-            name = b"event: %b\n" % str(event.type).encode() if kind == "responses" else b""
-            yield name + b"data: %b\n\n" % _json(event)
+            if kind == "responses":
+                yield b"event: %b\ndata: %b\n\n" % (str(event.type).encode(), _json(event))
+                continue
+            if getattr(event, "usage", None) is not None and all(map(_says_nothing, event.choices)):
+                event.choices = []  # as OpenAI has it; the SDK does so since 1.109
+            yield b"data: %b\n\n" % _json(event)
         if kind == "chat":
             yield b"data: [DONE]\n\n"
     finally:
         await reply.aclose()
+
+
+def _says_nothing(choice: Any) -> bool:
+    return choice.finish_reason is None and not choice.delta.content and not choice.delta.tool_calls
 
 
 def _json(reply: Any) -> bytes:
@@ -94,10 +103,20 @@ def explain(error: Exception) -> Failure | None:
     kind, status = type(error).__name__, getattr(error, "status_code", None)
     if not isinstance(status, int):
         return None
+    code = _CODES.get(kind, "provider_error")
+    status = _STATUS.get(kind, status if 400 <= status <= 599 else 502)
+    if code == "provider_error" and status >= 500 and any(isinstance(each, OSError) for each in _causes(error)):
+        status, code = 502, "provider_unreachable"
     said = getattr(error, "litellm_response_headers", None) or {}
     return Failure(
-        status=_STATUS.get(kind, status if 400 <= status <= 599 else 502),
-        code=_CODES.get(kind, "provider_error"),
+        status=status,
+        code=code,
         message=str(getattr(error, "message", "")).partition("\nTraceback (most recent call last):")[0],
         headers={name: said[name] for name in ("retry-after", *_PASSED_ON) if name in said},
     )
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__

@@ -15,7 +15,7 @@ from tests.loopback import Provider, Script, Seen, provider
 from tests.service.running import Service, service
 
 KEY = "jg-" + "t" * 40
-OPERATORS = "sk-the-operators"
+OPERATORS = "the-operators-own-key"
 TOML = """
 [[provider]]
 name = "bedrock"
