@@ -35,6 +35,13 @@ $(VENV)/.ready-translate: requirements/translate.txt | $(VENV)/.ready-dev
 	@$(PIP) install --require-hashes --no-deps -r requirements/translate.txt
 	@touch $@
 
+# The official client for Node, as its lock has it; npm's own settings say where from.
+NODE_SDK := tests/sdk/node/node_modules/.package-lock.json
+$(NODE_SDK): tests/sdk/node/package-lock.json
+	@command -v npm >/dev/null || { echo "No 'npm' here, which the tests of the client for Node need; on Debian and Ubuntu: apt-get install nodejs npm" >&2; exit 2; }
+	@npm ci --prefix tests/sdk/node --ignore-scripts --no-audit --no-fund --silent
+	@touch $@
+
 demo: $(VENV)/.ready-demo  ## gate + console on SQLite with a simulated provider and live traffic, until Ctrl-C
 	@$(BIN)/joulegate serve --demo $(ARGS)
 
@@ -44,7 +51,7 @@ serve: $(VENV)/.ready-run  ## the gate and the console for real (joulegate.toml 
 test: $(VENV)/.ready-dev  ## the tests that need nothing but Python (minutes)
 	@$(BIN)/python -m pytest -m "not heavy" $(ARGS)
 
-test-all: $(VENV)/.ready-dev $(VENV)/.ready-sdks $(VENV)/.ready-translate  ## also the tests that need nginx, Prometheus, a browser or many SDKs
+test-all: $(VENV)/.ready-dev $(VENV)/.ready-sdks $(VENV)/.ready-translate $(NODE_SDK)  ## also the tests that need nginx, Prometheus, a browser, Node or many SDKs
 	@$(BIN)/python -m pytest $(ARGS)
 
 lint: $(VENV)/.ready-dev  ## style, formatting and import contracts
