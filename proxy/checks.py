@@ -26,7 +26,10 @@ from proxy.routing import Routes
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 ANSWER_WITHIN_S = 3  # of a PostgreSQL that may be away
 LEDGER_FORMS = "sqlite:///path/joulegate.db or postgresql+psycopg://user:password@host/database"
-INSTALL = 'install it with: pip install "joulegate[translate]"'
+INSTALL = (
+    "install it with: pip install --require-hashes --no-deps -r requirements/translate.txt, "
+    'or pip install "joulegate[translate]"'
+)
 UNDER_LITELLM = {"bedrock": "boto3", "sagemaker": "boto3", "vertex_ai": "google-auth"}  # what signs for a family
 MALICIOUS_LITELLM = ("1.82.7", "1.82.8")  # of 24 March 2026; BerriAI/litellm issue 24512
 PROBE_BYTES = 64 * 1024  # a disk that has not even these is full
