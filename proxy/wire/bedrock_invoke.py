@@ -114,7 +114,9 @@ class InvokeReader(bedrock.BedrockReply):
     """Reads the counts in the head, and a vendor's body or the events of its stream."""
 
     places = _PLACES
-    members = frozenset(name.encode() for name in ("model", "id", "usage", "results", _METRICS, _TRACE, *_COUNTS))
+    members = frozenset(
+        name.encode() for name in ("model", "id", "usage", "results", "type", "error", _METRICS, _TRACE, *_COUNTS)
+    )
 
     def __init__(self, headers: Headers = (), status: int = 200) -> None:
         super().__init__(headers, status)

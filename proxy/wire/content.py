@@ -68,12 +68,13 @@ class Identity:
 class _Zlib:
     """gzip with any number of members, or deflate, which in the wild is zlib or raw."""
 
-    __slots__ = ("_gzip", "_head", "_members", "_stream")
+    __slots__ = ("_gzip", "_head", "_members", "_over", "_stream")
 
     def __init__(self, *, gzip: bool) -> None:
         self._gzip = gzip
         self._head = b""
         self._members = 0
+        self._over = False  # what follows the last member is rubbish, which every client ignores
         self._stream: zlib._Decompress | None = None
 
     @property
@@ -81,7 +82,7 @@ class _Zlib:
         return self._stream is None and (self._members > 0 or not self._head)
 
     def pieces(self, data: bytes) -> Iterator[bytes]:
-        while data:
+        while data and not self._over:
             if self._stream is None:
                 data = self._head + data
                 if self._gzip and self._members:
@@ -91,7 +92,8 @@ class _Zlib:
                     return
                 self._head = b""
                 if self._members and not (self._gzip and data.startswith(b"\x1f\x8b")):
-                    return  # rubbish after the last member, which every client ignores
+                    self._over = True
+                    return
                 self._stream = zlib.decompressobj(31 if self._gzip else _deflate_window(data))
             piece = self._stream.decompress(data, PIECE)
             while piece:

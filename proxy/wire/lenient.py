@@ -9,6 +9,8 @@ import msgspec
 
 T = TypeVar("T")
 
+_DECODER = json.JSONDecoder()
+
 REFUSED = (msgspec.MsgspecError, UnicodeError, RecursionError)  # what msgspec raises on bad bytes
 
 
@@ -59,3 +61,13 @@ def loads(data: bytes) -> object:
         return json.loads(data.decode("utf-8-sig", "replace"))
     except (ValueError, RecursionError):
         return None
+
+
+def first(data: bytes) -> bytes | None:
+    """Give the JSON value that ``data`` begins with, whatever stands behind it; None where it begins with none."""
+    text = data.decode("utf-8-sig", "replace")
+    try:
+        end = _DECODER.raw_decode(text)[1]
+    except (ValueError, RecursionError):
+        return None
+    return text[:end].encode("utf-8", "replace")

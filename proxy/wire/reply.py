@@ -13,7 +13,7 @@ from typing import Protocol
 
 from estimator.usage import Usage, UsageLine
 from proxy.wire.canon import Places, Statement, at, error_code, label, normal
-from proxy.wire.lenient import loads
+from proxy.wire.lenient import first, loads
 from proxy.wire.members import Members
 from proxy.wire.sse import Framer
 from proxy.wire.surface import Reading
@@ -238,10 +238,13 @@ class Reply:
             if self._framing.oversized:
                 self.flags["event.oversized"] = None
         elif self._document is not None and not self._whole(self._document):
-            self._members = Members(self.members)
-            self._scan(b"".join(self._document))
-            if not self.finished:
-                self.flags["reply.truncated"] = None
+            body = b"".join(self._document)
+            value = first(body)
+            if value is None or not self._whole([value]):
+                self._members = Members(self.members)
+                self._scan(body)
+                if not self.finished:
+                    self.flags["reply.truncated"] = None
         if self._members is not None:
             self.parts(self._members.found)
             if self._members.broken:

@@ -154,3 +154,12 @@ def test_zstd_frames_follow_one_another():
         taking, coded = decoder(b"zstd"), b"".join(frames)
         read = b"".join(taking.feed(coded[at : at + size]) for at in range(0, len(coded), size))
         assert (read, taking.whole) == (b"a" * 999 + b"b", True)
+
+
+@pytest.mark.parametrize("coding", ["gzip", "deflate"])
+@pytest.mark.parametrize("size", [1, 3, 100])
+def test_what_follows_rubbish_is_rubbish(coding, size):
+    compress = {"gzip": gzip.compress, "deflate": zlib.compress}[coding]
+    coded = compress(b"a") + b"rubbish" + compress(b"b")
+    taking = decoder(coding.encode())
+    assert b"".join(taking.feed(coded[at : at + size]) for at in range(0, len(coded), size)) == b"a"

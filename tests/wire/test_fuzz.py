@@ -283,3 +283,14 @@ def test_no_member_of_any_type_breaks_a_reader(name: str, odd: str) -> None:
             taking = SURFACES[name].reader()
             taking.feed(message)
             assert "reader.failed" not in taking.close().flags, message
+
+
+@pytest.mark.parametrize("behind", [b"\0", b"x", b"{", b"}", b'\n{"usage":{"prompt_tokens":1,"completion_tokens":1}}'])
+@pytest.mark.parametrize("name", [name for name in METERED if name not in STATE_NONE])
+def test_what_stands_behind_a_document_loses_no_usage(name: str, behind: bytes) -> None:
+    stated, _ = FORMS.get(name, (CHAT, None))
+    taking = SURFACES[name].reader()
+    taking.feed(json.dumps(stated).encode() + behind)
+    usage = taking.close().usage
+    assert usage is not None
+    assert 3 in (usage.output_tokens, usage.input_tokens)
