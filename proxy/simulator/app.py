@@ -16,7 +16,7 @@ from dataclasses import replace
 import msgspec
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from proxy.simulator import anthropic, bedrock, cohere, gemini, ollama, openai
+from proxy.simulator import anthropic, bedrock, cohere, gemini, ollama, openai, realtime
 from proxy.simulator.answer import PrefixCache
 from proxy.simulator.events import broken_off
 from proxy.simulator.format import PLAIN_DOORS, Format, Headers, RefusedError, Request, Stream, Whole
@@ -53,7 +53,7 @@ def build_simulator(*, fast: bool = False, seed: int = 0) -> ASGIApp:
         if scope["type"] == "lifespan":
             await _live(receive, send)
         elif scope["type"] == "websocket":
-            await send({"type": "websocket.close", "code": 1003})
+            await realtime.converse(scope, receive, send, cache=cache, seed=seed)
         else:
             await _answer_http(scope, receive, send, cache=cache, attempts=attempts, fast=fast, seed=seed)
 

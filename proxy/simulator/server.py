@@ -35,7 +35,9 @@ class _Ending(uvicorn.Server):
 
 
 def _config(app: ASGIApp) -> uvicorn.Config:
-    return quiet(app, http=_Connection, lifespan="off", timeout_graceful_shutdown=1)
+    config = quiet(app, http=_Connection, lifespan="off", timeout_graceful_shutdown=1)
+    config.ws = "auto"  # whichever library of WebSockets is installed; with none, they are refused
+    return config
 
 
 def listen(host: str, port: int) -> socket.socket:

@@ -230,6 +230,17 @@ def test_replies_as_long_as_wished(simulator, kind):
     assert json.loads(reply.body)["usage"]["total_tokens"] > 0
 
 
+@pytest.mark.parametrize(
+    ("path", "headers", "status"), [("/v1/nothing", {}, 404), ("/v1/realtime", {"x-simulate-typo": "1"}, 400)]
+)
+def test_websockets_are_refused_in_openais_shape(simulator, path, headers, status):
+    upgrade = {"connection": "Upgrade", "upgrade": "websocket", "sec-websocket-version": "13"}
+    upgrade["sec-websocket-key"] = "dGhlIHNhbXBsZSBub25jZQ=="
+    reply = request(simulator, path, method="GET", headers=upgrade | headers)
+    assert reply.status == status
+    assert json.loads(reply.body)["error"]["message"]
+
+
 def test_takes_a_body_of_many_megabytes(simulator):
     body = CHAT | {"messages": [{"role": "user", "content": "x" * 20_000_000}]}
     reply = request(simulator, "/v1/chat/completions", body)
