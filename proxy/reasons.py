@@ -23,6 +23,8 @@ REFUSALS: Final = {
     "provider_not_configured": "the provider has no address yet: it needs an origin in the configuration",
     "provider_without_credential": "the gate has no credential of the provider to use for this caller",
     "request_too_large": "the request's body was too large to read its model from",
+    "not_translated": "the model's route translates, and not from the format of the request",
+    "missing_provider_key": "the model's route translates, and the request came with nobody's credential",
 }
 
 # Why a call was not ``ok``, or why its tokens are not the provider's own count.
@@ -39,6 +41,13 @@ ENDINGS: Final = {
     "gate_failed": "the gate itself failed; its log says more",
     "gate_process_ended": "the gate process ended before the call did; what it consumed nobody knows",
     "end_not_written": "the record of the call's end could not be written to the journal",
+    "provider_error": "the provider of a translated call failed it",
+    "provider_timeout": "the provider of a translated call did not answer in time",
+    "provider_unreachable": "the provider of a translated call could not be reached",
+    "translation_failed": "the call could not be translated; the gate's log says more",
+    "unsupported_parameter": "the request has a parameter that is not translated, or that its provider lacks",
+    "url_not_fetched": "the request names an image or a file behind a URL, and a translated call fetches none",
+    "credential_not_taken": "the request came with a key, and the translated route works with the operator's alone",
     "usage.not_reported": "the provider's reply stated no usage",
     "usage.pending": "the provider had not finished: a later reply states the usage",
     "usage.counted_before": "the usage stands on another row, where the provider showed it first",

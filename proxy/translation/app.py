@@ -129,9 +129,9 @@ class Reply:
             await self._start(200, {"content-type": "text/event-stream; charset=utf-8", **headers})
         await self._send({"type": "http.response.body", "body": event, "more_body": True})
 
-    async def end(self) -> None:
-        """End a stream."""
-        await self._send({"type": "http.response.body", "body": b"", "more_body": False})
+    async def end(self, last: bytes = b"") -> None:
+        """End a stream, with its last event."""
+        await self._send({"type": "http.response.body", "body": last, "more_body": False})
 
     async def fail(self, status: int, code: str, message: str, headers: Mapping[str, str] | None = None) -> None:
         """Say what went wrong: as the reply, or as the last event of one that has begun."""
@@ -140,10 +140,10 @@ class Reply:
             return
         if self._kind == "responses":
             said = msgspec.json.encode({"type": "error", "code": code, "message": message, "param": None})
-            await self.event(b"event: error\ndata: %b\n\n" % said, {})
+            last = b"event: error\ndata: %b\n\n" % said
         else:
-            await self.event(b"data: %b\n\n" % error_body(status, code, message), {})
-        await self.end()
+            last = b"data: %b\n\n" % error_body(status, code, message)
+        await self.end(last)  # at once: a client that has seen it leaves
 
     async def _start(self, status: int, headers: Mapping[str, str]) -> None:
         self._began = True

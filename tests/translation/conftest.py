@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import json
+import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -60,6 +62,15 @@ provider = "anthropic"
 model = "anthropic/claude-sonnet-4-6"
 via = "litellm"
 options = {{ api_base = "http://127.0.0.1:9" }}
+[[provider]]
+name = "vertex"
+credential = "file:{folder}/account"
+[[route]]
+match = "vertex-translated"
+provider = "vertex"
+model = "vertex_ai/gemini-2.5-flash"
+via = "litellm"
+options = {{ api_base = "{origin}", vertex_project = "acme", vertex_location = "europe-west4" }}
 [[team]]
 name = "search"
 [[team.key]]
@@ -92,6 +103,15 @@ class Translating:
         return seen
 
 
+def service_account(origin: str) -> dict[str, str]:
+    """An account of Google's, on one line, whose tokens the scripted provider gives."""
+    made = subprocess.run(["openssl", "genrsa", "-traditional", "2048"], check=True, capture_output=True, text=True)
+    return {
+        "type": "service_account", "project_id": "acme", "private_key_id": "1", "private_key": made.stdout,
+        "client_email": "gate@acme.example", "client_id": "1", "token_uri": f"{origin}/token",
+    }  # fmt: skip
+
+
 async def unasked(seen: Seen, writer: asyncio.StreamWriter) -> None:
     raise AssertionError(seen.line)
 
@@ -102,6 +122,7 @@ def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Translating]:
     for name, value in (("access-key-id", "AKIDEXAMPLE"), ("secret", "wJalr-secret"), ("key", OPERATORS)):
         (folder / name).write_text(value)
     with provider(unasked) as behind:
+        (folder / "account").write_text(json.dumps(service_account(behind.origin)))
         digest = hashlib.sha256(KEY.encode()).hexdigest()
         toml = TOML.format(folder=folder, origin=behind.origin, digest=digest)
         with (

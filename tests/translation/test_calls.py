@@ -12,7 +12,7 @@ import pytest
 
 from tests.loopback import Seen, chunk, says, stream_head
 from tests.translation.conftest import KEY, OPERATORS, Translating
-from tests.translation.test_translating import ASK, MESSAGE, as_json, message_events, sse
+from tests.translation.test_translating import ASK, GENERATED, MESSAGE, as_json, message_events, sse
 
 pytestmark = pytest.mark.heavy
 
@@ -206,3 +206,41 @@ def test_a_client_that_leaves_a_stream_ends_it_at_the_provider(translating: Tran
     row = translating.row()
     assert (row["outcome"], row["reason"]) == ("aborted", "client_gone")
     assert row["usage_source"] in ("counted", "inferred")
+
+
+def test_vertex_with_an_account_of_the_operator(translating: Translating) -> None:
+    async def google(seen: Seen, writer: asyncio.StreamWriter) -> None:
+        token = {"access_token": "a-token-of-google", "expires_in": 3600, "token_type": "Bearer"}
+        writer.write(as_json(token if seen.line.startswith(b"POST /token ") else GENERATED))
+
+    translating.says(google)
+    completion = translating.client.chat.completions.create(model="vertex-translated", messages=ASK)
+    assert completion.choices[0].message.content == "High."
+    seen = translating.provider.seen[-1]
+    assert b"/projects/acme/locations/europe-west4/" in seen.line
+    assert seen.header(b"authorization") == b"Bearer a-token-of-google"
+    row = translating.row()
+    assert (row["provider"], row["model"], row["input_tokens"], row["output_tokens"]) == (
+        "vertex", "gemini-2.5-flash", 10, 8,
+    )  # fmt: skip
+    with pytest.raises(openai.PermissionDeniedError) as refused:
+        translating.client.with_options(api_key="ya29.of-a-caller").chat.completions.create(
+            model="vertex-translated", messages=ASK
+        )
+    assert refused.value.code == "credential_not_taken"
+    translating.row()
+
+
+def test_what_a_provider_has_beside_openais_parameters(translating: Translating) -> None:
+    thought = {"type": "thinking", "thinking": "The moon.", "signature": "s"}
+    translating.says(says(as_json(MESSAGE | {"content": [thought, *MESSAGE["content"]]})))
+    completion = translating.client.chat.completions.create(
+        model="claude-translated",
+        messages=ASK,
+        max_tokens=4000,
+        extra_body={"thinking": {"type": "enabled", "budget_tokens": 1024}, "top_k": 5},
+    )
+    sent = json.loads(translating.seen.body)
+    assert (sent["thinking"]["budget_tokens"], sent["top_k"], sent["max_tokens"]) == (1024, 5, 4000)
+    assert completion.choices[0].message.reasoning_content == "The moon."
+    translating.row()
