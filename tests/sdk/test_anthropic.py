@@ -243,7 +243,7 @@ def test_a_stream_that_breaks_off_is_an_error_of_the_provider(ways, clients):
 
 
 def test_a_client_that_leaves_is_metered_to_the_end(ways, clients):
-    headers = {"x-simulate-output-tokens": "9", "x-simulate-token-ms": "5"}
+    headers = {"x-simulate-output-tokens": "9", "x-simulate-token-ms": "100"}
 
     def leave() -> None:
         stream = clients[1].messages.create(

@@ -334,7 +334,7 @@ def test_a_stream_that_breaks_off_is_an_error_of_the_provider(ways, bearing):
 
 
 def test_a_client_that_leaves_is_metered_to_the_end(ways, bearing):
-    with bearing(**{"x-simulate-output-tokens": "9", "x-simulate-token-ms": "5"}) as client:
+    with bearing(**{"x-simulate-output-tokens": "9", "x-simulate-token-ms": "100"}) as client:
 
         def leave() -> None:
             stream = client.converse_stream(modelId=MODEL, messages=ASK, inferenceConfig=LIMIT)["stream"]

@@ -285,7 +285,7 @@ def test_a_stream_that_breaks_off_is_an_error_of_the_provider(ways):
 
 
 def test_a_client_that_leaves_is_metered_to_the_end(ways):
-    headers = {"x-simulate-output-tokens": "9", "x-simulate-token-ms": "5"}
+    headers = {"x-simulate-output-tokens": "9", "x-simulate-token-ms": "100"}
 
     def leave() -> types.GenerateContentResponse:
         with client(ways.gate.url, KEY, **headers) as asking:

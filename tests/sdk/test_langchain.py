@@ -147,7 +147,7 @@ def test_each_of_the_clients_attempts_is_a_call(ways):
 
 
 def test_a_client_that_leaves_is_metered_to_the_end(ways):
-    headers = {"x-simulate-output-tokens": "9", "x-simulate-token-ms": "5"}
+    headers = {"x-simulate-output-tokens": "9", "x-simulate-token-ms": "100"}
 
     def leave() -> None:
         stream = chat(ways.gate.url, KEY, default_headers=headers).stream(ASK)

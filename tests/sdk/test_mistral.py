@@ -174,7 +174,7 @@ def test_a_stream_that_breaks_off_is_an_error_of_the_provider(ways, clients):
 
 
 def test_a_client_that_leaves_is_metered_to_the_end(ways, clients):
-    headers = wishing(**{"x-simulate-output-tokens": "9", "x-simulate-token-ms": "5"})
+    headers = wishing(**{"x-simulate-output-tokens": "9", "x-simulate-token-ms": "100"})
 
     def leave() -> None:
         with clients[1].chat.stream(model=MODEL, messages=ASK, **headers) as stream:

@@ -62,7 +62,7 @@ const calls = {
     return failing(collect(stream, seen), seen);
   },
   left: async () => {
-    const headers = { "x-simulate-output-tokens": "9", "x-simulate-token-ms": "5" };
+    const headers = { "x-simulate-output-tokens": "9", "x-simulate-token-ms": "100" };
     const stream = await client.chat.completions.create({ ...ask, stream: true }, wish(headers));
     for await (const chunk of stream) {
       if (chunk.choices[0].delta.content) {
