@@ -8,6 +8,7 @@ often a request came that is to fail a number of times.
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import re
 from collections import OrderedDict
@@ -30,7 +31,7 @@ _LINE_END = re.compile(rb"\r?\n")
 
 
 class Attempts:
-    """Counts how often a request came, for clients that do not count their attempts themselves."""
+    """Counts how often a request came, by its digest, for clients that do not count their attempts themselves."""
 
     def __init__(self, *, most: int = 4096) -> None:
         self._most = most
@@ -38,8 +39,9 @@ class Attempts:
 
     def number(self, request: bytes, of: int) -> int:
         """Give which attempt this is, from 0; after ``of`` of them it is another request."""
-        number = self._seen.pop(request, 0)
-        self._seen[request] = (number + 1) % of
+        key = hashlib.blake2b(request, digest_size=16).digest()
+        number = self._seen.pop(key, 0)
+        self._seen[key] = (number + 1) % of
         if len(self._seen) > self._most:
             self._seen.popitem(last=False)
         return number
