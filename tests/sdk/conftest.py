@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import pathlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -10,12 +9,6 @@ from proxy.demo import demo_config_toml
 from proxy.simulator import in_thread
 from tests.loopback import RunningGate, gate
 from tests.sdk.metered import Ways, config_toml
-
-
-def pytest_ignore_collect(collection_path: pathlib.Path, config: pytest.Config) -> bool | None:
-    """Leave the modules alone that import clients which only the heavy tests may assume to be there."""
-    heavy = collection_path.suffix == ".py" and "\npytestmark = pytest.mark.heavy\n" in collection_path.read_text()
-    return True if heavy and config.option.markexpr == "not heavy" else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
