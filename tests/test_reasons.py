@@ -46,7 +46,7 @@ def literals() -> tuple[set[str], set[str]]:
 
 
 def translations(refusals: set[str]) -> set[str]:
-    """The codes that the translator answers with and that no gate has said before; the others are OpenAI's own words."""
+    """The codes that only the translator answers with; what else it says are OpenAI's own words."""
     text = "".join(path.read_text() for path in (ROOT / "proxy" / "translation").glob("*.py"))
     refused = re.findall(r'Refusal\(\d+, "([a-z_]+)"|fail\(\d+, "([a-z_]+)"', text)
     said = {code for pair in refused for code in pair if code} | set(re.findall(r'"(provider_[a-z]+)"', text))
