@@ -86,9 +86,9 @@ class GateApplication:
         else:
             await _say(send, 503, b"the journal cannot be written: calls go on, but their records wait in memory\n")
 
-    def refused(self, status: int, code: str) -> str:
+    def refused(self, status: int, code: str, method: str, path: str) -> str:
         """Record a request that was turned away before it was one (too large a head, not HTTP); gives its id."""
-        return record_unreadable(self.gate, status, code)
+        return record_unreadable(self.gate, status, code, method, path)
 
     async def _live(self, receive: Receive, send: Send) -> None:
         await receive()

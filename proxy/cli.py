@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import signal
 import sys
 from importlib import metadata
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -18,6 +21,8 @@ from proxy.commands.report import report
 from proxy.commands.serve import serve
 from proxy.commands.simulate import simulate
 from proxy.errors import JoulegateError
+
+_CANNOT_PRINT = (errno.ENOSPC, errno.EBADF, errno.EIO)
 
 app = typer.Typer(
     name="joulegate",
@@ -53,11 +58,30 @@ def main() -> None:
     if sys.argv[1:2] not in (["serve"], ["simulate"]):  # those hold sockets, whose ends are no end of theirs
         # Where the reader has left (`| head`), end as every other command of a pipe does: quietly, status 141.
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    if sys.stdout is None:  # closed by who called: nothing is to be printed
+        sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - it lasts as long as the process
     try:
         app()
     except JoulegateError as error:
         sys.stderr.write(f"joulegate: {error}\n")
         sys.exit(2)
+    except OSError as error:
+        if error.errno not in _CANNOT_PRINT or error.filename is not None:
+            raise
+        _cannot_print(error)
+    except SystemExit:
+        try:
+            sys.stdout.flush()
+        except (OSError, ValueError) as error:
+            _cannot_print(error)
+        raise
+
+
+def _cannot_print(error: Exception) -> NoReturn:
+    """End with a word where the output cannot be written (a full disk, a closed descriptor)."""
+    sys.stderr.write(f"joulegate: the output cannot be written: {getattr(error, 'strerror', None) or error}\n")
+    sys.stderr.flush()
+    os._exit(1)  # an ordinary end would try to write it once more
 
 
 if __name__ == "__main__":

@@ -246,6 +246,9 @@ def load(
     except msgspec.ValidationError as error:
         raise ConfigError(f"{source}: {_said(error, Config)}") from None
     _check(config, source)
+    nowhere = {provider.name for provider in config.provider if provider.origin is None} - _shipped_providers().keys()
+    if nowhere:
+        raise ConfigError(f'{source}: provider `{min(nowhere)}` is not a shipped one: set origin = "https://…"')
     return Loaded(config=config, origins=origins, ignored=tuple(ignored))
 
 
@@ -306,14 +309,23 @@ def _from_text(section: str, key: str, text: str, variable: str) -> object:
         raise ConfigError(f"environment: {variable}={text!r}: {_said(error, SETTINGS[section])}") from None
 
 
+def _shipped_providers() -> dict[str, dict[str, Any]]:
+    text = resources.files("proxy.data").joinpath("providers.toml").read_text(encoding="utf-8")
+    return {row["name"]: row for row in tomllib.loads(text)["provider"]}
+
+
+_PATHS_OF_OURS = frozenset({"v1", "v1beta", "healthz", "readyz"})
+
+
 def _merge_providers(own: object, source: str) -> list[dict[str, Any]]:
-    shipped_text = resources.files("proxy.data").joinpath("providers.toml").read_text(encoding="utf-8")
-    merged: dict[str, dict[str, Any]] = {row["name"]: row for row in tomllib.loads(shipped_text)["provider"]}
+    merged = _shipped_providers()
     if not isinstance(own, list):
         raise ConfigError(f"{source}: `provider` is a list of tables: write [[provider]]")
     for row in own:
         if not isinstance(row, dict) or not isinstance(row.get("name"), str):
             raise ConfigError(f'{source}: every [[provider]] needs a name, for example name = "openai"')
+        if row["name"] in _PATHS_OF_OURS:
+            raise ConfigError(f"{source}: no provider can have the name `{row['name']}`: the gate's own paths begin so")
         under = merged.get(row["name"], {})
         if "region" in row:  # says the place better than the zone under it
             under.pop("zone", None)
@@ -348,6 +360,10 @@ def _said(error: msgspec.ValidationError, section: type[Section]) -> str:
 def _check(config: Config, source: str) -> None:
     split_listen(config.gate.listen)
     split_listen(config.console.listen)
+    if config.gate.listen == config.console.listen and not config.gate.listen.endswith(":0"):
+        raise ConfigError(
+            f"{source}: gate.listen and console.listen are both {config.gate.listen}; give them different ports"
+        )
     names = {provider.name for provider in config.provider}
     for provider in config.provider:
         if provider.origin is not None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Iterable, MutableMapping
 from functools import partial
 from types import SimpleNamespace
@@ -13,9 +12,11 @@ import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from proxy.app import GateApplication
+from proxy.gate import REFUSED
 from proxy.pipeline import WITHOUT_BODY
 from proxy.serving import QuietServer, quiet
 from proxy.sockets import EXTENSION
+from proxy.wire.registry import surface_for
 
 EARLY_BYTES = 256 * 1024  # what is held of what a client sends before its WebSocket is agreed to
 CHUNK_BYTES = 20  # what a chunk may have beside its data at no charge: a size of 16 digits and two line ends
@@ -57,6 +58,7 @@ class _GateProtocol(HttpToolsProtocol):
         self._left = self._header_bytes  # of what the request that is arriving may have beside its body
         self._in_head = self._in_body = False  # of that request; both False: none has begun
         self._behind = False  # a request has ended within this read: another may have begun behind it, anywhere
+        self.url = b""  # until a request begins
         self._deaf = False  # what still comes is read and thrown away
         self._early: bytearray | None = None  # set: a WebSocket was asked for; what came behind the asking
 
@@ -90,7 +92,7 @@ class _GateProtocol(HttpToolsProtocol):
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
             rest = data[upgrade.args[0] :]
-            if EXTENSION in self.scope.get("extensions", {}):
+            if EXTENSION in self.scope["extensions"]:
                 self._wait_for_switch(rest)
             else:
                 self._ignore_upgrade(rest)
@@ -186,8 +188,9 @@ class _GateProtocol(HttpToolsProtocol):
             self._refuse_size()
         if self._deaf:
             return
+        self.scope["extensions"] = {}
         if (b"upgrade", b"websocket") in self.headers and self.parser.should_upgrade():
-            self.scope["extensions"] = {EXTENSION: {"hand_over": self._hand_over}}
+            self.scope["extensions"][EXTENSION] = {"hand_over": self._hand_over}
         super().on_headers_complete()
         self._in_head, self._in_body = False, True
         self._left += CHUNK_BYTES
@@ -231,22 +234,28 @@ class _GateProtocol(HttpToolsProtocol):
         call_id = b""
         answered = False
         if self._in_body and not self.pipeline:
-            # The body of a call is broken: to who carries it, its client is gone, and that is its record.
+            # The body of a call is broken: to who carries it, its client is gone, and why is its record.
             answered = self.cycle.response_started
+            self.cycle.scope["extensions"][REFUSED] = {"status": status, "code": code}
             self.cycle.disconnected = True
             self.cycle.message_event.set()
         else:
-            call_id = b"x-joulegate-call-id: %b\r\n" % self._gate.refused(status, code).encode()
+            refused = self._gate.refused(status, code, *self._asked())
+            call_id = b"x-joulegate-call-id: %b\r\n" % refused.encode()
             if self._in_body:
                 self.pipeline.popleft()  # nobody carries it yet
             if self.cycle is not None and not self.cycle.response_complete:
                 return  # it came behind another, whose client shall have its reply: that takes the connection with it
         if not answered:
-            error = {"message": message, "type": "invalid_request_error", "param": None, "code": code}
-            body = json.dumps({"error": error}).encode()
+            body = surface_for(*self._asked()).error(status, code, message)
             head = b"content-type: application/json\r\nconnection: close\r\ncontent-length: %d\r\n" % len(body)
             self.transport.write(STATUS_LINE[status] + head + call_id + b"\r\n" + body)
         self._linger()
+
+    def _asked(self) -> tuple[str, str]:
+        """Give the method and the path of the latest request, as far as they have come."""
+        method = self.parser.get_method() if self.url else b""
+        return method.decode("ascii"), self.url.decode("latin-1").partition("?")[0]
 
     async def _send(self, cycle: RequestResponseCycle, message: MutableMapping[str, Any]) -> None:
         """Write a reply as uvicorn's own ``send`` does, with three differences.

@@ -14,7 +14,7 @@ from functools import partial
 
 from proxy.call import Closed, Outcome
 from proxy.errors import Refusal
-from proxy.gate import EstimateHeaders, Gate, HandOver, Receive, Received, Scope, Send, end
+from proxy.gate import REFUSED, EstimateHeaders, Gate, HandOver, Receive, Received, Scope, Send, end
 from proxy.reaching import Outgoing, choose, reach
 from proxy.receiving import receive_body
 from proxy.routing import Provider
@@ -36,11 +36,12 @@ log = logging.getLogger("joulegate")
 async def carry(gate: Gate, scope: Scope, receive: Receive, send: Send) -> None:
     """Take one request to its provider and the reply back."""
     call = Received.begin(scope["method"], scope["raw_path"])
+    call.extensions = scope.get("extensions", {})
     try:
         admitted = gate.teams.admit(call.method, scope["headers"], scope["query_string"])
         call.attribution, call.attributes = admitted.attribution, admitted.attributes
         if admitted.websocket:
-            call.hand_over = scope.get("extensions", {}).get(EXTENSION, {}).get("hand_over")
+            call.hand_over = call.extensions.get(EXTENSION, {}).get("hand_over")
             call.surface = surface_for("WEBSOCKET", call.path.decode("latin-1"))
             call.asked = Asked(model=model_in_query(admitted.query), stream=True)
         target = gate.routes.by_path(call.path)
@@ -57,7 +58,7 @@ async def carry(gate: Gate, scope: Scope, receive: Receive, send: Send) -> None:
     except UpstreamError as error:
         await _fail(gate, call, "error", error.status, error.code, str(error), send)
     except ClientGone:
-        end(gate, call, "aborted", "client_gone_before_sending")
+        _end_without_client(gate, call, "client_gone_before_sending")
     except asyncio.CancelledError:
         message = "The gate was shut down before the reply had ended; try again."
         await _fail(gate, call, "interrupted", 503, "gate_shut_down", message, send)
@@ -67,9 +68,9 @@ async def carry(gate: Gate, scope: Scope, receive: Receive, send: Send) -> None:
         await _fail(gate, call, "error", 500, "gate_failed", "The gate failed; its log says more.", send)
 
 
-def record_unreadable(gate: Gate, status: int, code: str) -> str:
+def record_unreadable(gate: Gate, status: int, code: str, method: str, path: str) -> str:
     """Write down a request that could not be read as HTTP and was turned away with ``status``; gives its id."""
-    call = Received.begin("", b"")
+    call = Received.begin(method, path.encode("latin-1"))
     end(gate, call, "rejected", code, status=status)
     return call.id
 
@@ -193,10 +194,19 @@ def _report(call_id: str, error: Exception) -> None:
     log.error("call %s: %s in the gate\n%s", call_id, type(error).__name__, where)
 
 
+def _end_without_client(gate: Gate, call: Received, reason: str) -> None:
+    """Write down a call whose client has left, or whose request the server has refused in the middle of its body."""
+    refused = call.extensions.get(REFUSED)
+    if refused is None:
+        end(gate, call, "aborted", reason)
+    else:
+        end(gate, call, "rejected", refused["code"], status=None if call.answering else refused["status"])
+
+
 async def _fail(gate: Gate, call: Received, outcome: Outcome, status: int, code: str, message: str, send: Send) -> None:
     """Write down why a call came to no good end, and tell its client if it has no reply yet."""
     if call.client_left:
-        end(gate, call, "aborted", "client_gone")
+        _end_without_client(gate, call, "client_gone")
     elif call.answering:
         # Returning without the end of the body makes the server cut the connection, as the provider did.
         end(gate, call, outcome, code)

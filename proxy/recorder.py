@@ -315,7 +315,7 @@ class Recorder:
                 if call.lines or call.counted_as is not None:
                     lines = lines_of(call, self._estimate)
                     row = with_lines(row, lines) if lines else row
-                    beside = Beside(lines=lines, counted_as=call.counted_as)
+                    beside = Beside(lines=lines, counted_as=call.counted_as, shown_again=call.shown_again)
         except Exception as error:
             call_id = call.id if isinstance(call, Opened) else call.opened.id
             self._refuse(call_id, segment, f"{type(error).__name__}: {error}")

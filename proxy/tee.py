@@ -176,6 +176,7 @@ class Meter:
             lines=reading.lines,
             counted_as=reading.counted_as,
             calls=reading.calls,
+            shown_again=reading.counted_as is not None and not self._surface.metered,
         )
         self._sink.append(self.closed)
         self._body = b""

@@ -182,3 +182,18 @@ def test_a_wrong_word_in_the_environment_is_told_the_right_ones():
         load(environment={"JOULEGATE_GATE_KEYS": "opn"})
     with pytest.raises(ConfigError, match=r"workers`$"):
         load(environment={"JOULEGATE_GATE_WORKERS": "none"})
+
+
+@pytest.mark.parametrize(
+    ("toml", "said"),
+    [
+        ("[[provider]]\nname = 'x'\n", "`x`.*origin"),
+        ("[[provider]]\nname = 'v1'\norigin = 'http://a'\n", "`v1`.*paths"),
+        ("[gate]\nlisten = '127.0.0.1:9'\n[console]\nlisten = '127.0.0.1:9'\n", "both 127.0.0.1:9"),
+    ],
+)
+def test_what_cannot_work_together_is_refused(tmp_path, toml, said):
+    file = tmp_path / "joulegate.toml"
+    file.write_text(toml)
+    with pytest.raises(ConfigError, match=said):
+        load(file, environment={})

@@ -61,7 +61,7 @@ def estimate_table(source: Path, target: Path | None, zone: str | None, fit: str
             writer.writeheader()
             writer.writerows(rows)
     except OSError as error:
-        raise ConfigError(f"{target}: {error.strerror}") from error
+        raise ConfigError(f"{target or 'the output'}: {error.strerror}") from error
     return len(rows), sum(bool(row["error"]) for row in rows)
 
 

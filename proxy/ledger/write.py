@@ -44,6 +44,7 @@ class Beside:
 
     lines: tuple[LineRow, ...] = ()
     counted_as: str | None = None  # the name under which the call's usage counts once
+    shown_again: bool = False  # the call itself generated nothing: where the usage is counted, it is not its own
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -217,7 +218,8 @@ class Ledger:
             if name is not None:
                 key = (row.provider or "", name)
                 connection.exec_driver_sql(insert, (*key, row.id))
-                if connection.exec_driver_sql(find, key).scalar_one() != row.id:
+                owner = connection.exec_driver_sql(find, key).scalar_one()
+                if owner != row.id and beside[row.id].shown_again:
                     row = counted_before(row)
             kept.append(row)
         return kept

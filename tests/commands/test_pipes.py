@@ -58,3 +58,19 @@ def test_what_was_read_before_is_whole():
         status = process.wait()
     assert first.endswith(",tier,error\n")
     assert (status, said) == (-signal.SIGPIPE, "")
+
+
+@pytest.mark.parametrize("command", [["--help"], ["facts", "show", "gpt-4o"], ["estimate", "gpt-4o", "--in", "9"]])
+def test_an_output_that_cannot_be_written_is_said_in_a_line(command):
+    with Path("/dev/full").open("w") as full:
+        ended = subprocess.run(
+            [sys.executable, "-m", "proxy.cli", *command], stdout=full, stderr=subprocess.PIPE, text=True, timeout=60
+        )
+    assert ended.returncode == 1
+    assert ended.stderr == "joulegate: the output cannot be written: No space left on device\n"
+
+
+def test_an_output_that_is_closed_is_not_wanted():
+    line = f"{sys.executable} -m proxy.cli facts show gpt-4o >&-"
+    ended = subprocess.run(["sh", "-c", line], capture_output=True, text=True, timeout=60)
+    assert (ended.returncode, ended.stderr) == (0, "")

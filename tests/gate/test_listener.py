@@ -10,6 +10,7 @@ import time
 import pytest
 
 from proxy import serving
+from proxy.wire.registry import surface_for
 from tests.loopback import Answer, Client, ask, chunk, parse, post, reply, says, stream_head, until
 
 OK = reply(b"{}")
@@ -149,7 +150,8 @@ def test_what_chunks_have_beside_their_data_is_bounded(through, path, name):
     request = CHUNKED.replace(b"/openai/v1/files", path) + BESIDE_CHUNKS[name]
     with through(says(OK)) as way:
         assert told(parse(ask(way.gate.port, request))) == TOO_LARGE
-        assert [call.outcome for call in way.gate.closed(1)] == ["aborted"]
+        (record,) = way.gate.closed(1)
+        assert (record.outcome, record.status, record.reason) == ("rejected", 431, "request_header_fields_too_large")
         assert way.provider.seen == []
         assert parse(ask(way.gate.port, GOOD)).status == 200
 
@@ -364,3 +366,31 @@ def test_what_comes_behind_an_offer_of_another_protocol_is_no_part_of_its_body(t
         assert parse(ask(way.gate.port, offer + post(PATH, b'{"model":"other"}'))).status == 200
         assert [seen.body for seen in way.provider.seen] == [body]
         assert [call.outcome for call in way.gate.closed(1)] == ["ok"]
+
+
+@pytest.mark.parametrize(
+    ("path", "shape"),
+    [
+        ("/v1/messages", {"type": "error", "error": {"type": "invalid_request_error"}}),
+        ("/v1beta/models/gemini-2.5-pro:generateContent", {"error": {"code": 431, "status": "FAILED_PRECONDITION"}}),
+        ("/v1/chat/completions", {"error": {"type": "invalid_request_error", "param": None}}),
+    ],
+)
+def test_a_refusal_has_the_shape_of_what_was_called(through, path, shape):
+    request = f"POST {path} HTTP/1.1\r\nhost: gate\r\nx: ".encode() + b"a" * 100_000
+    with through(says(OK)) as way:
+        answer = parse(ask(way.gate.port, request))
+        (record,) = way.gate.closed(1)
+    said = json.loads(answer.body)
+    assert answer.status == 431
+    assert said.get("type") == shape.get("type")
+    assert {name: said["error"][name] for name in shape["error"]} == shape["error"]
+    assert record.opened.surface == surface_for("POST", path).name
+
+
+def test_a_body_that_is_no_body_is_refused_and_so_recorded(through):
+    with through(says(OK)) as way:
+        answer = parse(ask(way.gate.port, CHUNKED.replace(b"/openai/v1/files", PATH.encode()) + b"zz\r\n"))
+        (record,) = way.gate.closed(1)
+    assert answer.status == 400
+    assert (record.outcome, record.status, record.reason) == ("rejected", 400, "invalid_http")

@@ -182,7 +182,10 @@ def test_lines_stand_beside_their_call(engine, ledger):
 
 def test_a_usage_counts_on_the_first_row_that_shows_it(engine, ledger):
     first, second, other, again = (call_row(provider=provider) for provider in ("openai", "openai", "azure", "openai"))
-    beside = {row.id: Beside(counted_as="resp_1", lines=(line(row.id),)) for row in (first, second, other, again)}
+    views = (second, other, again)
+    beside = {
+        row.id: Beside(counted_as="resp_1", lines=(line(row.id),), shown_again=row in views) for row in (first, *views)
+    }
     ledger.commit([first, second, other], journal="j", positions={}, at=NOW, beside=beside)
     committed = Ledger(engine).commit([again, first], journal="j", positions={}, at=NOW, beside=beside)
     assert [row.usage_source for row in committed.new] == ["absent"]
@@ -196,3 +199,10 @@ def test_a_usage_counts_on_the_first_row_that_shows_it(engine, ledger):
         lines = set(connection.scalars(sa.select(usage_lines.c.call_id)))
     assert owners == {("openai", first.id), ("azure", other.id)}
     assert lines == {first.id, other.id}
+
+
+def test_a_call_that_generates_counts_whatever_name_its_provider_gives_it(engine, ledger):
+    rows = [call_row(), call_row()]
+    beside = {row.id: Beside(counted_as="resp_1") for row in rows}
+    ledger.commit(rows, journal="j", positions={}, at=NOW, beside=beside)
+    assert [row.input_tokens for row in stored(engine)] == [100, 100]
