@@ -93,6 +93,7 @@ class _Request(msgspec.Struct, rename="camel"):
     max_tokens_to_sample: Any = msgspec.field(default=None, name="max_tokens_to_sample")  # Claude 2
     max_tokens: Any = None  # Jurassic, which spells it maxTokens; max_tokens is read with what all requests have
     metadata: Any = None  # Anthropic
+    request_metadata: Any = None  # Converse
 
 
 _REQUEST = Lenient(_Request, _Request)
@@ -109,6 +110,7 @@ def asked(body: bytes, path: str) -> Asked:
         stream=path.endswith("-stream"),
         output_limit=_output_limit(request) if read.output_limit is None else read.output_limit,
         user=label(at(request.metadata, ("user_id",))) or read.user,
+        attributes=read.attributes | openai.attributes({}, metadata=request.request_metadata),
         problem=read.problem,
     )
 

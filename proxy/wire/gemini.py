@@ -50,6 +50,7 @@ class _Request(msgspec.Struct):
     model: Any = None
     camel: Any = msgspec.field(default=None, name="generationConfig")
     snake: Any = msgspec.field(default=None, name="generation_config")
+    labels: Any = None  # Vertex: for its bills
 
 
 _REQUEST = Lenient(_Request, _Request)
@@ -62,7 +63,12 @@ def asked(body: bytes, path: str) -> Asked:
     stream = ":stream" in path.replace("%3A", ":").replace("%3a", ":")
     if request is None:
         return msgspec.structs.replace(openai.asked(body), model=model, stream=stream)
-    return Asked(model=model or bare_model(request.model), stream=stream, output_limit=_output_limit(request))
+    return Asked(
+        model=model or bare_model(request.model),
+        stream=stream,
+        output_limit=_output_limit(request),
+        attributes=openai.attributes({}, labels=request.labels) if request.labels is not None else {},
+    )
 
 
 def by_modality(stated: Mapping[str, object]) -> dict[str, object]:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.wire.openai import asked, error, prepare, prompt_text
-from proxy.wire.registry import SURFACES
+from proxy.wire.registry import SURFACES, surface_for
 from proxy.wire.surface import Asked
 
 ASKING = b'"stream_options":{"include_usage":true}'
@@ -223,3 +223,17 @@ def test_prompt_text_has_what_was_said_and_no_images() -> None:
     assert prompt_text(b'{"input":["a","b"],"instructions":"c"}') == "a\nb\nc"
     assert prompt_text(b'{"prompt":[1,2]}') == ""
     assert prompt_text(b"\xff") == ""
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "noted"),
+    [
+        ("/v1/projects/p/locations/l/publishers/google/models/gemini-2.5-pro:generateContent",
+         {"contents": [], "labels": {"team": "search", "odd": 5}}, {"labels.team": "search"}),
+        ("/model/amazon.nova-pro-v1%3A0/converse",
+         {"messages": [], "requestMetadata": {"cost-centre": "42"}}, {"metadata.cost-centre": "42"}),
+        ("/v1/responses", {"model": "gpt-5", "metadata": {"job": "nightly"}}, {"metadata.job": "nightly"}),
+    ],
+)  # fmt: skip
+def test_what_a_request_carries_for_the_bill_is_noted(path: str, body: dict[str, object], noted: dict[str, str]) -> None:
+    assert surface_for("POST", path).asked(json.dumps(body).encode(), path).attributes == noted
