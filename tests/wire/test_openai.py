@@ -235,5 +235,5 @@ def test_prompt_text_has_what_was_said_and_no_images() -> None:
         ("/v1/responses", {"model": "gpt-5", "metadata": {"job": "nightly"}}, {"metadata.job": "nightly"}),
     ],
 )  # fmt: skip
-def test_what_a_request_carries_for_the_bill_is_noted(path: str, body: dict[str, object], noted: dict[str, str]) -> None:
+def test_what_a_request_carries_for_a_bill_is_noted(path: str, body: object, noted: dict[str, str]) -> None:
     assert surface_for("POST", path).asked(json.dumps(body).encode(), path).attributes == noted
