@@ -130,8 +130,11 @@ class Meter:
 
     @property
     def complete(self) -> bool:
-        """Whether the reply's own end was seen: all there is to know is known."""
-        return self._reader is not None and self._reader.finished
+        """Whether a stream's own end was seen: its client may leave now, though the transfer has not ended.
+
+        A document ends with its transfer: one whose client is told of no end is no whole reply.
+        """
+        return self._asked.stream and self._reader is not None and self._reader.finished
 
     def finish(
         self, outcome: Outcome, reason: str | None = None, *, status: int | None = None, flags: tuple[str, ...] = ()

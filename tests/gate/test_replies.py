@@ -336,3 +336,26 @@ def test_a_second_reply_that_nobody_asked_for_reaches_nobody(through):
             answer = parse(ask(way.gate.port, CHAT))
             assert (answer.status, answer.body) == (200, PLAIN)
         assert way.provider.connections == 3
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        stream_head(content_type="application/json") + chunk(PLAIN),
+        reply(PLAIN).replace(b"content-length: %d" % len(PLAIN), b"content-length: %d" % (len(PLAIN) + 50)),
+    ],
+    ids=["without its last chunk", "shorter than its length"],
+)
+def test_a_document_whose_transfer_breaks_off_is_an_error_with_what_it_said(through, raw):
+    async def script(seen, writer):
+        writer.write(raw)
+        writer.close()
+
+    with through(script) as way:
+        answer = parse(ask(way.gate.port, CHAT))
+        (record,) = way.gate.closed(1)
+    assert answer.body == PLAIN
+    assert not answer.whole
+    assert (record.outcome, record.reason) == ("error", "upstream_closed")
+    assert record.usage is not None
+    assert record.usage.output_tokens == 12
