@@ -11,7 +11,7 @@ import msgspec
 
 from proxy.wire.anthropic import MESSAGES, AnthropicSurface
 from proxy.wire.canon import error_code, label
-from proxy.wire.lenient import Lenient, loads
+from proxy.wire.lenient import Lenient
 from proxy.wire.reply import Reply
 from proxy.wire.surface import Headers, Way
 
@@ -51,9 +51,9 @@ class CompleteReader(Reply):
         self._about(completion)
         return True
 
-    def parts(self, found: dict[bytes, bytes]) -> None:
+    def parts(self, found: dict[str, object]) -> None:
         """Read the members of a reply that could not be read whole."""
-        self._about(_Completion(**{name.decode(): loads(value) for name, value in found.items()}))
+        self._about(_Completion(**found))
 
     def _about(self, completion: _Completion) -> None:
         self.model = label(completion.model) or self.model

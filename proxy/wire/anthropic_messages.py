@@ -21,7 +21,7 @@ import msgspec
 from estimator.usage import UsageLine
 from proxy.wire.anthropic import MESSAGES, AnthropicSurface
 from proxy.wire.canon import at, error_code, label, normal, quantity
-from proxy.wire.lenient import REFUSED, Lenient, loads
+from proxy.wire.lenient import REFUSED, Lenient
 from proxy.wire.other import Other, UnreadReply
 from proxy.wire.reply import Reply, Text
 from proxy.wire.surface import Headers, UsageReader, Way
@@ -119,9 +119,9 @@ class MessagesReader(Reply):
                     self.text.add(msgspec.json.encode(block.input).decode())
         return True
 
-    def parts(self, found: dict[bytes, bytes]) -> None:
+    def parts(self, found: dict[str, object]) -> None:
         """Read the members of a reply that could not be read whole."""
-        self._about({name.decode(): loads(value) for name, value in found.items()})
+        self._about(found)
 
     def ended(self) -> None:
         """Take what is billed beside the counts, and the model that served where another one declined."""

@@ -13,7 +13,7 @@ import msgspec
 
 from proxy.wire import bedrock
 from proxy.wire.canon import Places, at, label, quantity
-from proxy.wire.lenient import REFUSED, Lenient, loads
+from proxy.wire.lenient import REFUSED, Lenient
 from proxy.wire.other import Other
 from proxy.wire.surface import Headers, Way
 from proxy.wire.texts import prompt, strings
@@ -110,9 +110,9 @@ class ConverseReader(bedrock.BedrockReply):
                 self.text.add(piece)
         return True
 
-    def parts(self, found: dict[bytes, bytes]) -> None:
+    def parts(self, found: dict[str, object]) -> None:
         """Read the members of a reply that could not be read whole."""
-        self._about(msgspec.convert({name.decode(): loads(value) for name, value in found.items()}, _Event))
+        self._about(msgspec.convert(found, _Event))
 
     def units(self) -> dict[str, float]:
         """Give the cache's writes by their time to live, what tools did and what guardrails bill."""

@@ -8,7 +8,7 @@ import msgspec
 
 from proxy.wire import bedrock
 from proxy.wire.canon import Places
-from proxy.wire.lenient import Lenient, loads
+from proxy.wire.lenient import Lenient
 from proxy.wire.other import Other
 from proxy.wire.surface import Headers, Way
 
@@ -49,9 +49,9 @@ class GuardrailReader(bedrock.BedrockReply):
         self.refused(body)
         return True
 
-    def parts(self, found: dict[bytes, bytes]) -> None:
+    def parts(self, found: dict[str, object]) -> None:
         """Read the usage of a reply that could not be read whole."""
-        self.statement.add(loads(found.get(b"usage", b"null")))
+        self.statement.add(found.get("usage"))
 
 
 class ApplyGuardrail(Other):

@@ -153,9 +153,9 @@ class InvokeReader(bedrock.BedrockReply):
         self.refused(body)
         return True
 
-    def parts(self, found: dict[bytes, bytes]) -> None:
+    def parts(self, found: dict[str, object]) -> None:
         """Read the members of a reply too large to hold."""
-        self._about({name.decode(): loads(value) for name, value in found.items()})
+        self._about(found)
 
     def units(self) -> dict[str, float]:
         """Give what guardrails bill."""

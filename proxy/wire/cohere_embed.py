@@ -9,7 +9,7 @@ import msgspec
 
 from proxy.wire import cohere
 from proxy.wire.canon import at, label
-from proxy.wire.lenient import Lenient, loads
+from proxy.wire.lenient import Lenient
 from proxy.wire.openai import OpenAISurface
 from proxy.wire.reply import Reply
 from proxy.wire.surface import Headers, Way
@@ -41,9 +41,9 @@ class EmbedReader(Reply):
         self._about(reply)
         return True
 
-    def parts(self, found: dict[bytes, bytes]) -> None:
+    def parts(self, found: dict[str, object]) -> None:
         """Read the members of a reply too large to hold."""
-        self._about(_Document(**{name.decode(): loads(value) for name, value in found.items()}))
+        self._about(_Document(**found))
 
     def units(self) -> dict[str, float]:
         """Give what is billed where that is said beside what was read."""

@@ -124,9 +124,9 @@ class EngineReader(Reply):
                 self._plain(part, index)
         return True
 
-    def parts(self, found: dict[bytes, bytes]) -> None:
+    def parts(self, found: dict[str, object]) -> None:
         """Read the members of a reply that could not be read whole."""
-        self._about(_Part(**{name.decode(): loads(value) for name, value in found.items()}), 0)
+        self._about(_Part(**found), 0)
 
     def units(self) -> dict[str, float]:
         """Give how long llama.cpp read and wrote."""

@@ -8,7 +8,7 @@ import msgspec
 
 from proxy.wire.canon import Statement, error_code
 from proxy.wire.gemini import USAGE, GeminiSurface, by_modality
-from proxy.wire.lenient import Lenient, loads
+from proxy.wire.lenient import Lenient
 from proxy.wire.reply import Reply
 from proxy.wire.surface import Headers, Way
 
@@ -35,9 +35,9 @@ class EmbedReader(Reply):
         self._about(reply)
         return True
 
-    def parts(self, found: dict[bytes, bytes]) -> None:
+    def parts(self, found: dict[str, object]) -> None:
         """Read the members of a reply too large to hold."""
-        self._about(msgspec.convert({name.decode(): loads(value) for name, value in found.items()}, _Document))
+        self._about(msgspec.convert(found, _Document))
 
     def _about(self, reply: _Document) -> None:
         self.statement = Statement()

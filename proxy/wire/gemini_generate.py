@@ -14,7 +14,7 @@ import msgspec
 
 from proxy.wire.canon import Statement, at, error_code, label
 from proxy.wire.gemini import USAGE, GeminiSurface, by_modality
-from proxy.wire.lenient import REFUSED, Lenient, loads
+from proxy.wire.lenient import REFUSED, Lenient
 from proxy.wire.reply import Framing, Reply
 from proxy.wire.surface import Headers, Way
 from proxy.wire.values import Values
@@ -101,9 +101,9 @@ class GenerateReader(Reply):
         self.started = False  # a plain reply comes at once
         return True
 
-    def parts(self, found: dict[bytes, bytes]) -> None:
+    def parts(self, found: dict[str, object]) -> None:
         """Read the members of an answer that could not be read whole."""
-        self._about(msgspec.convert({name.decode(): loads(value) for name, value in found.items()}, _Sparse))
+        self._about(msgspec.convert(found, _Sparse))
 
     def units(self) -> dict[str, float]:
         """Give the searches that grounded the answer."""

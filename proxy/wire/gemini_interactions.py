@@ -128,9 +128,9 @@ class InteractionReader(Reply):
                 self.text.add(text)
         return True
 
-    def parts(self, found: dict[bytes, bytes]) -> None:
+    def parts(self, found: dict[str, object]) -> None:
         """Read the members of an interaction that could not be read whole."""
-        self._about({name.decode(): loads(value) for name, value in found.items()})
+        self._about(found)
 
     def units(self) -> dict[str, float]:
         """Give the searches that grounded the answer."""

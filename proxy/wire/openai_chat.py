@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from proxy.wire.canon import CHAT, at, error_code, label
-from proxy.wire.lenient import REFUSED, Lenient, loads
+from proxy.wire.lenient import REFUSED, Lenient
 from proxy.wire.openai import OpenAISurface, prepare
 from proxy.wire.openai_strip import UsageStripper
 from proxy.wire.reply import Reply, Text
@@ -120,9 +120,9 @@ class ChatReader(Reply):
                     self.text.add(choice.text)
         return True
 
-    def parts(self, found: dict[bytes, bytes]) -> None:
+    def parts(self, found: dict[str, object]) -> None:
         """Read the members of a reply that could not be read whole."""
-        self._about(_Sparse(**{name.decode(): loads(value) for name, value in found.items()}))
+        self._about(_Sparse(**found))
 
     def ended(self) -> None:
         """Take llama.cpp's timings for the usage where there is no other, and tell a complete stream."""

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from proxy.wire.canon import CHAT, error_code, label
-from proxy.wire.lenient import Lenient, loads
+from proxy.wire.lenient import Lenient
 from proxy.wire.openai import OpenAISurface
 from proxy.wire.reply import Reply
 from proxy.wire.surface import Headers, Way
@@ -38,9 +38,9 @@ class EmbeddingsReader(Reply):
         self._about(reply)
         return True
 
-    def parts(self, found: dict[bytes, bytes]) -> None:
+    def parts(self, found: dict[str, object]) -> None:
         """Read the members of a reply too large to hold."""
-        self._about(_Document(**{name.decode(): loads(value) for name, value in found.items()}))
+        self._about(_Document(**found))
 
     def _about(self, reply: _Document) -> None:
         self.model = label(reply.model)

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from proxy.wire.canon import COUNT_LIMIT, at, error_code, label
-from proxy.wire.lenient import Lenient, loads
+from proxy.wire.lenient import Lenient
 from proxy.wire.openai_media import MEDIA
 from proxy.wire.other import Other
 from proxy.wire.reply import Reply
@@ -55,9 +55,9 @@ class JobReader(Reply):
         self._about(job)
         return True
 
-    def parts(self, found: dict[bytes, bytes]) -> None:
+    def parts(self, found: dict[str, object]) -> None:
         """Read the members of a reply too large to hold."""
-        self._about(_Job(**{name.decode(): loads(value) for name, value in found.items()}))
+        self._about(_Job(**found))
 
     def _about(self, job: _Job) -> None:
         if job.object not in _OBJECTS:

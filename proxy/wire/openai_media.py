@@ -78,9 +78,9 @@ class MediaReader(Reply):
         self._about(reply)
         return True
 
-    def parts(self, found: dict[bytes, bytes]) -> None:
+    def parts(self, found: dict[str, object]) -> None:
         """Read the members of a reply too large to hold."""
-        self._about(_Document(**{name.decode(): loads(value) for name, value in found.items()}))
+        self._about(_Document(**found))
 
     def units(self) -> dict[str, float]:
         """Give the seconds of sound where they are what is billed."""

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from proxy.wire.canon import RESPONSES, at, error_code, label, quantity
-from proxy.wire.lenient import REFUSED, Lenient, loads
+from proxy.wire.lenient import REFUSED, Lenient
 from proxy.wire.openai import OpenAISurface
 from proxy.wire.other import Other
 from proxy.wire.reply import Reply, Text
@@ -112,9 +112,9 @@ class ResponsesReader(Reply):
                 _collect(item, self.text)
         return True
 
-    def parts(self, found: dict[bytes, bytes]) -> None:
+    def parts(self, found: dict[str, object]) -> None:
         """Read the members of a reply that could not be read whole."""
-        self._about(_SparseResponse(**{name.decode(): loads(value) for name, value in found.items()}))
+        self._about(_SparseResponse(**found))
 
     def units(self) -> dict[str, float]:
         """Give what hosted tools cost."""

@@ -107,8 +107,8 @@ class Reply:
         """Read a whole JSON document; False: it is not one, or not yet."""
         return False
 
-    def parts(self, found: dict[bytes, bytes]) -> None:
-        """Read the raw top-level members found in a document that could not be read whole."""
+    def parts(self, found: dict[str, object]) -> None:
+        """Read the top-level members found in a document that could not be read whole."""
 
     def units(self) -> dict[str, float]:
         """Give billed units stated outside the usage."""
@@ -246,7 +246,7 @@ class Reply:
                 if not self.finished:
                     self.flags["reply.truncated"] = None
         if self._members is not None:
-            self.parts(self._members.found)
+            self.parts({name.decode(): loads(value) for name, value in self._members.found.items()})
             if self._members.broken:
                 self.flags["reply.malformed"] = None
         self.ended()

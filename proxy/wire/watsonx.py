@@ -13,7 +13,7 @@ from urllib.parse import unquote
 import msgspec
 
 from proxy.wire.canon import CHAT, at, error_code, label
-from proxy.wire.lenient import REFUSED, Lenient, loads
+from proxy.wire.lenient import REFUSED, Lenient
 from proxy.wire.members import spans
 from proxy.wire.openai import OpenAISurface
 from proxy.wire.reply import Reply
@@ -95,9 +95,9 @@ class WatsonxReader(Reply):
         self._about(part, "message")
         return True
 
-    def parts(self, found: dict[bytes, bytes]) -> None:
+    def parts(self, found: dict[str, object]) -> None:
         """Read the members of a reply that could not be read whole."""
-        self._about(_Part(**{name.decode(): loads(value) for name, value in found.items()}), "message")
+        self._about(_Part(**found), "message")
 
     def ended(self) -> None:
         """State what the results said; an input of 0 in all events of a stream was left out of each."""
