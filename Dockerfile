@@ -3,8 +3,8 @@ FROM python:3.13.9-slim-bookworm AS build
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 WORKDIR /src
 COPY requirements/build.txt requirements/run.txt requirements/
-RUN python -m venv /opt/build && /opt/build/bin/pip install --require-hashes -r requirements/build.txt \
-    && python -m venv /opt/joulegate && /opt/joulegate/bin/pip install --require-hashes -r requirements/run.txt
+RUN python -m venv /opt/build && /opt/build/bin/pip install --require-hashes --no-deps -r requirements/build.txt \
+    && python -m venv /opt/joulegate && /opt/joulegate/bin/pip install --require-hashes --no-deps -r requirements/run.txt
 COPY pyproject.toml README.md LICENSE ./
 COPY estimator estimator
 COPY migrations migrations

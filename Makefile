@@ -22,10 +22,11 @@ $(BIN)/python:
 	  echo "'$(PYTHON)' is $$($(PYTHON) --version 2>&1); Joulegate needs Python 3.11 or newer. Name one: make PYTHON=python3.12 …" >&2; exit 2; }
 	@$(PYTHON) -m venv $(VENV) || { echo "No virtual environment could be made; on Debian and Ubuntu: apt-get install python3-venv" >&2; rm -rf $(VENV); exit 2; }
 
-# One stamp for each set of locked packages: run (serve), demo (run + the official SDK), dev (all of it).
+# One stamp for each set of locked packages: run (serve), demo (run + the official SDK), dev (all of it). The locks are
+# complete: --no-deps, or pip takes the newest release of what another package wants with an extra, which has no hash here.
 $(VENV)/.ready-%: requirements/%.txt requirements/build.txt pyproject.toml | $(BIN)/python
 	@echo "Setting up $(VENV) from requirements/$*.txt …"
-	@$(PIP) install --require-hashes -r requirements/build.txt -r requirements/$*.txt
+	@$(PIP) install --require-hashes --no-deps -r requirements/build.txt -r requirements/$*.txt
 	@$(PIP) install --no-deps --no-build-isolation --editable .
 	@touch $@
 
