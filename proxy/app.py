@@ -5,16 +5,19 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+from collections.abc import Awaitable
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
 from estimator import Usage
+from proxy.asgi import AsgiClient, Receive, Scope, Send
 from proxy.call import Closed
+from proxy.client import Client
 from proxy.config import Config
 from proxy.counting import Counter, by_characters, find_counter
 from proxy.estimating import ConfiguredEstimator
-from proxy.gate import Gate, Receive, Scope, Send
+from proxy.gate import Gate
 from proxy.journal import Journal
 from proxy.pipeline import carry, record_unreadable
 from proxy.routing import Provider, Routes, Translator
@@ -58,7 +61,7 @@ def build_gate(
 
 
 class GateApplication:
-    """Dispatches what an ASGI server hands over."""
+    """The data plane: an ASGI application, and what our own listener serves without that detour."""
 
     def __init__(self, gate: Gate, journal: Journal) -> None:
         self.gate = gate
@@ -68,39 +71,42 @@ class GateApplication:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one ASGI scope."""
         if scope["type"] == "http":
-            path = scope["raw_path"]
-            if path == b"/healthz":
-                await _say(send, 200, b"ok\n")
-            elif path == b"/readyz":
-                await self._ready(send)
-            else:
-                await carry(self.gate, scope, receive, send)
+            await self.serve(AsgiClient(scope, receive, send))
         elif scope["type"] == "lifespan":
-            await self._live(receive, send)
+            await receive()
+            self.begin()
+            await send({"type": "lifespan.startup.complete"})
+            await receive()
+            await self.finish()
+            await send({"type": "lifespan.shutdown.complete"})
         else:
             await send({"type": "websocket.close", "code": 1011})
 
-    async def _ready(self, send: Send) -> None:
+    def serve(self, client: Client) -> Awaitable[None]:
+        """Answer one request."""
+        if client.path == b"/healthz":
+            return _say(client, 200, b"ok\n")
+        if client.path != b"/readyz":
+            return carry(self.gate, client)
         if self._journal.problem is None:
-            await _say(send, 200, b"ready\n")
-        else:
-            await _say(send, 503, b"the journal cannot be written: calls go on, but their records wait in memory\n")
+            return _say(client, 200, b"ready\n")
+        return _say(client, 503, b"the journal cannot be written: calls go on, but their records wait in memory\n")
 
     def refused(self, status: int, code: str, method: str, path: str) -> str:
         """Record a request that was turned away before it was one (too large a head, not HTTP); gives its id."""
         return record_unreadable(self.gate, status, code, method, path)
 
-    async def _live(self, receive: Receive, send: Send) -> None:
-        await receive()
+    def begin(self) -> None:
+        """Begin what goes on beside the calls, in the running loop."""
         loop = asyncio.get_running_loop()
         self._tasks = {loop.create_task(self._tick()), loop.create_task(self._prepare_counter())}
-        await send({"type": "lifespan.startup.complete"})
-        await receive()
+
+    async def finish(self) -> None:
+        """Let go of the providers and end the journal, after the last call."""
         for task in self._tasks:
             task.cancel()
         await self.gate.upstream.close()
         self._journal.close()
-        await send({"type": "lifespan.shutdown.complete"})
 
     async def _tick(self) -> None:
         while True:
@@ -163,7 +169,7 @@ def estimate_headers(estimator: ConfiguredEstimator, closed: Closed) -> Headers:
     return headers
 
 
-async def _say(send: Send, status: int, text: bytes) -> None:
+async def _say(client: Client, status: int, text: bytes) -> None:
     headers = [(b"content-type", b"text/plain; charset=utf-8"), (b"content-length", str(len(text)).encode())]
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": text, "more_body": False})
+    await client.start(status, headers)
+    await client.end(text)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
-from typing import Any
 
 from proxy.call import Closed, Opened, Outcome
+from proxy.client import HandOver
 from proxy.config import GateSection
 from proxy.counting import Counter
 from proxy.identity import new_id
@@ -19,12 +18,7 @@ from proxy.upstream import Upstream
 from proxy.wire.registry import surface_for
 from proxy.wire.surface import Asked, Surface
 
-Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 EstimateHeaders = Callable[[Closed], Headers]
-REFUSED = "joulegate.refused"  # in the ASGI scope: why our server broke off a request, its status and code
-HandOver = Callable[[Headers], tuple[asyncio.Transport, bytes]]  # of a connection that switches protocols
 
 
 @dataclass(slots=True, kw_only=True)
@@ -60,7 +54,6 @@ class Received:
     body: bytes = b""  # held, content-encoding taken off
     body_bytes: int | None = None
     sending: bytes | AsyncIterator[bytes] | None = None  # what goes upstream: the held body, or one that still comes
-    extensions: Mapping[str, Any] = field(default_factory=dict)  # of the ASGI scope: what our own server adds
     attempt: int = 1
     operation_id: str = ""  # shared by the attempts of a request; the first one's id
     meter: Meter | None = None  # set: the call is on its way upstream, its record is the meter's to write

@@ -28,11 +28,8 @@ def run_gate(
     server = gate_server(app)
 
     async def serve() -> None:
-        lifeline.watch(asyncio.get_running_loop(), stop)
-        await server.serve(sockets=[listening])
-
-    def stop() -> None:
-        server.should_exit = True
+        lifeline.watch(asyncio.get_running_loop(), server.stop)
+        await server.serve(listening)
 
     # What start-up made stays: keep the collector from walking it again and again.
     gc.collect()

@@ -13,15 +13,16 @@ import traceback
 from functools import partial
 
 from proxy.call import Closed, Outcome
+from proxy.client import Client, ClientGone, HandOver
 from proxy.errors import Refusal
-from proxy.gate import REFUSED, EstimateHeaders, Gate, HandOver, Receive, Received, Scope, Send, end
+from proxy.gate import EstimateHeaders, Gate, Received, end
 from proxy.reaching import Outgoing, choose, reach
 from proxy.receiving import receive_body
 from proxy.routing import Provider
-from proxy.sockets import EXTENSION, TurnMeter, relay
+from proxy.sockets import TurnMeter, relay
 from proxy.teams import Headers
 from proxy.tee import Meter
-from proxy.upstream import ClientGone, Exchange, UpstreamError
+from proxy.upstream import Exchange, UpstreamError
 from proxy.watch import Watch
 from proxy.wire.registry import surface_for
 from proxy.wire.surface import Asked
@@ -29,43 +30,41 @@ from proxy.wire.turns import model_in_query
 
 HELD_REPLY_BYTES = 256 * 1024  # a plain reply's head waits for its usage: at most for this many bytes…
 HELD_REPLY_S = 0.05  # …and this long: the only delay there is, and only where the reply carries estimates
-WITHOUT_BODY = (204, 304)
 log = logging.getLogger("joulegate")
 
 
-async def carry(gate: Gate, scope: Scope, receive: Receive, send: Send) -> None:
+async def carry(gate: Gate, client: Client) -> None:
     """Take one request to its provider and the reply back."""
-    call = Received.begin(scope["method"], scope["raw_path"])
-    call.extensions = scope.get("extensions", {})
+    call = Received.begin(client.method, client.path)
     try:
-        admitted = gate.teams.admit(call.method, scope["headers"], scope["query_string"])
+        admitted = gate.teams.admit(call.method, client.headers, client.query)
         call.attribution, call.attributes = admitted.attribution, admitted.attributes
         if admitted.websocket:
-            call.hand_over = call.extensions.get(EXTENSION, {}).get("hand_over")
+            call.hand_over = client.hand_over
             call.surface = surface_for("WEBSOCKET", call.path.decode("latin-1"))
             call.asked = Asked(model=model_in_query(admitted.query), stream=True)
         target = gate.routes.by_path(call.path)
         if target is not None:
             call.provider = target.provider
         before_ns = time.perf_counter_ns()
-        await receive_body(gate, call, admitted, receive)
+        await receive_body(gate, call, admitted, client)
         call.waited_ns += time.perf_counter_ns() - before_ns
         targets = (target,) if target is not None else choose(gate, call, admitted)
         outgoing = await reach(gate, call, targets, admitted)
-        await _forward(gate, call, outgoing, receive, send)
+        await _forward(gate, call, outgoing, client)
     except Refusal as refusal:
-        await _fail(gate, call, "rejected", refusal.status, refusal.code, refusal.message, send)
+        await _fail(gate, call, "rejected", refusal.status, refusal.code, refusal.message, client)
     except UpstreamError as error:
-        await _fail(gate, call, "error", error.status, error.code, str(error), send)
+        await _fail(gate, call, "error", error.status, error.code, str(error), client)
     except ClientGone:
-        _end_without_client(gate, call, "client_gone_before_sending")
+        _end_without_client(gate, call, client, "client_gone_before_sending")
     except asyncio.CancelledError:
         message = "The gate was shut down before the reply had ended; try again."
-        await _fail(gate, call, "interrupted", 503, "gate_shut_down", message, send)
+        await _fail(gate, call, "interrupted", 503, "gate_shut_down", message, client)
         raise
     except Exception as error:
         _report(call.id, error)
-        await _fail(gate, call, "error", 500, "gate_failed", "The gate failed; its log says more.", send)
+        await _fail(gate, call, "error", 500, "gate_failed", "The gate failed; its log says more.", client)
 
 
 def record_unreadable(gate: Gate, status: int, code: str, method: str, path: str) -> str:
@@ -75,7 +74,7 @@ def record_unreadable(gate: Gate, status: int, code: str, method: str, path: str
     return call.id
 
 
-async def _forward(gate: Gate, call: Received, outgoing: Outgoing, receive: Receive, send: Send) -> None:
+async def _forward(gate: Gate, call: Received, outgoing: Outgoing, client: Client) -> None:
     exchange, provider = outgoing.exchange, outgoing.provider
     call.meter = meter = Meter(
         call.opened(),
@@ -93,8 +92,8 @@ async def _forward(gate: Gate, call: Received, outgoing: Outgoing, receive: Rece
     exchange.send(method, outgoing.path, outgoing.headers, outgoing.body, upgrade=switch)
     call.body, call.sending = b"", None  # a reply may take minutes: its request need not stay in memory
     meter.overhead_ns = time.perf_counter_ns() - call.started_ns - call.waited_ns
-    watch = Watch(exchange, partial(_client_gone, gate, call, provider, meter))
-    watch.start(receive)
+    watch = Watch(client, exchange, partial(_client_gone, gate, call, provider, meter))
+    watch.start()
     if gate.prepare_estimate is not None and call.asked.model is not None and not call.asked.stream:
         gate.prepare_estimate(call.asked.model, provider)
     try:
@@ -103,7 +102,7 @@ async def _forward(gate: Gate, call: Received, outgoing: Outgoing, receive: Rece
             watch.stop()
             await _converse(gate, call, exchange, meter, call.hand_over)
         else:
-            await _pass_through(gate, call, exchange, meter, send)
+            await _pass_through(gate, call, exchange, meter, client)
     finally:
         watch.stop()
         exchange.abort()
@@ -131,10 +130,10 @@ async def _converse(gate: Gate, call: Received, exchange: Exchange, meter: Meter
     meter.finish(outcome, reason or ("usage.on_turns" if turns.turns else None), flags=turns.flags)
 
 
-async def _pass_through(gate: Gate, call: Received, exchange: Exchange, meter: Meter, send: Send) -> None:
+async def _pass_through(gate: Gate, call: Received, exchange: Exchange, meter: Meter, client: Client) -> None:
     meter.replied(exchange.status, exchange.headers)
     headers = exchange.headers
-    if meter.strips or exchange.status in WITHOUT_BODY:  # the length would promise what does not come
+    if meter.strips:  # the length would promise what does not come
         headers = [pair for pair in headers if pair[0] != b"content-length"]
     headers = [*headers, (b"x-joulegate-call-id", call.id.encode())]
     shown, ended = b"", False
@@ -143,13 +142,13 @@ async def _pass_through(gate: Gate, call: Received, exchange: Exchange, meter: M
         if meter.closed is not None:
             headers += _estimates(gate.estimate_headers, meter.closed)
     call.answering = True
-    await send({"type": "http.response.start", "status": exchange.status, "headers": headers})
+    await client.start(exchange.status, headers)
     while not ended:
         if shown:
-            await send({"type": "http.response.body", "body": shown, "more_body": True})
+            await client.write(shown)
         shown, ended = await _next_piece(exchange, meter)
     exchange.release()
-    await send({"type": "http.response.body", "body": shown + meter.last(), "more_body": False})
+    await client.end(shown + meter.last())
 
 
 async def _next_piece(exchange: Exchange, meter: Meter) -> tuple[bytes, bool]:
@@ -194,28 +193,30 @@ def _report(call_id: str, error: Exception) -> None:
     log.error("call %s: %s in the gate\n%s", call_id, type(error).__name__, where)
 
 
-def _end_without_client(gate: Gate, call: Received, reason: str) -> None:
+def _end_without_client(gate: Gate, call: Received, client: Client, reason: str) -> None:
     """Write down a call whose client has left, or whose request the server has refused in the middle of its body."""
-    refused = call.extensions.get(REFUSED)
-    if refused is None:
+    if client.refused is None:
         end(gate, call, "aborted", reason)
     else:
-        end(gate, call, "rejected", refused["code"], status=None if call.answering else refused["status"])
+        status, code = client.refused
+        end(gate, call, "rejected", code, status=None if call.answering else status)
 
 
-async def _fail(gate: Gate, call: Received, outcome: Outcome, status: int, code: str, message: str, send: Send) -> None:
+async def _fail(
+    gate: Gate, call: Received, outcome: Outcome, status: int, code: str, message: str, client: Client
+) -> None:
     """Write down why a call came to no good end, and tell its client if it has no reply yet."""
     if call.client_left:
-        _end_without_client(gate, call, "client_gone")
+        _end_without_client(gate, call, client, "client_gone")
     elif call.answering:
         # Returning without the end of the body makes the server cut the connection, as the provider did.
         end(gate, call, outcome, code)
     else:
         end(gate, call, outcome, code, status=status)
-        await _answer(call, status, code, message, send)
+        await _answer(call, status, code, message, client)
 
 
-async def _answer(call: Received, status: int, code: str, message: str, send: Send) -> None:
+async def _answer(call: Received, status: int, code: str, message: str, client: Client) -> None:
     """Answer ourselves, in the shape the client's SDK understands."""
     body = call.surface.error(status, code, message)
     headers = [
@@ -223,8 +224,8 @@ async def _answer(call: Received, status: int, code: str, message: str, send: Se
         (b"content-length", str(len(body)).encode()),
         (b"x-joulegate-call-id", call.id.encode()),
     ]
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": body, "more_body": False})
+    await client.start(status, headers)
+    await client.end(body)
 
 
 def _outcome(status: int) -> Outcome:

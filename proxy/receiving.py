@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
+from proxy.client import Client, ClientGone
 from proxy.errors import Refusal
-from proxy.gate import Gate, Receive, Received
+from proxy.gate import Gate, Received
 from proxy.teams import Admitted
-from proxy.upstream import ClientGone
 from proxy.wire.content import OUTPUT_LIMIT, decoder
 from proxy.wire.surface import Asked
 
 
-async def receive_body(gate: Gate, call: Received, admitted: Admitted, receive: Receive) -> None:
+async def receive_body(gate: Gate, call: Received, admitted: Admitted, client: Client) -> None:
     """Hold the body where it must be read first; else, or beyond the limit, leave it as a stream."""
     length: int | None = None
     encoding = b""
@@ -30,7 +30,7 @@ async def receive_body(gate: Gate, call: Received, admitted: Admitted, receive: 
     if not has_body:
         return
     if not (call.surface.metered or (json and call.provider is None)):
-        call.sending = _stream(call, b"", receive)
+        call.sending = _stream(call, b"", client)
         call.asked = _asked_in_path(call)
         return
     limit = gate.settings.hold_body_bytes
@@ -38,7 +38,7 @@ async def receive_body(gate: Gate, call: Received, admitted: Admitted, receive: 
     size = 0
     more = True
     while more and max(size, length or 0) <= limit:
-        piece, more = await _next(call, receive)
+        piece, more = await client.receive()
         pieces.append(piece)
         size += len(piece)
     body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
@@ -49,7 +49,7 @@ async def receive_body(gate: Gate, call: Received, admitted: Admitted, receive: 
         )
         raise Refusal(413, "request_too_large", message)
     if more:
-        call.sending = _stream(call, body, receive)
+        call.sending = _stream(call, body, client)
         call.asked = _asked_in_path(call)
         return
     call.sending, call.body_bytes = body, size
@@ -64,19 +64,15 @@ def _asked_in_path(call: Received) -> Asked:
     return Asked(model=call.surface.asked(b"", call.path.decode("latin-1")).model)
 
 
-async def _next(call: Received, receive: Receive) -> tuple[bytes, bool]:
-    message = await receive()
-    if message["type"] == "http.disconnect":
-        call.client_left = True
-        raise ClientGone("The client left while its request was still coming.")
-    return message.get("body", b""), message.get("more_body", False)
-
-
-async def _stream(call: Received, head: bytes, receive: Receive) -> AsyncIterator[bytes]:
+async def _stream(call: Received, head: bytes, client: Client) -> AsyncIterator[bytes]:
     more = True
     yield head
     while more:
-        piece, more = await _next(call, receive)
+        try:
+            piece, more = await client.receive()
+        except ClientGone:
+            call.client_left = True
+            raise
         yield piece
 
 

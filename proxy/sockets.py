@@ -22,7 +22,6 @@ from proxy.wire.websocket import Messages, negotiated
 
 LINGER_S = 30.0  # how long the one end may take to read its last bytes after the other has gone
 ASKING_BYTES = 64 * 1024  # a client's longer messages hold sound and pictures
-EXTENSION = "joulegate.websocket"  # in the ASGI scope: gives the client's transport and what it has sent early
 
 
 class TurnMeter:

@@ -17,6 +17,7 @@ from typing import cast
 
 import httptools
 
+from proxy.client import ClientGone
 from proxy.errors import JoulegateError
 from proxy.routing import Origin
 from proxy.teams import HOP_BY_HOP, Headers
@@ -236,10 +237,6 @@ class Exchange:
                 transport.write(b"0\r\n\r\n")
         except ClientGone:
             self.abort()
-
-
-class ClientGone(JoulegateError):
-    """The client left while its request was still coming."""
 
 
 class _Connection(asyncio.Protocol):

@@ -226,21 +226,18 @@ def running(config: Config, translator: Translator | None = None) -> Iterator[Ru
     listening = socket.create_server(("127.0.0.1", 0))
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 64 * 1024)  # so that a slow client is felt soon
 
-    async def wait_for_exit() -> None:
-        while not server.should_exit:  # noqa: ASYNC110 set by another thread; uvicorn itself looks ten times a second
-            await asyncio.sleep(0.005)
-
-    server.main_loop = wait_for_exit
+    loop = uvloop.new_event_loop()
 
     def serve() -> None:
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(server.serve(sockets=[listening]))
+        with asyncio.Runner(loop_factory=lambda: loop) as runner:
+            runner.run(server.serve(listening))
 
     thread = threading.Thread(target=serve, daemon=True)
     thread.start()
 
     def stop() -> None:
-        server.should_exit = True
+        with contextlib.suppress(RuntimeError):  # it has ended before
+            loop.call_soon_threadsafe(server.stop)
         thread.join(30)
         assert not thread.is_alive()
 

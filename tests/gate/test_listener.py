@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from proxy import serving
+from proxy import listener
 from proxy.wire.registry import surface_for
 from tests.loopback import Answer, Client, ask, chunk, parse, post, reply, says, stream_head, until
 
@@ -293,7 +293,7 @@ def test_a_body_may_take_its_time(through, path, chunked):
 
 @pytest.mark.parametrize("sent", [b"", b"\r\n", KEPT])
 def test_a_connection_on_which_no_request_has_begun_is_closed_without_a_word(through, monkeypatch, sent):
-    monkeypatch.setattr(serving, "KEEP_ALIVE_S", 0.5)
+    monkeypatch.setattr(listener, "KEEP_ALIVE_S", 0.5)
     with through(says(OK), head_s=0.1) as way, Client(way.gate.port) as client:
         client.send(sent)
         if sent == KEPT:
@@ -303,7 +303,7 @@ def test_a_connection_on_which_no_request_has_begun_is_closed_without_a_word(thr
 
 
 def test_an_upload_that_was_answered_early_is_given_its_time_and_the_next_request_too(through, monkeypatch):
-    monkeypatch.setattr(serving, "KEEP_ALIVE_S", 1.0)
+    monkeypatch.setattr(listener, "KEEP_ALIVE_S", 1.0)
     request = f"POST {PATH} HTTP/1.1\r\nhost: g\r\ncontent-length: 8000\r\n\r\n".encode()
     with through(says(OK), hold_body_bytes=1000) as way, Client(way.gate.port) as client:
         client.send(request)
