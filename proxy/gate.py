@@ -12,13 +12,14 @@ from proxy.config import GateSection
 from proxy.counting import Counter
 from proxy.identity import new_id
 from proxy.routing import Provider, Routes
-from proxy.teams import Attribution, Headers, Teams
+from proxy.teams import NOBODY, Attribution, Headers, Teams
 from proxy.tee import Meter, Sink
 from proxy.upstream import Upstream
 from proxy.wire.registry import surface_for
 from proxy.wire.surface import Asked, Surface
 
 EstimateHeaders = Callable[[Closed], Headers]
+UNASKED = Asked()
 
 
 @dataclass(slots=True, kw_only=True)
@@ -46,9 +47,9 @@ class Received:
     started_ns: int
     started_at_us: int
     surface: Surface
-    attribution: Attribution = field(default_factory=Attribution)
+    attribution: Attribution = NOBODY
     attributes: dict[str, str] = field(default_factory=dict)
-    asked: Asked = field(default_factory=Asked)
+    asked: Asked = UNASKED
     provider: Provider | None = None
     model_sent: str | None = None  # where it differs from the one asked for
     body: bytes = b""  # held, content-encoding taken off

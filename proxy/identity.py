@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from random import SystemRandom
+import os
 
-_random = SystemRandom()
+_RANDOM_BYTES = 10  # of which 74 bits go into an id
 
 
 def new_id(at_ns: int) -> str:
     """Make an id for something that happens at ``at_ns`` (nanoseconds since the Unix epoch)."""
-    return uuid7(at_ns // 1_000_000, _random.getrandbits(74))
+    return uuid7(at_ns // 1_000_000, int.from_bytes(os.urandom(_RANDOM_BYTES)))
 
 
 def uuid7(unix_ms: int, random_bits: int) -> str:

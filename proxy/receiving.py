@@ -14,35 +14,25 @@ from proxy.wire.surface import Asked
 
 async def receive_body(gate: Gate, call: Received, admitted: Admitted, client: Client) -> None:
     """Hold the body where it must be read first; else, or beyond the limit, leave it as a stream."""
-    length: int | None = None
-    encoding = b""
-    json = has_body = False
-    for name, value in admitted.headers:
-        if name == b"content-length":
-            length = int(value) if value.isdigit() else None
-            has_body = length != 0
-        elif name == b"content-encoding":
-            encoding = encoding + b", " + value if encoding else value
-        elif name == b"content-type":
-            json = b"json" in value.lower()
-    has_body = has_body or admitted.chunked
-    call.body_bytes = length if has_body else 0
-    if not has_body:
+    ahead = admitted.body
+    call.body_bytes = ahead.length if ahead else 0
+    if not ahead:
         return
-    if not (call.surface.metered or (json and call.provider is None)):
+    if not (call.surface.metered or (ahead.json and call.provider is None)):
         call.sending = _stream(call, b"", client)
         call.asked = _asked_in_path(call)
         return
+    length = ahead.length or 0
     limit = gate.settings.hold_body_bytes
     pieces: list[bytes] = []
     size = 0
     more = True
-    while more and max(size, length or 0) <= limit:
+    while more and max(size, length) <= limit:
         piece, more = await client.receive()
         pieces.append(piece)
         size += len(piece)
     body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
-    if max(size, length or 0) > limit and call.provider is None:
+    if max(size, length) > limit and call.provider is None:
         message = (
             f"The body is larger than {limit} bytes, too large to read its model from; "
             "send it to /{provider}/v1/…, where it is passed on as it comes."
@@ -53,7 +43,7 @@ async def receive_body(gate: Gate, call: Received, admitted: Admitted, client: C
         call.asked = _asked_in_path(call)
         return
     call.sending, call.body_bytes = body, size
-    call.body, undecoded = _decoded(body, encoding) if encoding else (body, None)
+    call.body, undecoded = _decoded(body, ahead.encoding) if ahead.encoding else (body, None)
     call.asked = call.surface.asked(call.body, call.path.decode("latin-1"))
     if undecoded is not None and call.asked.problem is not None:
         call.asked = Asked(problem=undecoded)

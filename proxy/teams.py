@@ -45,6 +45,8 @@ _ATTRIBUTES = {
 }
 _AWS_ATTEMPT = re.compile(rb"\battempt=([1-9]\d?)\b")  # from 1
 _AWS_SIGNER = re.compile(rb"AWS4-HMAC-SHA256 .*?\bCredential=([^/,\s]+)/")
+_BODY = frozenset((b"content-length", b"content-type", b"content-encoding"))
+_LOOKED_AT = _NOT_FORWARDED | KEY_SLOTS | _BODY | {*_ATTRIBUTES, b"amz-sdk-request"}
 ATTRIBUTE_CHARACTERS_AT_MOST = 128
 FINGERPRINT_CHARACTERS = 16  # of a provider key's SHA-256: enough to tell keys apart, and a key is too random to guess
 
@@ -60,6 +62,32 @@ class Attribution:
     tags: dict[str, str] = field(default_factory=dict)
 
 
+NOBODY = Attribution()
+
+
+@dataclass(slots=True)
+class BodyAhead:
+    """What a request's head says of the body that follows it."""
+
+    length: int | None = None  # in bytes
+    chunked: bool = False  # a body comes whose length the head does not say
+    json: bool = False
+    encoding: bytes = b""  # all of them, separated by commas
+
+    def take(self, name: bytes, value: bytes) -> None:
+        """Take a header that speaks of the body."""
+        if name == b"content-length":
+            self.length = int(value) if value.isdigit() else None
+        elif name == b"content-encoding":
+            self.encoding = self.encoding + b", " + value if self.encoding else value
+        else:
+            self.json = b"json" in value.lower()
+
+    def __bool__(self) -> bool:
+        """Whether there is one."""
+        return self.chunked or bool(self.length)
+
+
 @dataclass(slots=True, kw_only=True)
 class Admitted:
     """A request that may go on: whose it is and the headers that go upstream, credential still open."""
@@ -71,7 +99,7 @@ class Admitted:
     our_key_used: bool  # the provider's slot held a key of ours: a configured credential must take its place
     own_credential: bool  # the client brought the provider's key
     websocket: bool  # the client asks for another protocol on its connection
-    chunked: bool  # a body comes whose length the head does not say
+    body: BodyAhead
 
 
 class Teams:
@@ -92,18 +120,24 @@ class Teams:
         attributes: dict[str, str] = {}
         named_by_connection: frozenset[bytes] = frozenset()
         our_key: bytes | None = None
-        our_key_used = own_credential = chunked = websocket = False
+        our_key_used = own_credential = websocket = False
+        body = BodyAhead()
         for name, value in headers:
+            if name not in _LOOKED_AT:
+                if name.startswith(_OURS):
+                    said[name[len(_OURS) :]] = value
+                else:
+                    kept.append((name, value))
+                continue
             if name in _NOT_FORWARDED:
-                chunked |= name == b"transfer-encoding"
+                body.chunked |= name == b"transfer-encoding"
                 websocket |= name == b"upgrade" and value.lower() == b"websocket"
                 if name == b"connection":
                     named_by_connection |= {token.strip().lower() for token in value.split(b",")}
                 continue
-            if name.startswith(_OURS):
-                said[name[len(_OURS) :]] = value
-                continue
-            if name in KEY_SLOTS:
+            if name in _BODY:
+                body.take(name, value)
+            elif name in KEY_SLOTS:
                 key, rest = _key_in(name, value)
                 if key is not None and key.startswith(KEY_PREFIX):
                     our_key, our_key_used = key, True
@@ -142,7 +176,7 @@ class Teams:
             our_key_used=our_key_used,
             own_credential=own_credential,
             websocket=websocket,
-            chunked=chunked,
+            body=body,
         )
 
     def _by_key(self, key: bytes, said: dict[bytes, bytes]) -> Attribution:
@@ -171,12 +205,9 @@ def issue_key() -> str:
     return KEY_PREFIX.decode() + secrets.token_urlsafe(32)
 
 
-_NOBODY = Attribution()
-
-
 def _as_said(said: dict[bytes, bytes]) -> Attribution:
     if not said:
-        return _NOBODY
+        return NOBODY
     return Attribution(
         team=_text(said.get(b"team")),
         project=_text(said.get(b"project")),

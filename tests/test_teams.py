@@ -32,7 +32,7 @@ def test_nobody_said_anything():
     admitted = admit((b"accept", b"*/*"))
     assert admitted.attribution == Attribution()
     assert admitted.headers == [(b"accept", b"*/*")]
-    assert (admitted.our_key_used, admitted.own_credential, admitted.chunked) == (False, False, False)
+    assert (admitted.our_key_used, admitted.own_credential, bool(admitted.body)) == (False, False, False)
 
 
 def test_the_key_decides_and_the_headers_fill_in():

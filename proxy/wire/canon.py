@@ -117,11 +117,16 @@ def normal(stated: Mapping[str, object], places: Places, *, model: str | None) -
 
     def find(paths: tuple[Path, ...]) -> int | None:
         for path in paths:
-            if path[0] in stated and (value := at(stated, path)) is not None:
+            value = stated.get(path[0])
+            if value is not None and len(path) > 1:
+                value = at(value, path[1:])
+            if value is not None:
                 return count(value, path[-1], flags)
         return None
 
     def whole(stated_as: tuple[Path, ...], beside: tuple[tuple[Path, ...], ...]) -> int | None:
+        if not beside:
+            return find(stated_as)
         counts = [each for each in map(find, (stated_as, *beside)) if each is not None]
         return sum(counts) if counts else None
 
@@ -155,7 +160,8 @@ def normal(stated: Mapping[str, object], places: Places, *, model: str | None) -
 
     units: dict[str, float] = {}
     for unit, path in places.units:
-        if path[0] in stated and (amount := quantity(at(stated, path))):
+        value = stated.get(path[0])
+        if value is not None and (amount := quantity(at(value, path[1:]))):
             units[unit] = amount
     usage = Usage(
         input_tokens=read,
@@ -179,6 +185,8 @@ def normal(stated: Mapping[str, object], places: Places, *, model: str | None) -
 def count(value: object, name: str, flags: dict[str, None]) -> int | None:
     """Give a count of tokens, or None and a flag where ``value`` cannot be one."""
     if type(value) is int:
+        if 0 <= value <= COUNT_LIMIT:
+            return value
         number = value
     elif isinstance(value, float) and value.is_integer():
         number = int(value)
@@ -218,7 +226,10 @@ def label(value: object, limit: int = 256) -> str | None:
     """Give a name from a reply, bounded and fit for storage; None where it is none."""
     if not isinstance(value, str) or not value:
         return None
-    return value[:limit].encode("utf-8", "replace").decode().replace("\0", "\ufffd")
+    name = value[:limit]
+    if name.isascii() and name.isprintable():  # nearly all of them
+        return name
+    return name.encode("utf-8", "replace").decode().replace("\0", "\ufffd")
 
 
 def error_code(error: object) -> str | None:

@@ -59,7 +59,8 @@ class Text:
 
     def joined(self) -> str:
         """Give what was kept."""
-        return "".join(self._pieces).encode("utf-8", "replace").decode()
+        text = "".join(self._pieces)
+        return text if text.isascii() else text.encode("utf-8", "replace").decode()
 
 
 class Reply:
