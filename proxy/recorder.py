@@ -15,7 +15,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
@@ -61,6 +61,7 @@ class _Batch:
     rows: tuple[_Composed, ...]
     positions: Mapping[str, Position]
     caught_up: bool  # nothing was left in the journals behind it
+    tried: bool = False  # a commit of it failed: or only its answer did not come
 
 
 class Recorder:
@@ -219,8 +220,7 @@ class Recorder:
         self._told.counts["poison"] = self._poison_before + tail.poison
         if rows or lost:  # else only calls that began: their position can wait
             positions = {segment: self._position(segment) for segment in self._moved}
-            self._batch = _Batch(rows=tuple(rows), positions=positions, caught_up=caught_up)
-            self._commit(tail, self._batch)
+            self._commit(tail, _Batch(rows=tuple(rows), positions=positions, caught_up=caught_up))
         self._trim(tail)
         if not entries:
             self._ledger.require_same()  # seen also while nothing comes
@@ -351,6 +351,7 @@ class Recorder:
         return Position(resolved_to=resolved_to, read_to=read_to)
 
     def _commit(self, tail: Tail, batch: _Batch) -> int:
+        self._batch = replace(batch, tried=True)
         committed = self._ledger.commit(
             [each.row for each in batch.rows],
             journal=self._journal,
@@ -358,9 +359,13 @@ class Recorder:
             beside={each.row.id: each.beside for each in batch.rows if each.beside is not None},
             at=self._time(),
         )
+        rows = list(committed.new)
+        if batch.tried:  # what is there already may be so by the attempt that seemed to fail: nobody was told
+            known = {row.id for row in (*rows, *(row for row, _ in committed.refused))}
+            rows += self._ledger.rows([each.row.id for each in batch.rows if each.row.id not in known])
         self._batch = None
         self._moved.clear()
-        new = [row for row in committed.new if row.id not in self._told.repeated]
+        new = [row for row in rows if row.id not in self._told.repeated]
         self._told.counts["recorded"] += len(new)
         segment_of = {each.row.id: each.segment for each in batch.rows}
         for row, reason in committed.refused:

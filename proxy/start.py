@@ -27,6 +27,8 @@ CONSOLE_STOP_S = 60.0  # the recorder takes over what the journals hold
 TRANSLATOR_STOP_S = 5.0  # the gates have ended before it, and with them its calls
 PORT_STEP = 100  # from a port that is taken to the one proposed instead
 COULD_NOT_START = 1
+# Who is stopped together, and in which order: clients first, then gates, then what gates ask, then who records it all.
+CLIENTS, GATES, BEHIND_GATES, RECORDER = range(4)
 
 
 class Doors(NamedTuple):
@@ -67,17 +69,20 @@ def run(
             name=f"gate {number}",
             run=partial(run_gate, config, doors.gate, str(number), slot=slot, translator=translator),
             stop_within_s=config.gate.shutdown_s + 5,
+            stage=GATES,
         )
         for number, slot in enumerate(said, 1)
     ]
     console = Child(
-        name="console", run=partial(_console, config, doors.console, gate_url, said), stop_within_s=CONSOLE_STOP_S
+        name="console",
+        run=partial(_console, config, doors.console, gate_url, said),
+        stop_within_s=CONSOLE_STOP_S,
+        stage=RECORDER,
     )
     children = [*gates, *translating, console]
     if others is not None:
         traffic, simulator = others(gate_url)
         children = [traffic, *gates, *translating, simulator, console]
-    # In this order they are started and stopped: the console last, it records what the others did.
     hopeless = Supervisor(children).run(for_s=for_s, started=partial(_announce, config, gate_url, console_url))
     if hopeless is not None:
         typer.echo(f"joulegate: {hopeless}", err=True)
@@ -141,6 +146,7 @@ def _translation(config: Config) -> tuple[Translator | None, list[Child]]:
         name="translator",
         run=partial(_translate, config, listening, word),
         stop_within_s=TRANSLATOR_STOP_S,
+        stage=BEHIND_GATES,
     )
     return Translator(origin=Origin.parse(_url(listening)), secret=Secret(word)), [child]
 

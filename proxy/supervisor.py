@@ -17,6 +17,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from proxy.errors import JoulegateError
 
@@ -27,6 +28,7 @@ STEADY_S = 10.0  # a child that lived this long is started again at once
 FALSE_STARTS = 5  # a child that dies so often and was never steady cannot be started at all
 ENDING = (signal.SIGTERM, signal.SIGINT)
 _LAST_WORDS_BYTES = 1024
+_NAME_BYTES = 15  # Linux cuts a process's name there
 
 
 def _memory_shared_with_a_fork() -> mmap.mmap:
@@ -35,11 +37,12 @@ def _memory_shared_with_a_fork() -> mmap.mmap:
 
 @dataclass(slots=True, kw_only=True)
 class Child:
-    """A process to keep running."""
+    """A process to keep running; those of one ``stage`` are stopped together, after those of the stages before."""
 
     name: str
     run: Callable[[Lifeline], None]
     stop_within_s: float
+    stage: int = 0
     pid: int = 0
     started: float = 0.0
     wait_s: float = RESPAWN_S[0]
@@ -83,7 +86,7 @@ class Lifeline:
 
 @dataclass(slots=True)
 class Supervisor:
-    """Starts children in order, keeps them, stops them in the same order: gates first, the ledger last."""
+    """Starts children in order, keeps them, stops them stage by stage: gates first, the ledger last."""
 
     children: list[Child]
     _pipe: tuple[int, int] = field(default_factory=os.pipe)
@@ -116,7 +119,8 @@ class Supervisor:
         pid = os.fork()
         if pid == 0:
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
-            signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all; the parent ends them in order
+            for number in (signal.SIGINT, signal.SIGHUP):  # they reach all of a terminal; the parent ends its children
+                signal.signal(number, signal.SIG_IGN)
             signal.pthread_sigmask(signal.SIG_SETMASK, unblocked)
             os.close(self._pipe[1])
             _run_child(child, Lifeline(self._pipe[0]))
@@ -148,11 +152,14 @@ class Supervisor:
         return None
 
     def _stop_children(self) -> None:
-        for child in self.children:
-            if child.pid:
+        for stage in sorted({child.stage for child in self.children}):
+            stopping = [child for child in self.children if child.stage == stage and child.pid]
+            for child in stopping:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(child.pid, signal.SIGTERM)
-                if not _wait(child.pid, child.stop_within_s):
+            began = time.monotonic()
+            for child in stopping:
+                if not _wait(child.pid, began + child.stop_within_s):
                     log.error("%s did not end within %.0f s: killed", child.name, child.stop_within_s)
                     os.kill(child.pid, signal.SIGKILL)
                     os.waitpid(child.pid, 0)
@@ -163,6 +170,7 @@ def _run_child(child: Child, lifeline: Lifeline) -> None:
     """Be the child from here on: never returns."""
     began = time.monotonic()
     status = 1
+    _name_process(child.name)
     try:
         child.run(lifeline)
         status = 0
@@ -178,8 +186,13 @@ def _run_child(child: Child, lifeline: Lifeline) -> None:
         os._exit(status)
 
 
-def _wait(pid: int, within_s: float) -> bool:
-    deadline = time.monotonic() + within_s
+def _name_process(name: str) -> None:
+    """Let ``ps`` and ``top`` tell the children apart; not every system can."""
+    with contextlib.suppress(OSError):
+        Path("/proc/self/comm").write_bytes(f"jg {name}".encode()[:_NAME_BYTES])
+
+
+def _wait(pid: int, deadline: float) -> bool:
     while time.monotonic() < deadline:
         if os.waitpid(pid, os.WNOHANG)[0]:
             return True

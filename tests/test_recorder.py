@@ -422,6 +422,32 @@ def test_while_the_ledger_is_away_nothing_is_lost_and_the_lag_grows(bench):
     journal.close()
 
 
+def test_a_commit_whose_answer_did_not_come_is_told_once(bench):
+    """The rows are in the ledger, the recorder heard of a failure: it tries again, and its listeners hear of them."""
+    journal, recorder = bench.journal(), bench.recorder()
+    journal.append(closed())
+    catch_up(recorder)
+    ends = [closed() for _ in range(3)]
+    for each in ends:
+        journal.append(each)
+
+    def lose_the_answer(connection: sa.Connection) -> None:
+        connection.connection.driver_connection.commit()
+        raise sa.exc.OperationalError("COMMIT", {}, OSError("the connection was lost"))
+
+    sa.event.listen(bench.engine, "commit", lose_the_answer)
+    with pytest.raises(LedgerError, match="the connection was lost"):
+        recorder.run_once()
+    sa.event.remove(bench.engine, "commit", lose_the_answer)
+    assert len(bench.rows()) == 4
+    assert len(bench.heard) == 1
+    catch_up(recorder)
+    assert sorted(row.id for row in bench.heard) == sorted(row.id for row in bench.rows())
+    assert bench.heard[1:] == [row for row in bench.rows() if row.id in {each.opened.id for each in ends}]
+    assert recorder.record_counts["recorded"] == 4
+    journal.close()
+
+
 def test_a_ledger_away_from_the_start_shows_as_lag_only_where_something_waits(bench):
     with bench.engine.connect() as connection:
         connection.execute(sa.text("ALTER TABLE journal_positions RENAME TO positions_away"))

@@ -100,3 +100,51 @@ children = [Child(name="gate 1", run=interrupt, stop_within_s=5)]
 """
     done = supervise(script)
     assert (done.stdout, done.stderr) == ("gave up: None\n", "")
+
+
+def test_children_of_one_stage_end_together_and_those_of_the_next_after_them(tmp_path):
+    """Two gates with a stream that has to end: the second does not take calls while the first is waited for."""
+    script = f"""
+import signal
+said = pathlib.Path({str(tmp_path / "said")!r})
+def say(word):
+    with said.open("a") as file:
+        file.write(word + chr(10))
+def child(name):
+    def run(lifeline):
+        told = []
+        signal.signal(signal.SIGTERM, lambda *_: told.append(1))
+        say(f"{{name}} up")
+        while not told:
+            time.sleep(0.01)
+        say(f"{{name}} told")
+        while name.startswith("gate") and said.read_text().count(" told") < 2:
+            time.sleep(0.01)
+        say(f"{{name}} ended")
+    return run
+children = [Child(name=name, run=child(name), stop_within_s=20, stage=stage)
+            for name, stage in (("gate 1", 1), ("console", 2), ("gate 2", 1))]
+def when_up():
+    while not said.exists() or said.read_text().count(" up") < 3:
+        time.sleep(0.01)
+    os.kill(os.getpid(), signal.SIGTERM)
+run = Supervisor.run
+Supervisor.run = lambda self, for_s: run(self, for_s=for_s, started=when_up)
+"""
+    done = supervise(script)
+    assert (done.stdout, done.stderr) == ("gave up: None\n", "")
+    lines = (tmp_path / "said").read_text().split("\n")[3:-1]
+    assert set(lines[:2]) == {"gate 1 told", "gate 2 told"}
+    assert set(lines[2:4]) == {"gate 1 ended", "gate 2 ended"}
+    assert lines[4:] == ["console told", "console ended"]
+
+
+def test_a_process_is_named_for_what_it_is():
+    script = """
+def name(lifeline):
+    print(pathlib.Path("/proc/self/comm").read_text(), end="", flush=True)
+    os.kill(os.getppid(), 15)
+    time.sleep(60)
+children = [Child(name="gate 1", run=name, stop_within_s=5)]
+"""
+    assert supervise(script).stdout == "jg gate 1\ngave up: None\n"

@@ -18,7 +18,7 @@ import typer
 from proxy.checks import reason
 from proxy.config import load
 from proxy.errors import ConfigError
-from proxy.start import listen_on, open_doors, run
+from proxy.start import BEHIND_GATES, CLIENTS, listen_on, open_doors, run
 from proxy.supervisor import Child, Lifeline
 
 
@@ -90,8 +90,8 @@ def _demo(path: Path | None, flags: dict[str, object], for_s: float | None) -> N
 
     def others(gate_url: str) -> tuple[Child, Child]:
         return (
-            Child(name="traffic", run=partial(_traffic, gate_url, keys), stop_within_s=5),
-            Child(name="simulator", run=partial(_simulate, provider), stop_within_s=5),
+            Child(name="traffic", run=partial(_traffic, gate_url, keys), stop_within_s=5, stage=CLIENTS),
+            Child(name="simulator", run=partial(_simulate, provider), stop_within_s=5, stage=BEHIND_GATES),
         )
 
     with contextlib.ExitStack() as until_the_end:

@@ -26,6 +26,7 @@ from proxy.ledger.revision import migrate
 from proxy.ledger.row import COUNTED_BEFORE, counted_before
 from proxy.ledger.tables import CallRow, LineRow, calls, counted_usage, facts_versions, journal_positions, usage_lines
 
+IDS_AT_ONCE = 500  # in one question: SQLite's oldest limit of parameters is 999
 # What the driver raises because of a value, as opposed to because of the database.
 _ROW_ERRORS = (IntegrityError, DataError, OverflowError, ValueError, TypeError)
 
@@ -96,6 +97,18 @@ class Ledger:
         """Tell which calls have a row."""
         with self._transaction() as connection:
             return self._known(connection, ids)
+
+    def rows(self, ids: Sequence[str]) -> list[CallRow]:
+        """Give the rows of those calls that have one."""
+        names = CallRow.__struct_fields__
+        found: list[CallRow] = []
+        with self._transaction() as connection:
+            for at in range(0, len(ids), IDS_AT_ONCE):
+                select = sa.select(calls).where(calls.c.id.in_(ids[at : at + IDS_AT_ONCE]))
+                found += [
+                    msgspec.convert(dict(zip(names, row, strict=True)), CallRow) for row in connection.execute(select)
+                ]
+        return found
 
     def commit(
         self,
