@@ -69,6 +69,8 @@ def run_console(
                        timeout_graceful_shutdown=1)
     )  # fmt: skip
 
+    server.when_started = lifeline.at_work
+
     def end() -> None:
         server.should_exit = True
 

@@ -26,6 +26,7 @@ def run_gate(
     """Serve until told to stop; streams that run are given ``gate.shutdown_s`` to end."""
     app = build_gate(config, worker=worker, slot=slot, translator=translator)
     server = gate_server(app)
+    server.when_started = lifeline.at_work
 
     async def serve() -> None:
         lifeline.watch(asyncio.get_running_loop(), server.stop)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import socket
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -13,7 +14,15 @@ KEEP_ALIVE_S = 75  # longer than the 60 s after which common load balancers clos
 
 
 class QuietServer(uvicorn.Server):
-    """uvicorn's server, whose signals are its owner's business."""
+    """uvicorn's server, whose signals are its owner's business; ``when_started`` is called once it serves."""
+
+    when_started: Callable[[], None] | None = None
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to serve."""
+        await super().startup(sockets)
+        if self.when_started is not None:
+            self.when_started()
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:

@@ -24,15 +24,15 @@ from proxy.errors import JoulegateError
 log = logging.getLogger("joulegate")
 
 RESPAWN_S = (0.1, 5.0)  # wait before a dead child is started again: at first, at most
-STEADY_S = 10.0  # a child that lived this long is started again at once
-FALSE_STARTS = 5  # a child that dies so often and was never steady cannot be started at all
+STEADY_S = 2.0  # a child that lived this long is started again at once
+FALSE_STARTS = 5  # a child that dies so often and was never at work cannot be started at all
 ENDING = (signal.SIGTERM, signal.SIGINT)
 _LAST_WORDS_BYTES = 1024
 _NAME_BYTES = 15  # Linux cuts a process's name there
 
 
 def _memory_shared_with_a_fork() -> mmap.mmap:
-    return mmap.mmap(-1, _LAST_WORDS_BYTES)
+    return mmap.mmap(-1, 1 + _LAST_WORDS_BYTES)  # whether the child is at work; why it failed, as it says itself
 
 
 @dataclass(slots=True, kw_only=True)
@@ -47,22 +47,37 @@ class Child:
     started: float = 0.0
     wait_s: float = RESPAWN_S[0]
     due: float | None = None  # when to start it again
-    steady: bool = False  # it once lived for STEADY_S
-    deaths: int = 0  # in a row, since it was last steady
-    last_words: mmap.mmap = field(default_factory=_memory_shared_with_a_fork)  # why it failed, as it says itself
+    steady: bool = False  # it was at work once, or lived for STEADY_S
+    deaths: int = 0  # in a row, since it last lived for STEADY_S
+    shared: mmap.mmap = field(default_factory=_memory_shared_with_a_fork)
+
+    @property
+    def at_work(self) -> bool:
+        """Whether it has said so since it was started."""
+        return self.shared[0] == 1
 
     def why_ended(self, status: int) -> str:
         """Say why it died, in one line; ``status`` is the one of ``waitpid``."""
-        words = bytes(self.last_words).rstrip(b"\0").decode(errors="replace")
+        words = self.shared[1:].rstrip(b"\0").decode(errors="replace")
         code = os.waitstatus_to_exitcode(status)
         return words or (signal.Signals(-code).name if code < 0 else f"exit status {code}")
 
 
 @dataclass(slots=True)
 class Lifeline:
-    """What a child listens to: readable at its end when the parent is gone."""
+    """What ties a child to its parent: ``fd`` is readable at its end when the parent is gone."""
 
     fd: int
+    shared: mmap.mmap
+
+    def at_work(self) -> None:
+        """Tell the parent that this child is up and does what it is there for."""
+        self.shared[0] = 1
+
+    def last_words(self, words: str) -> None:
+        """Leave word of why this child ends."""
+        line = " ".join(words.split()).encode(errors="replace")[:_LAST_WORDS_BYTES]
+        self.shared[1 : 1 + len(line)] = line
 
     def watch(self, loop: asyncio.AbstractEventLoop, stop: Callable[[], None]) -> None:
         """Call ``stop`` on SIGTERM or when the parent is gone."""
@@ -113,7 +128,7 @@ class Supervisor:
         self._stopping = True
 
     def _start(self, child: Child) -> None:
-        child.last_words[:] = bytes(_LAST_WORDS_BYTES)
+        child.shared[:] = bytes(len(child.shared))
         # Until the child has let go of the parent's handlers, a signal to it would be taken and forgotten.
         unblocked = signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
         pid = os.fork()
@@ -123,7 +138,7 @@ class Supervisor:
                 signal.signal(number, signal.SIG_IGN)
             signal.pthread_sigmask(signal.SIG_SETMASK, unblocked)
             os.close(self._pipe[1])
-            _run_child(child, Lifeline(self._pipe[0]))
+            _run_child(child, Lifeline(self._pipe[0], child.shared))
         signal.pthread_sigmask(signal.SIG_SETMASK, unblocked)
         child.pid, child.started, child.due = pid, time.monotonic(), None
 
@@ -139,8 +154,10 @@ class Supervisor:
             if not ended:
                 continue
             child.pid = 0
-            if now - child.started > STEADY_S:
-                child.steady, child.deaths, child.wait_s = True, 0, RESPAWN_S[0]
+            lived = now - child.started > STEADY_S
+            child.steady = child.steady or lived or child.at_work
+            if lived:
+                child.deaths, child.wait_s = 0, RESPAWN_S[0]
             else:
                 child.wait_s = min(child.wait_s * 2, RESPAWN_S[1])
             child.deaths += 1
@@ -178,9 +195,7 @@ def _run_child(child: Child, lifeline: Lifeline) -> None:
         again = child.deaths and time.monotonic() - began < STEADY_S  # its traceback was there before
         if not again and not isinstance(error, OSError | JoulegateError):
             log.exception("%s failed", child.name)
-        words = str(error) if isinstance(error, JoulegateError) else f"{type(error).__name__}: {error}"
-        line = " ".join(words.split()).encode(errors="replace")[:_LAST_WORDS_BYTES]
-        child.last_words[: len(line)] = line
+        lifeline.last_words(str(error) if isinstance(error, JoulegateError) else f"{type(error).__name__}: {error}")
     finally:
         logging.shutdown()
         os._exit(status)

@@ -88,6 +88,25 @@ children = [Child(name="gate 1", run=die, stop_within_s=5)]
     assert "gate 1 ended (SIGKILL); started again in 0.0" in done.stderr
 
 
+def test_a_child_that_was_at_work_once_is_started_again_however_soon_it_dies(tmp_path):
+    """The kernel may kill a gate again and again where memory is short: no reason to end all calls for good."""
+    script = f"""
+deaths = pathlib.Path({str(tmp_path)!r})
+def die(lifeline):
+    lived = len(list(deaths.iterdir()))
+    (deaths / str(lived)).touch()
+    if lived == 8:
+        os.kill(os.getppid(), 15)
+        time.sleep(60)
+    lifeline.at_work()
+    os.kill(os.getpid(), 9)
+children = [Child(name="gate 1", run=die, stop_within_s=5)]
+"""
+    done = supervise(script)
+    assert done.stdout == "gave up: None\n"
+    assert done.stderr.count("gate 1 ended (SIGKILL)") == 8
+
+
 def test_an_interrupt_of_a_child_is_no_end():
     """Ctrl-C reaches every process of a terminal; only the parent decides, and in its order."""
     script = """

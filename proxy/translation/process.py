@@ -21,6 +21,7 @@ def run_translator(config: Config, listening: socket.socket, secret: bytes, life
     from proxy.translation.sdk import ask, explain
 
     server = QuietServer(quiet(build_translator(known, secret=secret, ask=ask, explain=explain), lifespan="off"))
+    server.when_started = lifeline.at_work
 
     def end() -> None:
         server.should_exit = True
