@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+pytest_plugins = ["tests.ledgers"]  # fixtures; a tests/conftest.py would be taken for its own by pytest-alembic
+
 HEAVY = "\npytestmark = pytest.mark.heavy\n"
 
 

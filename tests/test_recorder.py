@@ -33,10 +33,10 @@ from tests.records import AT_US, closed, opened
 class Bench:
     """A journal directory, a ledger and what a listener heard."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, url: str | None = None) -> None:
         self.journals = directory / "journal"
         self.database = directory / "ledger.db"
-        self.engine = open_engine(f"sqlite:///{self.database}")
+        self.engine = open_engine(url or f"sqlite:///{self.database}")
         migrate(self.engine)
         self.heard: list[CallRow] = []
         self.now = AT_US / 1e6 + 60
@@ -69,8 +69,8 @@ class Bench:
 
 
 @pytest.fixture
-def bench(tmp_path):
-    bench = Bench(tmp_path)
+def bench(tmp_path, ledger_url):
+    bench = Bench(tmp_path, ledger_url)
     yield bench
     for recorder in bench.recorders:
         recorder.close()
@@ -609,6 +609,7 @@ def test_a_ledger_deleted_or_replaced_in_use_gets_all_that_the_journals_hold(tmp
     bench.engine.dispose()
 
 
+@pytest.mark.parametrize("ledger_url", ["sqlite"], indirect=True)
 def test_nothing_is_trimmed_while_no_ledger_can_be_made(bench):
     journal, recorder = bench.journal(segment_bytes=2000), bench.recorder()
     for _ in range(20):
@@ -648,8 +649,8 @@ def test_run_works_until_stopped_and_records_what_is_left(bench):
 
 
 def test_run_says_why_it_stands_still_and_goes_on_by_itself(bench):
-    blocker = sqlite3.connect(bench.database, isolation_level=None)
-    blocker.execute("ALTER TABLE calls RENAME TO calls_away")
+    with bench.engine.begin() as connection:
+        connection.exec_driver_sql("ALTER TABLE journal_positions RENAME TO away")
     journal, recorder = bench.journal(), bench.recorder(clock=time.time)
     journal.append(closed())
     stop = threading.Event()
@@ -657,9 +658,9 @@ def test_run_says_why_it_stands_still_and_goes_on_by_itself(bench):
     thread.start()
     while recorder.problem is None:
         time.sleep(0.01)
-    assert "no such table" in recorder.problem
-    blocker.execute("ALTER TABLE calls_away RENAME TO calls")
-    blocker.close()
+    assert "journal_positions" in recorder.problem
+    with bench.engine.begin() as connection:
+        connection.exec_driver_sql("ALTER TABLE away RENAME TO journal_positions")
     while not bench.heard:
         time.sleep(0.01)
     stop.set()
@@ -722,7 +723,7 @@ RECORDER = """
     from proxy.ledger.engine import open_engine
     from proxy.ledger.write import Ledger
     from proxy.recorder import Recorder
-    engine = open_engine(f"sqlite:///{sys.argv[2]}")
+    engine = open_engine(sys.argv[2])
     Recorder(Path(sys.argv[1]), Ledger(engine), estimate=estimator.estimate).run(threading.Event())
 """
 
@@ -742,7 +743,7 @@ def test_gates_and_recorders_killed_again_and_again_lose_and_double_nothing(benc
     told: dict[str, str] = {}
     for number in range(6):
         gates = [start(GATE, bench.journals, f"gate{worker}", number * 1000) for worker in (1, 2)]
-        recorders = [start(RECORDER, bench.journals, bench.database) for _ in range(2)]
+        recorders = [start(RECORDER, bench.journals, bench.engine.url.render_as_string(False)) for _ in range(2)]
         time.sleep(draw.uniform(0.8, 2.4))
         for child in (*recorders, *gates):
             os.kill(child.pid, signal.SIGKILL)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from typing import Any
 
 import msgspec
 import sqlalchemy as sa
@@ -15,6 +16,11 @@ from proxy.ledger.file import sqlite_file, watch
 
 WRITE = "joulegate_write"  # execution option: the transaction will write, so SQLite locks at its start
 BUSY_MS = 10_000
+_SERVER_ANSWERS = {  # libpq's words; what the URL says of them holds
+    "connect_timeout": 10,  # seconds
+    "tcp_user_timeout": 30_000,  # milliseconds: a server that vanished is noticed, not waited for
+    "application_name": "joulegate",
+}
 
 
 def open_engine(url: str) -> Engine:
@@ -22,10 +28,12 @@ def open_engine(url: str) -> Engine:
 
     SQLite: WAL, so that reports read while the recorder writes; ``synchronous=NORMAL``, because
     after a power cut the journal writes the last rows again. No connection is made yet, and no file
-    by any: that is for a migration (see :mod:`proxy.ledger.file`).
+    by any: that is for a migration (see :mod:`proxy.ledger.file`). PostgreSQL: a connection is tried before
+    it is used, so that who reads does not notice a failover.
     """
     try:
-        engine = sa.create_engine(url, json_serializer=_to_json, json_deserializer=msgspec.json.decode)
+        options = _server_options(sa.make_url(url))
+        engine = sa.create_engine(url, json_serializer=_to_json, json_deserializer=msgspec.json.decode, **options)
         file = sqlite_file(engine)
     except (SQLAlchemyError, ImportError) as error:
         raise LedgerError(f"the database URL {shown(url)} cannot be used: {error}") from error
@@ -43,6 +51,13 @@ def shown(url: str | sa.URL) -> str:
         return sa.make_url(url).render_as_string(hide_password=True)
     except (SQLAlchemyError, ValueError):  # the latter for a port that is no number
         return "(not shown: it may hold a password)"
+
+
+def _server_options(url: sa.URL) -> dict[str, Any]:
+    if url.get_driver_name() != "psycopg":
+        return {}
+    said = {name: value for name, value in _SERVER_ANSWERS.items() if name not in url.query}
+    return {"pool_pre_ping": True, "connect_args": said}
 
 
 def _to_json(value: object) -> str:

@@ -3,24 +3,12 @@ from __future__ import annotations
 from datetime import timedelta
 from zoneinfo import ZoneInfo
 
-import pytest
-
 from proxy.console.today import KEPT_SECONDS, Today
-from proxy.ledger.engine import open_engine
 from proxy.ledger.read import totals
-from proxy.ledger.revision import migrate
 from tests.console.conftest import NOON
 from tests.rows import UNESTIMATED, UNMETERED, UNPRICED, call_row, insert
 
 UTC_ZONE = ZoneInfo("UTC")
-
-
-@pytest.fixture
-def engine(tmp_path):
-    engine = open_engine(f"sqlite:///{tmp_path}/ledger.db")
-    migrate(engine)
-    yield engine
-    engine.dispose()
 
 
 def test_splits_and_total_are_what_the_ledger_says(engine):

@@ -1,61 +1,100 @@
-"""Each revision on a ledger that the release before it filled."""
+"""Each revision on a ledger that the releases before it filled."""
 
 from __future__ import annotations
 
-import sqlite3
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
 
+import msgspec
 import pytest
+import sqlalchemy as sa
 from alembic import command
 
 from proxy.ledger.engine import WRITE, open_engine
-from proxy.ledger.read import recent
+from proxy.ledger.file import make_file, sqlite_file
+from proxy.ledger.read import recent, totals
 from proxy.ledger.revision import alembic_config, migrate, require_head
-from tests.rows import call_row, insert
+from proxy.ledger.tables import CallRow, calls
+from tests.rows import PLAIN, UNESTIMATED, UNMETERED, UNPRICED, call_row, insert
 
 ROWS = 300
 ZONES = ("USA", None, "aws:eu-north-1", "gcp:nowhere-9", "SWE", "azure:westeurope")
+OLD = ("0001", "0002", "0003")
+ALWAYS = {
+    "start": datetime(2000, 1, 1, tzinfo=UTC),
+    "end": datetime(2100, 1, 1, tzinfo=UTC),
+    "zone": ZoneInfo("UTC"),
+}
 
 
-@pytest.fixture
-def filled(tmp_path):
-    """A database at revision 0001 with rows as that release wrote them."""
-    path = tmp_path / "ledger.db"
-    path.touch()
-    engine = open_engine(f"sqlite:///{path}")
+def upgraded_to(url: str, revision: str) -> sa.Engine:
+    engine = open_engine(url)
+    file = sqlite_file(engine)
+    if file is not None:
+        make_file(file)
     with engine.connect().execution_options(**{WRITE: True}) as connection, connection.begin():
-        command.upgrade(alembic_config(connection), "0001")
-    scratch = open_engine("sqlite://")
-    migrate(scratch)
-    insert(scratch, *(call_row(zone=ZONES[n % len(ZONES)], estimate_key=None) for n in range(ROWS)))
-    with sqlite3.connect(path) as file, scratch.connect() as connection:
-        columns = [name for _, name, *_ in file.execute("PRAGMA table_info(calls)")]
-        listed = ", ".join(f'"{name}"' for name in columns)
-        rows = connection.exec_driver_sql(f"SELECT {listed} FROM calls").all()
-        file.executemany(f"INSERT INTO calls ({listed}) VALUES ({', '.join('?' * len(columns))})", map(tuple, rows))
-    file.close()
-    scratch.dispose()
-    yield engine
+        command.upgrade(alembic_config(connection), revision)
+    return engine
+
+
+def fill(engine: sa.Engine, *rows: CallRow) -> list[CallRow]:
+    """Put rows in as an old release did, with the columns it had; gives them as they are to be found."""
+    there = [column["name"] for column in sa.inspect(engine).get_columns("calls")]
+    table = sa.table("calls", *(sa.column(name, calls.c[name].type) for name in there))
+    absent = dict.fromkeys(set(calls.columns.keys()) - set(there))
+    kept = [msgspec.structs.replace(row, **absent) for row in rows]
+    with engine.connect().execution_options(**{WRITE: True}) as connection, connection.begin():
+        connection.execute(sa.insert(table), [{name: getattr(row, name) for name in there} for row in kept])
+    return kept
+
+
+def rows_over(days: int) -> list[CallRow]:
+    """Rows of all kinds, the latest last."""
+    begin = PLAIN.started_at - timedelta(days=days)
+    kinds = ({}, {"team": "ads", "tags": {"env": "prod"}}, UNPRICED, UNESTIMATED, UNMETERED, {"flags": ("usage.odd",)})
+    return [
+        call_row(**kinds[n % len(kinds)] | {"started_at": begin + timedelta(days=days) * n / ROWS}) for n in range(ROWS)
+    ]
+
+
+@pytest.mark.parametrize("revision", OLD)
+def test_what_an_old_release_wrote_is_all_there_after_the_migration(empty_url, revision):
+    engine = upgraded_to(empty_url, revision)
+    kept = fill(engine, *rows_over(days=100))
+    migrate(engine)
+    require_head(engine)
+    with engine.connect() as connection:
+        assert recent(connection, limit=ROWS + 1) == kept[::-1]
+        (sums,) = totals(connection, **ALWAYS)
+        teams = totals(connection, by=("team",), **ALWAYS)
+    assert sums.calls == ROWS
+    assert sums.cost_usd == sum(row.cost_usd for row in kept if row.cost_usd is not None)
+    assert sums.output_tokens == sum(row.output_tokens or 0 for row in kept)
+    assert {group.key[0]: group.calls for group in teams} == {"ads": 50, "search": 250}
+    new = call_row()
+    insert(engine, new)  # what this release writes fits in
+    with engine.connect() as connection:
+        assert new in recent(connection, limit=2)
     engine.dispose()
 
 
-def test_0002_keeps_every_row_and_turns_regions_into_zones(filled):
-    with filled.connect() as connection:
-        before = connection.exec_driver_sql("SELECT id, joules, cost_usd, tags FROM calls ORDER BY id").all()
-    assert len(before) == ROWS
-    migrate(filled)
-    require_head(filled)
-    with filled.connect() as connection:
-        assert connection.exec_driver_sql("SELECT id, joules, cost_usd, tags FROM calls ORDER BY id").all() == before
+def test_0002_turns_regions_into_zones(empty_url):
+    engine = upgraded_to(empty_url, "0001")
+    fill(engine, *(call_row(zone=ZONES[n % len(ZONES)]) for n in range(ROWS)))
+    migrate(engine)
+    with engine.connect() as connection:
         zones = dict(connection.exec_driver_sql("SELECT zone, count(*) FROM calls GROUP BY zone").all())
-        rows = recent(connection, limit=ROWS)
     assert zones == {"USA": 50, "SWE": 100, "NLD": 50, None: 100}
-    new = ("grid_source", "estimate_key", "joules_shared_down", "grams_co2e_shared_up")
-    assert {getattr(row, name) for row in rows for name in new} == {None}
-    insert(filled, call_row())  # what this release writes fits in
+    engine.dispose()
 
 
-def test_0002_goes_back_without_a_row_lost(filled):
-    migrate(filled)
-    with filled.connect().execution_options(**{WRITE: True}) as connection, connection.begin():
+def test_the_way_back_to_the_first_release_loses_no_row(empty_url):
+    engine = upgraded_to(empty_url, "0003")
+    kept = fill(engine, *rows_over(days=10))
+    migrate(engine)
+    with engine.connect().execution_options(**{WRITE: True}) as connection, connection.begin():
         command.downgrade(alembic_config(connection), "0001")
-        assert connection.exec_driver_sql("SELECT count(*) FROM calls").scalar() == ROWS
+    with engine.connect() as connection:
+        found = connection.exec_driver_sql("SELECT id, joules FROM calls ORDER BY id").all()
+    assert found == [(row.id, row.joules) for row in sorted(kept, key=lambda row: row.id)]
+    engine.dispose()

@@ -14,18 +14,13 @@ from typer.testing import CliRunner
 
 from proxy.commands.report import report
 from proxy.errors import JoulegateError
-from proxy.ledger.engine import open_engine
-from proxy.ledger.revision import migrate
 from tests.rows import UNESTIMATED, UNMETERED, UNPRICED, call_row, insert
 
 NOVEMBER = ("--month", "2026-11")
 
 
 @pytest.fixture
-def ledger(tmp_path):
-    url = f"sqlite:///{tmp_path}/ledger.db"
-    engine = open_engine(url)
-    migrate(engine)
+def ledger(ledger_url, engine):
     insert(
         engine,
         call_row(cost_usd=Decimal("0.1")),
@@ -35,8 +30,7 @@ def ledger(tmp_path):
         call_row(**UNMETERED | {"outcome": "error"}),
         call_row(started_at=datetime(2026, 10, 31, 23, 30, tzinfo=UTC)),
     )
-    engine.dispose()
-    return url
+    return ledger_url
 
 
 def run(*words: str):

