@@ -10,7 +10,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 export PIP_NO_COMPILE := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test test-all lint types bench docs lock clean
+.PHONY: help demo serve test test-all crash lint types bench docs lock clean
 
 help:  ## list the targets
 	@echo 'Arguments for the command behind a target: make demo ARGS="--port 8800 --console-port 8801"'
@@ -54,6 +54,9 @@ test: $(VENV)/.ready-dev  ## the tests that need nothing but Python (minutes)
 
 test-all: $(VENV)/.ready-dev $(VENV)/.ready-sdks $(VENV)/.ready-translate $(NODE_SDK)  ## also the tests that need nginx, Prometheus, a browser, Node or many SDKs
 	@$(BIN)/python -m pytest $(ARGS)
+
+crash: $(VENV)/.ready-dev  ## 200 rounds of `kill -9` under load on each database, and a minute without one (half an hour)
+	@CRASH_ROUNDS=200 CRASH_OUTAGE_S=60 $(BIN)/python -m pytest tests/crash -s $(ARGS)
 
 lint: $(VENV)/.ready-dev  ## style, formatting and import contracts
 	@$(BIN)/ruff check .

@@ -26,11 +26,10 @@ def run_gate(
     """Serve until told to stop; streams that run are given ``gate.shutdown_s`` to end."""
     app = build_gate(config, worker=worker, slot=slot, translator=translator)
     server = gate_server(app)
-    server.when_started = lifeline.at_work
 
     async def serve() -> None:
         lifeline.watch(asyncio.get_running_loop(), server.stop)
-        await server.serve(listening)
+        await server.serve(listening, started=lifeline.at_work)
 
     # What start-up made stays: keep the collector from walking it again and again.
     gc.collect()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
+from collections.abc import Callable
 from functools import partial
 
 from proxy.app import GateApplication
@@ -27,13 +28,18 @@ class GateServer:
         self._calls: set[Request] = set()
         self._stopping = asyncio.Event()
 
-    async def serve(self, listening: socket.socket) -> None:
-        """Serve on an open socket until :meth:`stop`; calls that run then have ``gate.shutdown_s`` to end."""
+    async def serve(self, listening: socket.socket, started: Callable[[], None] | None = None) -> None:
+        """Serve on an open socket until :meth:`stop`; calls that run then have ``gate.shutdown_s`` to end.
+
+        ``started`` is called once calls are taken.
+        """
         loop = asyncio.get_running_loop()
         self.app.begin()
         accepting = await loop.create_server(
             partial(Connection, self, loop, keep_alive_s=KEEP_ALIVE_S), sock=listening, backlog=BACKLOG
         )
+        if started is not None:
+            started()
         await self._stopping.wait()
         accepting.close()
         listening.close()

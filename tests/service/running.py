@@ -60,6 +60,14 @@ class Service:
         pids = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
         return {"all": [int(pid) for pid in pids]}
 
+    def named_children(self) -> dict[str, int]:
+        """The processes by the names that `ps` shows: "gate 1", "console"."""
+        found = {}
+        for pid in self.children()["all"]:
+            with contextlib.suppress(OSError):  # it has just died
+                found[Path(f"/proc/{pid}/comm").read_text().strip().removeprefix("jg ")] = pid
+        return found
+
     def stop(self) -> int:
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(60)
