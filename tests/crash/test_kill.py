@@ -21,6 +21,7 @@ import sqlalchemy as sa
 from proxy.identity import uuid7
 from proxy.ledger.engine import open_engine
 from tests.crash.accounts import differences, rows, settle, summary
+from tests.crash.running import SETTLED_WITHIN_S, port, toml
 from tests.crash.traffic import Traffic, traffic
 from tests.service.running import Service, service
 
@@ -28,22 +29,7 @@ pytestmark = pytest.mark.heavy
 
 ROUNDS = int(os.environ.get("CRASH_ROUNDS", "6"))
 SEED = int(os.environ.get("CRASH_SEED", "20261128"))
-SETTLED_WITHIN_S = 60.0
 TARGETS = ("gate", "gate", "console", "console", "both", "everything")
-
-
-def toml(origin: str, url: str) -> str:
-    return f"""
-[gate]
-workers = 2
-[ledger]
-url = "{url}"
-[[provider]]
-name = "openai"
-origin = "{origin}"
-[[team]]
-name = "crash"
-"""
 
 
 def kill(running: Service, target: str, draw: random.Random) -> list[str]:
@@ -78,10 +64,10 @@ def test_processes_killed_at_random_moments_lose_and_double_nothing(tmp_path: Pa
     # Every target in each six rounds, in any order.
     targets = (target for _ in itertools.count() for target in draw.sample(TARGETS, len(TARGETS)))
     with traffic(SEED) as load, contextlib.ExitStack() as lives:
-        configuration = toml(load.origin, ledger_url)
+        configuration = toml(load.origin, ledger_url, workers=2)
         running = lives.enter_context(service(tmp_path, configuration))
         for number in range(1, ROUNDS + 1):
-            load.gates = [int(running.gate.rsplit(":", 1)[1])]
+            load.gates = [port(running)]
             first = len(load.calls)
             since_id = uuid7(time.time_ns() // 1_000_000 - 1000, 0)
             load.go()
@@ -94,7 +80,7 @@ def test_processes_killed_at_random_moments_lose_and_double_nothing(tmp_path: Pa
                     killed["everything"] += 1
                     lives.close()
                     running = lives.enter_context(service(tmp_path, configuration))
-                    load.gates = [int(running.gate.rsplit(":", 1)[1])]
+                    load.gates = [port(running)]
                     load.go()
                 else:
                     killed.update(name.rstrip(" 0123456789") for name in kill(running, target, draw))
