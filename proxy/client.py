@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
 from proxy.errors import JoulegateError
@@ -30,7 +30,7 @@ class Client(Protocol):
     method: str
     path: bytes  # as it came
     query: bytes  # likewise, without the question mark
-    headers: Sequence[tuple[bytes, bytes]]
+    headers: Headers
     refused: Refused | None
     hand_over: HandOver | None  # set: a WebSocket is asked for, and the server can give its connection
 

@@ -8,7 +8,7 @@ import socket
 
 from proxy.app import build_gate
 from proxy.config import Config
-from proxy.listener import gate_server
+from proxy.listener import GateServer
 from proxy.routing import Translator
 from proxy.supervisor import Lifeline
 from proxy.unwritten import Slot
@@ -25,7 +25,7 @@ def run_gate(
 ) -> None:
     """Serve until told to stop; streams that run are given ``gate.shutdown_s`` to end."""
     app = build_gate(config, worker=worker, slot=slot, translator=translator)
-    server = gate_server(app)
+    server = GateServer(app)
 
     async def serve() -> None:
         lifeline.watch(asyncio.get_running_loop(), server.stop)

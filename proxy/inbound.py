@@ -63,11 +63,13 @@ class Connection(asyncio.Protocol):
     # What the event loop calls
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin to wait for a request."""
         self.transport = cast("asyncio.Transport", transport)
         self._server.connections.add(self)
         self._wait(self._keep_alive_s)
 
     def connection_lost(self, exc: Exception | None) -> None:
+        """Tell who answers that the client has left."""
         self._server.connections.discard(self)
         self._deaf = True
         self._waiting.clear()
@@ -78,14 +80,17 @@ class Connection(asyncio.Protocol):
         self.resume_writing()
 
     def pause_writing(self) -> None:
+        """Take note that the client is slow to take what was sent."""
         self.writing_paused = True
 
     def resume_writing(self) -> None:
+        """Let who waits go on sending."""
         self.writing_paused = False
         if self._write_waiter is not None and not self._write_waiter.done():
             self._write_waiter.set_result(None)
 
     def data_received(self, data: bytes) -> None:
+        """Parse what came."""
         # A head has to end within what is left of its bytes; what comes behind them may be its body.
         while len(data) > self._left and not (self._in_body or self._deaf):
             head, data = data[: self._left], data[self._left :]
@@ -133,14 +138,17 @@ class Connection(asyncio.Protocol):
     # What httptools calls
 
     def on_message_begin(self) -> None:
+        """Begin a request."""
         self._url, self._headers, self._expects = b"", [], False
         self._in_head = True
         self._due = None
 
     def on_url(self, url: bytes) -> None:
+        """Take a piece of its target."""
         self._url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
+        """Take a header."""
         if self._in_body:
             return  # a trailer: taken among the headers it would count as one of them (RFC 9110 §6.5.1)
         name = name.lower()
@@ -152,6 +160,7 @@ class Connection(asyncio.Protocol):
         self._headers.append((name, value))
 
     def on_headers_complete(self) -> None:
+        """Have the request answered, now or after the ones before it."""
         if self._behind and self._fields_bytes() > self._header_bytes:
             self._refuse_size()
         if self._deaf:
@@ -182,9 +191,11 @@ class Connection(asyncio.Protocol):
             self._waiting.append(request)
 
     def on_chunk_header(self) -> None:
+        """Allow for the next chunk's framing."""
         self._left += CHUNK_BYTES
 
     def on_body(self, body: bytes) -> None:
+        """Take a piece of the body."""
         request = self._latest
         if self._deaf or request is None:
             return
@@ -197,6 +208,7 @@ class Connection(asyncio.Protocol):
             self._pause_reading()
 
     def on_message_complete(self) -> None:
+        """End the request."""
         request = self._latest
         if self._deaf or request is None or self._parser.should_upgrade():
             return  # too late, or too early

@@ -18,7 +18,7 @@ import uvloop
 from proxy.app import GateApplication, build_gate
 from proxy.call import Closed, Opened, Record
 from proxy.config import Config, load
-from proxy.listener import gate_server
+from proxy.listener import GateServer
 from proxy.routing import Translator
 from proxy.tail import Tail
 
@@ -222,7 +222,7 @@ def gate(tmp_path: Path, toml: str = "", **settings: object) -> Iterator[Running
 @contextlib.contextmanager
 def running(config: Config, translator: Translator | None = None) -> Iterator[RunningGate]:
     app = build_gate(config, translator=translator)
-    server = gate_server(app)
+    server = GateServer(app)
     listening = socket.create_server(("127.0.0.1", 0))
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 64 * 1024)  # so that a slow client is felt soon
 
