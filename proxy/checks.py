@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import secrets
 import shutil
 import socket
@@ -25,6 +26,7 @@ from proxy.routing import Routes
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 ANSWER_WITHIN_S = 3  # of a PostgreSQL that may be away
+_USUAL_LEDGER = re.compile(r"sqlite:///([^?#%:]+)")  # as it is written, without options: Python's own driver opens it
 LEDGER_FORMS = "sqlite:///path/joulegate.db or postgresql+psycopg://user:password@host/database"
 INSTALL = (
     "install it with: pip install --require-hashes --no-deps -r requirements/translate.txt, "
@@ -132,22 +134,34 @@ def _journal(folder: Path) -> str:
     return f"{folder} can be written"
 
 
-def _ledger(text: str) -> str:
-    """Load the driver, and see whether a file can be written; a server that is away is no error, journals wait."""
-    import sqlalchemy as sa  # too slow an import for a command that does not come here
+def _ledger(url: str) -> str:
+    """See whether its driver is there and its file can be written; a server that is away is no error, journals wait."""
+    usual = _USUAL_LEDGER.fullmatch(url)
+    said, file = (url, Path(usual[1]).absolute()) if usual is not None else _engine(url)
+    if file is not None:
+        try:
+            _sqlite(file)
+        except (OSError, sqlite3.Error) as error:
+            raise ConfigError(f"{said} cannot be written ({reason(error)}); name another one with --database") from None
+    return f"{said} can be used"
+
+
+def _engine(url: str) -> tuple[str, Path | None]:
+    """Load a ledger's driver; gives the URL as it may be shown, and the file where it is one."""
+    import sqlalchemy as sa  # most of a start's time, where it is needed
 
     from proxy.ledger.engine import open_engine, shown
     from proxy.ledger.file import sqlite_file
 
-    said = shown(text)
+    said = shown(url)
     try:
-        backend = sa.make_url(text).get_backend_name()
+        backend = sa.make_url(url).get_backend_name()
     except Exception:  # its message may quote a password
         backend = ""
     if backend not in ("sqlite", "postgresql"):
         raise ConfigError(f"{said} is no ledger: say {LEDGER_FORMS}")
     try:
-        engine = open_engine(text)
+        engine = open_engine(url)
         file = sqlite_file(engine)
     except LedgerError as error:
         remedy = "; psycopg comes with joulegate[postgres]" if isinstance(error.__cause__, ImportError) else ""
@@ -158,12 +172,7 @@ def _ledger(text: str) -> str:
         raise ConfigError(f"{said} cannot be used, its driver is asynchronous: say {LEDGER_FORMS}")
     if backend == "sqlite" and file is None:
         raise ConfigError(f"{said} would be gone with the process that made it: name a file, {LEDGER_FORMS}")
-    if file is not None:
-        try:
-            _sqlite(file)
-        except (OSError, sqlite3.Error) as error:
-            raise ConfigError(f"{said} cannot be written ({reason(error)}); name another one with --database") from None
-    return f"{said} can be used"
+    return said, file
 
 
 def _sqlite(file: Path) -> None:

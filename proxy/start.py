@@ -158,9 +158,11 @@ def _translate(config: Config, listening: socket.socket, word: bytes, lifeline: 
 
 
 def _announce(config: Config, gate_url: str, console_url: str) -> None:
-    from proxy.ledger.engine import shown
+    ledger = config.ledger.url
+    if "@" in ledger:  # there may be a password in it
+        from proxy.ledger.engine import shown
 
-    ledger = shown(config.ledger.url)
+        ledger = shown(ledger)
     typer.echo(f"gate     {gate_url}/v1   point your SDK's base_url here")
     typer.echo(f"console  {console_url}/   metrics {console_url}/metrics")
     typer.echo(f"ledger   {ledger}   report: {sys.argv[0]} report cost --by team,model --database {ledger}")
