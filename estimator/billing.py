@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from decimal import Decimal
 from typing import Final
 
@@ -9,6 +10,9 @@ from estimator.price import Price
 from estimator.usage import Usage
 
 _ZERO: Final = Decimal(0)
+_KEPT_DECIMALS: Final = 12  # of a dollar, as the ledger keeps them
+_FINE_DECIMALS: Final = 18  # of a token's price
+_FINE_TO_KEPT: Final = 10 ** (_FINE_DECIMALS - _KEPT_DECIMALS)
 # How the units of a call are called in price lists, with the divisor from one to the other.
 _UNITS: Final = {
     "seconds": ("audio_hours", 3600),
@@ -90,6 +94,49 @@ def cost_usd(usage: Usage, price: Price) -> Decimal | None:
         total += price.units["requests"]
         billed = True
     return total if billed else None  # a price per minute says nothing of a call without minutes
+
+
+def flat_cost(price: Price) -> Callable[[int, int, int], Decimal | None] | None:
+    """Compile :func:`cost_usd`, rounded to 12 decimals, for calls of nothing but input, cached and output tokens.
+
+    ``None`` where the price depends on the context's length, counts requests, or has more digits than are kept here.
+    A bucket without a rate that a call needs makes its dollars ``None``.
+    """
+    if "requests" in price.units or not price.rates:
+        return None
+    atoms: dict[str, int | None] = {}
+    for bucket in ("input", "cached_input", "output"):
+        steps = price.rates.get(bucket)
+        if steps is None:
+            atoms[bucket] = None
+            continue
+        scaled = steps[0][1].scaleb(_FINE_DECIMALS)
+        if len(steps) > 1 or scaled != int(scaled):
+            return None
+        atoms[bucket] = int(scaled)
+    fresh, cached, output = atoms["input"], atoms["cached_input"], atoms["output"]
+    if cached is not None and fresh is not None:
+        cached = min(cached, fresh)
+
+    def cost(n_in: int, n_cached: int, n_out: int) -> Decimal | None:
+        total = 0
+        if cached is not None:
+            total = n_cached * cached
+            n_in -= n_cached
+        if n_in:
+            if fresh is None:
+                return None
+            total += n_in * fresh
+        if n_out:
+            if output is None:
+                return None
+            total += n_out * output
+        kept, left = divmod(total, _FINE_TO_KEPT)
+        if left > _FINE_TO_KEPT // 2 or (left == _FINE_TO_KEPT // 2 and kept & 1):  # half to even, as decimals round
+            kept += 1
+        return Decimal(kept).scaleb(-_KEPT_DECIMALS)
+
+    return cost
 
 
 def unpriced_units(usage: Usage, price: Price) -> tuple[str, ...]:

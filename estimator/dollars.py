@@ -40,7 +40,7 @@ def dollars(
     name = model if isinstance(model, str) else model.id
     why = problem
     if why is None or (usage.input_tokens is None and usage.units):
-        price, why = _price(name, card, terms)
+        price, why = price_of(name, card, terms)
         if price is not None:
             if problem is not None and price.rates:
                 why = problem
@@ -51,8 +51,8 @@ def dollars(
                 if reasons is not None:
                     if usage.units and (left := unpriced_units(usage, price)):
                         reasons["units"] = f"not in the price {price.id}: {', '.join(left)}"
-                    if price.tier is None and canonical_tier(terms.service_tier) is not None:
-                        reasons["service_tier"] = f"no price for tier {terms.service_tier!r}: the standard one is taken"
+                    if (other := other_tier(price, terms)) is not None:
+                        reasons["service_tier"] = other
                 if cost is not None:
                     return cost, price
                 why = f"the price {price.id} lacks a rate this call needs"
@@ -61,7 +61,8 @@ def dollars(
     return None, None
 
 
-def _price(name: str, card: ModelCard | None, terms: Terms) -> tuple[Price | None, str]:
+def price_of(name: str, card: ModelCard | None, terms: Terms) -> tuple[Price | None, str]:
+    """Return the price that holds for a call, or ``None`` and why there is none."""
     own = terms.price_list
     names = (name,) if card is None or card.id == name else (name, card.id)
     if isinstance(own, PriceList):
@@ -81,6 +82,13 @@ def _price(name: str, card: ModelCard | None, terms: Terms) -> tuple[Price | Non
         if price is not None:
             return price, ""
     return None, f"no price for {name!r} at {seller}"
+
+
+def other_tier(price: Price, terms: Terms) -> str | None:
+    """Say so where a price is not that of the tier which was served."""
+    if price.tier is None and canonical_tier(terms.service_tier) is not None:
+        return f"no price for tier {terms.service_tier!r}: the standard one is taken"
+    return None
 
 
 @lru_cache(maxsize=4096)

@@ -20,7 +20,7 @@ Outcome = Literal["ok", "error", "aborted", "interrupted", "rejected"]
 UsageSource = Literal["reported", "counted", "inferred", "absent"]
 
 
-class Opened(msgspec.Struct, array_like=True, tag="o", frozen=True, kw_only=True):
+class Opened(msgspec.Struct, array_like=True, tag="o", frozen=True, kw_only=True, gc=False):
     """What is known when a call goes upstream (or is turned away)."""
 
     id: str  # ours: UUIDv7
@@ -41,7 +41,7 @@ class Opened(msgspec.Struct, array_like=True, tag="o", frozen=True, kw_only=True
     attributes: dict[str, str] = {}  # what else the request says about who calls, and how
 
 
-class Closed(msgspec.Struct, array_like=True, tag="c", frozen=True, kw_only=True):
+class Closed(msgspec.Struct, array_like=True, tag="c", frozen=True, kw_only=True, gc=False):
     """How a call ended and what it consumed."""
 
     opened: Opened

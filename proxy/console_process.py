@@ -52,7 +52,9 @@ def run_console(
         recent.add(rows)
 
     directory = Path(config.journal.directory)
-    recorder = Recorder(directory, Ledger(engine), estimate=estimate, on_rows=show, gates=gates)
+    recorder = Recorder(
+        directory, Ledger(engine), estimate=estimate, familiar=estimate.known, on_rows=show, gates=gates
+    )
     metrics.watch(recorder)
     stop = threading.Event()
     recording = threading.Thread(target=recorder.run, args=(stop,), name="recorder")

@@ -6,7 +6,7 @@ Both take it from here, so that what a client reads in a header is what its row 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from fnmatch import fnmatchcase
 from functools import lru_cache
 from pathlib import Path
@@ -16,21 +16,26 @@ import msgspec
 
 from estimator import Centre, Deployment, Estimate, Evidence, Intensity, Usage, centre, estimate, resolve
 from estimator.deployments import find_gpu, find_precision
+from estimator.dollars import Terms, other_tier, price_of
 from estimator.errors import EstimatorError
 from estimator.estimate import Unknown
 from estimator.fits import constants
 from estimator.grid import grid
 from estimator.overheads import overheads
+from estimator.profiles import profile
 from estimator.ranges import Range, combined
 from estimator.reasons import problem
 from proxy.config import Config, DeploymentSection, EvidenceSection
 from proxy.errors import ConfigError
+from proxy.known import Known
 from proxy.prices.own import read_price_list
 
 if TYPE_CHECKING:
     from proxy.grids.background import BackgroundGrid
 
 _NAMES_KEPT = 4096  # clients choose the names
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MINUTE_US = 60_000_000  # prices change with the day, some with the hour and minute of it
 
 
 class Hours(Protocol):
@@ -67,6 +72,7 @@ class ConfiguredEstimator:
         self._hours = hours
         self._terms = lru_cache(_NAMES_KEPT)(self._find_terms)
         self._hourly = lru_cache(_NAMES_KEPT)(self._find_hourly)
+        self._known = lru_cache(_NAMES_KEPT)(self._find_known)
 
     def __call__(
         self,
@@ -97,6 +103,28 @@ class ConfiguredEstimator:
             evidence=terms.evidence.of(usage) if terms.evidence is not None else None,
             unknown=self._unknown,
         )
+
+    def known(
+        self, model: str, *, provider: str | None, zone: str | None, at_us: int, service_tier: str | None
+    ) -> Known | None:
+        """Give what all calls like this one have in common; ``None`` where each needs an estimate of its own.
+
+        Raises what the estimator raises.
+        """
+        return self._known(model, provider, zone, service_tier, at_us // _MINUTE_US)
+
+    def _find_known(
+        self, model: str, provider: str | None, zone: str | None, service_tier: str | None, minute: int
+    ) -> Known | None:
+        terms = self._terms(model, provider)
+        card = resolve(terms.model, provider)
+        made = profile(card, terms.deployment, provider, zone) if card is not None else None
+        if card is None or made is None or terms.evidence is not None or self._hourly(provider, zone) is not None:
+            return None
+        at = _EPOCH + timedelta(minutes=minute)
+        sold = Terms(provider, at, service_tier, terms.region, self._price_list)
+        price, unpriced = price_of(terms.model, card, sold)
+        return Known.of(made, price, unpriced if price is None else other_tier(price, sold))
 
     def centre(
         self,

@@ -10,16 +10,20 @@ from __future__ import annotations
 import math
 import threading
 import time
+from bisect import bisect_left
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from itertools import accumulate
+from operator import attrgetter
 from typing import Literal, Protocol
 
 import prometheus_client
-from prometheus_client import CollectorRegistry, Counter, Histogram
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client import CollectorRegistry, Counter
+from prometheus_client.core import GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 from prometheus_client.registry import Collector
+from prometheus_client.utils import floatToGoString
 
 from proxy.ledger.tables import CallRow
 
@@ -163,6 +167,26 @@ DECLARED = (
 )
 
 
+# The ledger's columns that counters are made of: whose counter, and its labels beside team, provider and model.
+_COUNTED_COLUMNS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
+    *((column, "joulegate_tokens_total", (kind,)) for kind, column in TOKEN_KINDS.items()),
+    ("flops", "joulegate_flops_total", ()),
+    ("joules", "joulegate_energy_joules_total", ()),
+    ("joules_low", "joulegate_energy_joules_low_total", ()),
+    ("joules_high", "joulegate_energy_joules_high_total", ()),
+    ("grams_co2e", "joulegate_carbon_grams_total", ("operational",)),
+    ("grams_co2e_low", "joulegate_carbon_grams_low_total", ("operational",)),
+    ("grams_co2e_high", "joulegate_carbon_grams_high_total", ("operational",)),
+    ("embodied_grams_co2e", "joulegate_carbon_grams_total", ("embodied",)),
+    ("liters", "joulegate_water_liters_total", ()),
+    ("cost_usd", "joulegate_cost_usd_total", ()),
+)
+_COUNTED = tuple((name, labels) for _, name, labels in _COUNTED_COLUMNS)
+_FIGURES = attrgetter(*(column for column, _, _ in _COUNTED_COLUMNS))
+# All that decides a row's labels; the price's id may tell which model it was.
+_LABELLED = attrgetter("team", "provider", "model", "model_requested", "price_id", "surface", "outcome", "usage_source")
+
+
 class RecorderState(Protocol):
     """What the gauges ask of the recorder at each rendering."""
 
@@ -211,20 +235,18 @@ class Metrics:
         self._clock = clock
         self._registry = CollectorRegistry()
         self._counters: dict[str, Counter] = {}
-        self._histograms: dict[str, Histogram] = {}
+        self._histograms: dict[str, _Histogram] = {}
         for each in DECLARED:
             match each.kind:
                 case "counter":
                     self._counters[each.name] = Counter(each.name, each.help, each.labels, registry=self._registry)
                 case "histogram":
-                    self._histograms[each.name] = Histogram(
-                        each.name, each.help, each.labels, registry=self._registry, buckets=each.buckets
-                    )
+                    self._histograms[each.name] = _Histogram(each)
+                    self._registry.register(self._histograms[each.name])
                 case "gauge":
                     pass  # asked of the recorder, see watch()
         # `labels()` costs three times the increment, so children are kept by metric and label values.
         self._counter_children: dict[tuple[str, ...], Counter] = {}
-        self._histogram_children: dict[tuple[str, ...], Histogram] = {}
         self._sums: dict[tuple[str, ...], float] = {}  # of the batch that is being recorded
         self._rendered = b""
         self._rendered_at = -math.inf
@@ -236,8 +258,11 @@ class Metrics:
 
     def record(self, rows: Sequence[CallRow]) -> None:
         """Add committed ledger rows."""
+        alike: dict[tuple[str | None, ...], list[CallRow]] = {}
         for row in rows:
-            self._record(row)
+            alike.setdefault(_LABELLED(row), []).append(row)
+        for group in alike.values():
+            self._record(group)
         # Calls of one batch share their labels: one increment for each series, not for each call.
         for (name, *labels), amount in self._sums.items():
             self._counter(name, tuple(labels)).inc(amount)
@@ -251,49 +276,46 @@ class Metrics:
                 self._rendered_at = self._clock()
             return self._rendered
 
-    def _record(self, row: CallRow) -> None:
-        who = self._labels(row)
+    def _record(self, rows: Sequence[CallRow]) -> None:
+        """Add rows that have all their labels in common."""
+        first, calls = rows[0], len(rows)
+        who = self._labels(first, calls)
         _, provider, model = who
-        self._add("joulegate_calls_total", (*who, row.surface, row.outcome), 1)
-        for kind, column in TOKEN_KINDS.items():
-            self._add("joulegate_tokens_total", (*who, kind), getattr(row, column))
-        self._add("joulegate_flops_total", who, row.flops)
-        self._add("joulegate_energy_joules_total", who, row.joules)
-        self._add("joulegate_energy_joules_low_total", who, row.joules_low)
-        self._add("joulegate_energy_joules_high_total", who, row.joules_high)
-        self._add("joulegate_carbon_grams_total", (*who, "operational"), row.grams_co2e)
-        self._add("joulegate_carbon_grams_low_total", (*who, "operational"), row.grams_co2e_low)
-        self._add("joulegate_carbon_grams_high_total", (*who, "operational"), row.grams_co2e_high)
-        self._add("joulegate_carbon_grams_total", (*who, "embodied"), row.embodied_grams_co2e)
-        self._add("joulegate_water_liters_total", who, row.liters)
-        self._add("joulegate_cost_usd_total", who, row.cost_usd)
-        if row.outcome == "ok" and row.latency_ms is not None:
-            self._observe("joulegate_latency_seconds", (provider, model), row.latency_ms / 1e3)
-        if row.stream and row.time_to_first_token_ms is not None:
-            self._observe("joulegate_time_to_first_token_seconds", (provider, model), row.time_to_first_token_ms / 1e3)
-        if row.overhead_us is not None:
-            self._observe("joulegate_overhead_seconds", (), row.overhead_us / 1e6)
-        if row.provider is not None:  # a call turned away before a provider was chosen has no usage to find
-            self._add("joulegate_usage_source_total", (provider, row.usage_source), 1)
-        if row.input_tokens is not None or row.output_tokens is not None:
-            if row.cost_usd is None:
-                self._add("joulegate_unpriced_calls_total", (model,), 1)
-            if row.joules is None:
-                self._add("joulegate_unknown_models_total", (), 1)
+        self._add("joulegate_calls_total", (*who, first.surface, first.outcome), calls)
+        columns = zip(*map(_FIGURES, rows), strict=True)
+        for (name, labels), column in zip(_COUNTED, columns, strict=True):
+            self._add(name, (*who, *labels), _sum(column))
+        if first.outcome == "ok":
+            took = [row.latency_ms / 1e3 for row in rows if row.latency_ms is not None]
+            self._observe("joulegate_latency_seconds", (provider, model), took)
+        waited = [
+            row.time_to_first_token_ms / 1e3 for row in rows if row.stream and row.time_to_first_token_ms is not None
+        ]
+        self._observe("joulegate_time_to_first_token_seconds", (provider, model), waited)
+        self._observe(
+            "joulegate_overhead_seconds", (), [row.overhead_us / 1e6 for row in rows if row.overhead_us is not None]
+        )
+        if first.provider is not None:  # a call turned away before a provider was chosen has no usage to find
+            self._add("joulegate_usage_source_total", (provider, first.usage_source), calls)
+        counted = [row for row in rows if row.input_tokens is not None or row.output_tokens is not None]
+        if unpriced := sum(row.cost_usd is None for row in counted):
+            self._add("joulegate_unpriced_calls_total", (model,), unpriced)
+        if unknown := sum(row.joules is None for row in counted):
+            self._add("joulegate_unknown_models_total", (), unknown)
 
-    def _labels(self, row: CallRow) -> tuple[str, str, str]:
-        team = self._closed(self._teams, row.team)
-        provider = self._closed(self._providers, row.provider)
-        model = self._model(row)
+    def _labels(self, row: CallRow, calls: int) -> tuple[str, str, str]:
+        team = self._closed(self._teams, row.team, calls)
+        provider = self._closed(self._providers, row.provider, calls)
+        model = self._model(row, calls)
         who = (team, provider, model)
         if who not in self._series:
             if len(self._series) >= self._series_limit and model != OTHER:
-                self._add("joulegate_dropped_series_total", (), 1)
+                self._add("joulegate_dropped_series_total", (), calls)
                 return (team, provider, OTHER)
             self._series.add(who)
         return who
 
-    def _model(self, row: CallRow) -> str:
+    def _model(self, row: CallRow, calls: int) -> str:
         name = row.model if row.model is not None else row.model_requested
         if name is None:
             return OTHER
@@ -304,22 +326,20 @@ class Metrics:
         if known is not None and len(spellings) < _SPELLINGS:
             spellings.add(name)
             return name
-        self._add("joulegate_dropped_series_total", (), 1)
+        self._add("joulegate_dropped_series_total", (), calls)
         return OTHER if known is None else known
 
-    def _closed(self, known: frozenset[str], value: str | None) -> str:
+    def _closed(self, known: frozenset[str], value: str | None, calls: int) -> str:
         if value is not None and value in known:
             return value
         if value is not None and value != OTHER:
-            self._add("joulegate_dropped_series_total", (), 1)
+            self._add("joulegate_dropped_series_total", (), calls)
         return OTHER
 
-    def _add(self, name: str, labels: tuple[str, ...], amount: float | Decimal | None) -> None:
-        # A counter must never fall, and one NaN would spoil it for good.
-        if amount is None or not 0 <= amount < math.inf:
-            return
-        key = (name, *labels)
-        self._sums[key] = self._sums.get(key, 0.0) + float(amount)
+    def _add(self, name: str, labels: tuple[str, ...], amount: float | None) -> None:
+        if amount is not None:
+            key = (name, *labels)
+            self._sums[key] = self._sums.get(key, 0.0) + amount
 
     def _counter(self, name: str, labels: tuple[str, ...]) -> Counter:
         key = (name, *labels)
@@ -329,13 +349,49 @@ class Metrics:
             child = self._counter_children[key] = counter.labels(*labels) if labels else counter
         return child
 
-    def _observe(self, name: str, labels: tuple[str, ...], seconds: float) -> None:
-        key = (name, *labels)
-        child = self._histogram_children.get(key)
-        if child is None:
-            histogram = self._histograms[name]
-            child = self._histogram_children[key] = histogram.labels(*labels) if labels else histogram
-        child.observe(seconds)
+    def _observe(self, name: str, labels: tuple[str, ...], seconds: Sequence[float]) -> None:
+        if seconds:
+            self._histograms[name].observe(labels, seconds)
+
+
+def _sum(column: Sequence[float | Decimal | None]) -> float | None:
+    """Add up what is known; a counter must never fall, and one NaN would spoil it for good."""
+    known = [float(each) for each in column if each is not None and 0 <= each < math.inf]
+    return sum(known) if known else None
+
+
+class _Histogram(Collector):
+    """A histogram that takes many observations at once: the client's own takes a lock and a search for each."""
+
+    def __init__(self, declared: Declaration) -> None:
+        self._declared = declared
+        self._bounds = declared.buckets
+        self._children: dict[tuple[str, ...], tuple[list[int], list[float]]] = {}
+        self._lock = threading.Lock()
+        if not declared.labels:
+            self._children[()] = self._fresh()  # without labels there is one series, and from the start
+
+    def observe(self, labels: tuple[str, ...], values: Sequence[float]) -> None:
+        with self._lock:
+            counts, total = self._children.setdefault(labels, self._fresh())
+            for value in values:
+                counts[bisect_left(self._bounds, value)] += 1
+            total[0] += sum(values)
+
+    def _fresh(self) -> tuple[list[int], list[float]]:
+        return [0] * (len(self._bounds) + 1), [0.0]
+
+    def describe(self) -> Iterator[Metric]:
+        yield HistogramMetricFamily(self._declared.name, self._declared.help, labels=self._declared.labels)
+
+    def collect(self) -> Iterator[Metric]:
+        family = HistogramMetricFamily(self._declared.name, self._declared.help, labels=self._declared.labels)
+        bounds = [*map(floatToGoString, self._bounds), "+Inf"]
+        with self._lock:
+            found = [(labels, list(counts), total[0]) for labels, (counts, total) in self._children.items()]
+        for labels, counts, total in found:
+            family.add_metric(labels, buckets=list(zip(bounds, accumulate(counts), strict=True)), sum_value=total)
+        yield family
 
 
 class _RecorderGauges(Collector):

@@ -25,14 +25,24 @@ import msgspec
 from proxy.call import Closed, Opened
 from proxy.errors import LedgerError, LedgerReplacedError
 from proxy.in_flight import InFlight
-from proxy.ledger.row import Estimator, estimated, interrupted_row, lines_of, row_of, time_at, with_lines
+from proxy.ledger.row import (
+    Estimator,
+    Familiar,
+    estimated,
+    interrupted_row,
+    known_row,
+    lines_of,
+    row_of,
+    time_at,
+    with_lines,
+)
 from proxy.ledger.tables import CallRow
 from proxy.ledger.write import Beside, Ledger, Position
 from proxy.tail import Entry, Tail, set_aside
 from proxy.told import Told
 from proxy.unwritten import Slot
 
-BATCH = 200  # rows per transaction; larger ones hold the interpreter lock so long that other threads feel it
+BATCH = 2000  # journal records per transaction, two to a call
 _IDLE_SECONDS = 0.05
 _BACK_OFF_SECONDS = (0.1, 10.0)  # first wait when the ledger is away, and the longest
 _LAST_SECONDS = 5.0  # what is left in the journals at a shutdown may take this long, the rest waits for the next start
@@ -73,6 +83,7 @@ class Recorder:
         ledger: Ledger,
         *,
         estimate: Estimator,
+        familiar: Familiar | None = None,
         on_rows: Callable[[Sequence[CallRow]], object] = _ignore,
         clock: Callable[[], float] = time.time,
         new_id: Callable[[], str] = lambda: str(uuid.uuid4()),
@@ -80,6 +91,7 @@ class Recorder:
     ) -> None:
         """Prepare; nothing is opened yet.
 
+        ``familiar`` knows what calls have in common, so that they need no estimate each.
         ``on_rows`` gets the newly written rows after each commit. ``clock`` gives seconds since the
         Unix epoch, ``new_id`` the name under which a new journal directory keeps its positions. In
         ``gates`` those who write the journals say what they could not write.
@@ -91,6 +103,7 @@ class Recorder:
         self._directory = directory
         self._ledger = ledger
         self._estimate = estimate
+        self._familiar = familiar
         self._clock = clock
         self._made_at = clock()
         self._standing_by = False  # another recorder works
@@ -275,13 +288,14 @@ class Recorder:
 
     def _digest(self, tail: Tail, entries: Sequence[Entry], limit: int) -> list[_Composed]:
         """Pair openings with ends and make rows of what ended."""
+        read_to = {entry.segment: entry.end for entry in entries}
+        self._read_to |= read_to
+        self._moved |= read_to.keys()
         replayed = [e.record.id for e in entries if isinstance(e.record, Opened) and self._done_before(e)]
         closed_before = self._ledger.known(replayed) if replayed else set()
         rows: list[_Composed] = []
         for entry in entries:
             record = entry.record
-            self._read_to[entry.segment] = entry.end
-            self._moved.add(entry.segment)
             if isinstance(record, Opened):
                 if record.id not in closed_before:
                     self._in_flight.begin(entry.segment, entry.offset, record)
@@ -308,10 +322,7 @@ class Recorder:
                 row = interrupted_row(call)
                 row = row if reason is None else msgspec.structs.replace(row, reason=reason)
             else:
-                estimate = estimated(call, self._estimate)
-                if isinstance(estimate, str) and call.usage is not None and call.opened.id not in self._told.repeated:
-                    self._told.counts["unestimated"] += 1
-                row = row_of(call, estimate)
+                row = self._row(call)
                 if call.lines or call.counted_as is not None:
                     lines = lines_of(call, self._estimate)
                     row = with_lines(row, lines) if lines else row
@@ -321,6 +332,28 @@ class Recorder:
             self._refuse(call_id, segment, f"{type(error).__name__}: {error}")
         else:
             rows.append(_Composed(row, segment, beside))
+
+    def _row(self, call: Closed) -> CallRow:
+        opened = call.opened
+        model = call.model or opened.model_requested
+        if model is not None and self._familiar is not None:
+            try:
+                known = self._familiar(
+                    model,
+                    provider=opened.provider,
+                    zone=opened.zone,
+                    at_us=opened.started_at_us,
+                    service_tier=call.service_tier,
+                )
+                row = None if known is None else known_row(call, known)
+            except Exception:  # whatever it is, the estimate itself says it
+                row = None
+            if row is not None:
+                return row
+        estimate = estimated(call, self._estimate)
+        if isinstance(estimate, str) and call.usage is not None and opened.id not in self._told.repeated:
+            self._told.counts["unestimated"] += 1
+        return row_of(call, estimate)
 
     def _refuse(self, call_id: str, segment: str, reason: str) -> None:
         _log.error("call %s cannot be a row, its segment %s is set aside: %s", call_id, segment, reason)

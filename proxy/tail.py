@@ -179,22 +179,15 @@ class Tail:
         data = os.pread(segment.fd, _READ_BYTES, segment.offset)
         if len(data) == _READ_BYTES and parse(data) == "incomplete":
             data = os.pread(segment.fd, HEADER.size + FRAME_BYTES_MAX, segment.offset)
-        at = 0
-        while len(entries) < limit:
-            parsed = parse(data, at)
-            if isinstance(parsed, str):
-                break
-            record, end = parsed
-            entries.append(Entry(segment.name, segment.offset + at, segment.offset + end, record))
-            at = end
-        else:
-            segment.offset += at
-            return False
+        found, at = _frames(data, segment.name, segment.offset, limit - len(entries))
+        entries += found
         segment.offset += at
+        if len(entries) >= limit:
+            return False
         if at:
             segment.doubtful_at = -1
             return True
-        return self._stuck(segment, data, damaged=parsed == "damaged")
+        return self._stuck(segment, data, damaged=parse(data) == "damaged")
 
     def _stuck(self, segment: _Segment, data: bytes, *, damaged: bool) -> bool:
         """Decide about an unreadable frame at the segment's offset; True when reading can go on behind it."""
@@ -224,6 +217,29 @@ class Tail:
     def _set_aside(self, segment: _Segment) -> None:
         set_aside(self._directory, segment.name)
         self.poison += 1
+
+
+def _frames(data: bytes, segment: str, offset: int, limit: int) -> tuple[list[Entry], int]:
+    """Read up to ``limit`` frames as :func:`parse` does, many at once; gives where the first other one begins."""
+    unpack, header, crc32 = HEADER.unpack_from, HEADER.size, zlib.crc32
+    entries: list[Entry] = []
+    at, size, view = 0, len(data), memoryview(data)
+    while len(entries) < limit and at + header <= size:
+        length, checksum = unpack(data, at)
+        start = at + header
+        end = start + length
+        if not 0 < length <= FRAME_BYTES_MAX or end > size:
+            break
+        payload = view[start:end]
+        if crc32(payload) != checksum:
+            break
+        try:
+            record = _decode(payload)
+        except (msgspec.MsgspecError, ValueError):
+            break
+        entries.append(Entry(segment, offset + at, offset + end, record))
+        at = end
+    return entries, at
 
 
 def _frames_behind(data: bytes) -> Iterator[int]:

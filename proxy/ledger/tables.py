@@ -161,7 +161,7 @@ journal_positions = sa.Table(
 )
 
 
-class CallRow(msgspec.Struct, frozen=True, kw_only=True):
+class CallRow(msgspec.Struct, frozen=True, gc=False):
     """One row of ``calls``: same names, same order; what is not known is None."""
 
     id: str
