@@ -12,6 +12,7 @@ import msgspec
 import sqlalchemy as sa
 
 from proxy.ledger.engine import WRITE
+from proxy.ledger.partitions import Months
 from proxy.ledger.tables import CallRow, calls
 
 _numbers = itertools.count(1)
@@ -109,6 +110,8 @@ def call_row(**changes: Any) -> CallRow:
 def insert(engine: sa.Engine, *rows: CallRow) -> None:
     """Put rows into a ledger's calls."""
     with engine.connect().execution_options(**{WRITE: True}) as connection, connection.begin():
+        if engine.dialect.name == "postgresql":
+            Months().ensure(connection, [row.started_at for row in rows])
         connection.execute(sa.insert(calls), [msgspec.structs.asdict(row) for row in rows])
 
 

@@ -10,6 +10,7 @@ from importlib.metadata import version
 from types import MappingProxyType
 from typing import Any
 
+import msgspec
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, SQLAlchemyError
@@ -18,6 +19,7 @@ from proxy.errors import LedgerError, LedgerReplacedError
 from proxy.ledger.bulk import Bulk
 from proxy.ledger.engine import WRITE, shown
 from proxy.ledger.file import identity, sqlite_file
+from proxy.ledger.partitions import Month, Months
 from proxy.ledger.revision import migrate
 from proxy.ledger.row import COUNTED_BEFORE, counted_before
 from proxy.ledger.tables import CallRow, LineRow, calls, counted_usage, facts_versions, journal_positions, usage_lines
@@ -25,6 +27,7 @@ from proxy.ledger.tables import CallRow, LineRow, calls, counted_usage, facts_ve
 IDS_AT_ONCE = 500  # in one question: SQLite's oldest limit of parameters is 999
 # What the driver raises because of a value, as opposed to because of the database.
 _ROW_ERRORS = (IntegrityError, DataError, OverflowError, ValueError, TypeError)
+_NO_PARTITION = "23514"  # PostgreSQL's check_violation; the calls have no other check
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +74,7 @@ class Ledger:
         self._facts_written: set[str] = set()
         self._file = sqlite_file(engine)
         self._identity: tuple[int, int] | None = None  # of the file, once it is known to be a ledger
+        self._months = Months()
         self._written: dict[str, Position] = {}  # what must be found again at each commit
 
     def prepare(self) -> None:
@@ -81,6 +85,7 @@ class Ledger:
     def positions(self, journal: str) -> dict[str, Position]:
         """Give how far each segment of a journal is done."""
         self._facts_written.clear()
+        self._months.forget()
         with self._transaction() as connection:
             self._written = self._positions(connection, journal)
         return dict(self._written)
@@ -129,11 +134,13 @@ class Ledger:
         with self._transaction(durable=durable) as connection:
             self._require_written(connection, journal)
             given = self._counted_once(connection, by_id.values(), beside) if beside else list(by_id.values())
+            months = self._ensure_months(connection, given)
             new, refused = self._insert_all(connection, given)
             if beside:
                 self._insert_lines(connection, new, beside)
             self._write_facts(connection, facts, at)
             self._write_positions(connection, journal, positions)
+        self._months.remember(months)
         self._facts_written |= facts
         self._written |= positions
         return Committed(new=tuple(new), refused=tuple(refused))
@@ -189,6 +196,14 @@ class Ledger:
         found = connection.exec_driver_sql(f"SELECT id FROM calls WHERE id IN ({marks})", tuple(ids))  # noqa: S608
         return set(found.scalars())
 
+    def _ensure_months(self, connection: Connection, rows: Sequence[CallRow]) -> set[Month]:
+        """Let there be a place for every row; only PostgreSQL keeps its months apart."""
+        if self._engine.dialect.name != "postgresql" or not rows:
+            return set()
+        times = [row.started_at for row in rows]
+        ends = min(times), max(times)
+        return self._months.ensure(connection, ends if Month.of(ends[0]) == Month.of(ends[1]) else times)
+
     def _insert_all(
         self, connection: Connection, rows: Sequence[CallRow]
     ) -> tuple[list[CallRow], list[tuple[CallRow, str]]]:
@@ -220,7 +235,10 @@ class Ledger:
         savepoint = connection.begin_nested()
         try:
             whole = self._calls.write(connection, rows)
-        except self._row_errors:
+        except self._row_errors as error:
+            if getattr(error, "sqlstate", None) == _NO_PARTITION:  # dropped since it was looked at
+                self._months.forget()
+                raise LedgerError(f"the ledger {shown(self._engine.url)} has no place for a row: {error}") from error
             whole = False
         if whole:
             savepoint.commit()

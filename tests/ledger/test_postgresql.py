@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from datetime import UTC, datetime
 
 import pytest
 import sqlalchemy as sa
@@ -12,15 +13,21 @@ import estimator
 from proxy.errors import LedgerError
 from proxy.journal import Journal
 from proxy.ledger.engine import WRITE, open_engine
+from proxy.ledger.partitions import partitions
+from proxy.ledger.revision import migrate
 from proxy.ledger.tables import calls
 from proxy.ledger.write import Ledger
 from proxy.recorder import Recorder
 from tests.databases import drop_connections
+from tests.ledger.test_migrations import fill, rows_over, upgraded_to
 from tests.ledger.test_write import NOW
 from tests.records import closed
-from tests.rows import call_row
+from tests.rows import PLAIN, call_row
 
-pytestmark = pytest.mark.parametrize("ledger_url", ["postgresql"], indirect=True)
+
+@pytest.fixture
+def ledger_url(postgres):
+    return postgres.migrated()
 
 
 def count(engine: sa.Engine) -> int:
@@ -105,3 +112,64 @@ def test_a_server_that_is_stopped_and_started_again_gets_everything(tmp_path, en
     thread.join()
     journal.close()
     assert count(engine) == 2
+
+
+def test_a_month_is_there_before_its_first_call_and_the_next_one_too(engine):
+    ledger = Ledger(engine)
+    years = [call_row(started_at=datetime(2026, 12, 31, 23, 59, tzinfo=UTC)), call_row(started_at=PLAIN.started_at)]
+    ledger.commit(years, journal="j", positions={}, at=NOW)
+    with engine.connect() as connection:
+        names = [each.table for each in partitions(connection)]
+        plan = "\n".join(
+            connection.scalars(
+                sa.text("EXPLAIN SELECT * FROM calls WHERE started_at >= '2026-12-01Z' AND started_at < '2027-01-01Z'")
+            )
+        )
+    assert names == ["calls_2026_11", "calls_2026_12", "calls_2027_01"]
+    assert "calls_2026_12" in plan
+    assert "calls_2026_11" not in plan
+    again = ledger.commit(years, journal="j", positions={}, at=NOW)
+    assert again.new == ()
+
+
+def test_a_month_that_was_dropped_meanwhile_is_made_again(engine):
+    ledger = Ledger(engine)
+    ledger.commit([call_row()], journal="j", positions={}, at=NOW)
+    with engine.begin() as connection:
+        connection.exec_driver_sql("DROP TABLE calls_2026_11")
+    row = call_row()
+    with pytest.raises(LedgerError, match="no place"):
+        ledger.commit([row], journal="j", positions={}, at=NOW)
+    assert ledger.commit([row], journal="j", positions={}, at=NOW).new == (row,)
+
+
+def test_machines_that_begin_a_month_together_make_it_once(engine):
+    ledgers = [Ledger(engine) for _ in range(4)]
+    failed = []
+
+    def put(ledger: Ledger) -> None:
+        try:
+            ledger.commit([call_row() for _ in range(50)], journal="j", positions={}, at=NOW)
+        except LedgerError as error:
+            failed.append(error)
+
+    threads = [threading.Thread(target=put, args=(ledger,)) for ledger in ledgers]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failed == []
+    assert count(engine) == 200
+
+
+def test_what_was_there_before_there_were_months_is_one_partition(postgres):
+    engine = upgraded_to(postgres.database(), "0003")
+    kept = fill(engine, *rows_over(days=100))
+    migrate(engine)
+    with engine.connect() as connection:
+        (before,) = partitions(connection)
+    assert (before.table, before.start, before.end) == ("calls_before", None, datetime(2026, 12, 1, tzinfo=UTC))
+    late, new = call_row(), call_row(started_at=datetime(2026, 12, 3, tzinfo=UTC))
+    assert Ledger(engine).commit([late, new, kept[0]], journal="j", positions={}, at=NOW).new == (late, new)
+    assert count(engine) == len(kept) + 2
+    engine.dispose()
