@@ -103,10 +103,13 @@ class Meter:
     def feed(self, piece: bytes) -> bytes:
         """Read a piece of the body; gives what the client is to see of it, almost always the piece itself."""
         self._response_bytes += len(piece)
-        plain = piece
+        if self._decoder is not None:
+            return self._feed_coded(piece, self._decoder)
+        self._read(piece)
+        return piece if self._stripper is None else self._stripper.feed(piece)
+
+    def _read(self, plain: bytes) -> None:
         try:
-            if self._decoder is not None:
-                plain = self._decoder.feed(piece)
             if self._reader is not None:
                 self._reader.feed(plain)
                 if self._token_ns is None and self._reader.started:
@@ -114,12 +117,18 @@ class Meter:
         except Exception:  # metering never breaks traffic
             self._reader = None
             self._flags.append("metering.failed")
-        if self._stripper is not None and self._decoder is not None and self._decoder.broken:
+
+    def _feed_coded(self, piece: bytes, decoder: Decoder) -> bytes:
+        """Read a coded piece, as much at a time as is decoded at once: it may stand for a thousand times its size."""
+        shown: list[bytes] = []
+        for plain in decoder.pieces(piece):
+            self._read(plain)
+            if self._stripper is not None:
+                kept = self._stripper.feed(plain)
+                shown.append(kept if self._encoder is None else self._encoder.feed(kept))
+        if decoder.broken:
             self._stripper = None  # a client that decodes fails as it would have without us
-        if self._stripper is None:
-            return piece
-        shown = self._stripper.feed(plain)
-        return shown if self._encoder is None else self._encoder.feed(shown)
+        return piece if self._stripper is None else b"".join(shown)
 
     def last(self) -> bytes:
         """Give what the stripper still holds and the end of the content-encoding, at the end of the body."""

@@ -16,10 +16,11 @@ import brotli  # type: ignore[import-untyped]
 import zstandard
 
 PIECE = 64 * 1024  # bytes a coding is undone at once, so that a bomb is seen before it swells
-OUTPUT_LIMIT = 64 * 1024 * 1024  # bytes one feed may swell to before the stream is taken for a bomb
+OUTPUT_LIMIT = 64 * 1024 * 1024  # bytes one feed may swell to before the stream is taken for a bomb; never held at once
 CODINGS_LIMIT = 4  # stacked codings
 _ZSTD_WINDOW = 8 * 1024 * 1024  # RFC 9659: what a zstd content coding may ask a decoder to hold
-_ZSTD_SLICE = 256  # bytes in; a block of 4 bytes can stand for 128 KiB
+# Bytes put in at once: the library gives back all that they stand for in one piece, and 4 can stand for 128 KiB.
+_ZSTD_SLICE, _ZSTD_SMALL_SLICE = 256, 16
 
 
 class Decoder(Protocol):
@@ -32,8 +33,11 @@ class Decoder(Protocol):
     def whole(self) -> bool:
         """Tell whether the coding came to its end, or never began."""
 
+    def pieces(self, data: bytes) -> Iterator[bytes]:
+        """Give back what ``data`` completed, a piece at a time as it is asked for; never raises."""
+
     def feed(self, data: bytes) -> bytes:
-        """Give back what ``data`` completed; never raises."""
+        """Give back all that ``data`` completed at once; never raises."""
 
 
 class Encoder(Protocol):
@@ -59,6 +63,10 @@ class Identity:
     __slots__ = ()
     broken = swollen = False
     whole = True
+
+    def pieces(self, data: bytes) -> Iterator[bytes]:
+        """Give ``data`` back."""
+        yield data
 
     def feed(self, data: bytes) -> bytes:
         """Give ``data`` back."""
@@ -147,12 +155,17 @@ class _Zstd:
         return self._stream is None
 
     def pieces(self, data: bytes) -> Iterator[bytes]:
-        for start in range(0, len(data), _ZSTD_SLICE):
-            rest = data[start : start + _ZSTD_SLICE]
+        at, step = 0, _ZSTD_SLICE
+        while at < len(data):
+            rest = data[at : at + step]
+            at += step
+            step = _ZSTD_SLICE
             while rest:
                 if self._stream is None:
                     self._stream = self._decompressor.decompressobj()
                 piece = self._stream.decompress(rest)
+                if len(piece) > PIECE:
+                    step = _ZSTD_SMALL_SLICE
                 if piece:
                     yield piece
                 if not self._stream.eof:
@@ -174,20 +187,21 @@ class _Decoding:
     def whole(self) -> bool:
         return not self.broken and all(coding.whole for coding in self._codings)
 
-    def feed(self, data: bytes) -> bytes:
+    def pieces(self, data: bytes) -> Iterator[bytes]:
         if self.broken:
-            return b""
+            return
         pieces: Iterable[bytes] = (data,)
         for coding in self._codings:
             pieces = _through(coding, pieces)
-        decoded: list[bytes] = []
         try:
-            decoded.extend(pieces)
+            yield from pieces
         except _BombError:
             self.broken = self.swollen = True
         except (zlib.error, brotli.error, zstandard.ZstdError):
             self.broken = True
-        return b"".join(decoded)
+
+    def feed(self, data: bytes) -> bytes:
+        return b"".join(self.pieces(data))
 
 
 class _BombError(Exception):

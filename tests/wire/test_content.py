@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import gzip
 import random
+import tracemalloc
 import zlib
 
 import brotli
@@ -109,6 +110,22 @@ def test_a_bomb_is_given_up(coding: bytes) -> None:
     swollen = taking.feed(coded)
     assert taking.broken
     assert len(swollen) <= OUTPUT_LIMIT
+
+
+@pytest.mark.parametrize("coding", [b"gzip", b"deflate", b"br", b"zstd", b"zstd, gzip", b"gzip, zstd"])
+def test_a_bomb_is_never_held(coding: bytes) -> None:
+    coder = encoder(coding)
+    assert coder is not None
+    coded = b"".join([coder.feed(bytes(8_000_000)) for _ in range(14)]) + coder.close()
+    taking, size = made(coding), 0
+    tracemalloc.start()
+    for piece in taking.pieces(coded):
+        size += len(piece)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert taking.swollen
+    assert 0 < size <= OUTPUT_LIMIT
+    assert peak < 32 * 1024 * 1024  # twice the 8 MiB that 256 bytes of zstd can stand for, and windows
 
 
 @given(
