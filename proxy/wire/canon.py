@@ -6,8 +6,8 @@ Cached over input or reasoning over output are flagged and left as stated.
 
 Where a provider's total is more than input and output together, the rest says which provider's
 habit it is: it equals the reasoning (xAI leaves it out of the output), or the audio (Mistral leaves
-it out of the input), or the model is a Gemini (its thoughts appear in the total alone). Anything
-else is flagged and left as stated.
+it out of the input), or the connectors (Mistral's, likewise), or the model is a Gemini (its thoughts appear in the
+total alone). Anything else is flagged and left as stated.
 
 Source: usage objects of recorded replies of 37 providers, read November 2026.
 """
@@ -25,6 +25,7 @@ COUNT_LIMIT = 10**9  # tokens; no call comes near it
 _CODE = re.compile(r"[A-Za-z][A-Za-z0-9_.]{0,63}")
 
 Path = tuple[str, ...]
+_CONNECTORS: tuple[Path, ...] = (("connector_tokens",),)  # Mistral: what its connectors fed the model
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,17 +136,20 @@ def normal(stated: Mapping[str, object], places: Places, *, model: str | None) -
     audio, image = find(places.audio_input), find(places.image_input)
     written, reasoning = whole(places.output_tokens, places.beside_output), find(places.reasoning)
     total = find(places.total)
+    connectors = find(_CONNECTORS)
 
     if total is not None and read is not None:
         rest = total - read - (written or 0)
         if written is None:
-            if rest:
+            if rest > 0 and places.total_tells and _is_gemini(model):
+                written = rest  # nothing but thoughts, or a count of zero left out
+            elif rest:
                 flags["usage.total_mismatch"] = None
         elif rest and not places.total_tells:
             flags["usage.total_mismatch"] = None
         elif rest and rest == reasoning:
             written += rest
-        elif rest and rest == audio:
+        elif rest and rest in (audio, connectors):
             read += rest
         elif rest > 0 and not reasoning and _is_gemini(model):
             written += rest

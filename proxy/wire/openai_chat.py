@@ -2,7 +2,8 @@
 
 Plain: ``usage`` beside ``choices``. Streamed: in whichever chunk a provider states it (an extra one
 with no choices, the last one with choices, every one cumulatively); for each field the last value
-that is not null holds. Groq states it under ``x_groq``; llama.cpp gives ``timings`` unasked.
+that is not null holds. Groq states it under ``x_groq``; llama.cpp gives ``timings`` unasked; Moonshot, unasked,
+states it inside the choice that ends. A few servers send the chunks as an array.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import Any
 import msgspec
 
 from proxy.wire.canon import CHAT, at, error_code, label
-from proxy.wire.lenient import REFUSED, Lenient
+from proxy.wire.lenient import REFUSED, Lenient, loads
 from proxy.wire.openai import OpenAISurface, prepare
 from proxy.wire.openai_strip import UsageStripper
 from proxy.wire.reply import Reply, Text
@@ -35,6 +36,7 @@ class _Choice(msgspec.Struct, gc=False):
     text: Any = None  # legacy completions
     finish_reason: Any = None
     index: int | None = None
+    usage: Any = None  # Moonshot
 
 
 class _Sparse(msgspec.Struct, gc=False):
@@ -66,6 +68,8 @@ class ChatReader(Reply):
         self._open: set[int | None] = set()  # indexes of choices that began
         self._ended: set[int | None] = set()  # and of those that gave their finish reason
         self._timings: object = None
+        self._in_choice: object = None  # usage that a choice states, of the last that does
+        self._in_choices: set[int | None] = set()
 
     def event(self, data: bytes) -> None:
         """Read one chunk."""
@@ -102,6 +106,8 @@ class ChatReader(Reply):
                     self._rarely(said)
                 if choice.finish_reason is not None:
                     self._ended.add(choice.index)
+                    if choice.usage is not None:
+                        self._choice_states(choice)
                 elif choice.index not in self._open:
                     self._open.add(choice.index)
 
@@ -110,6 +116,39 @@ class ChatReader(Reply):
         reply = _CHUNK.decode(body)
         if reply is None:
             return self.array(body)
+        self._whole_reply(reply)
+        return True
+
+    def array(self, body: bytes) -> bool:
+        """Read chunks that come as an array; Google's servers wrap an error so."""
+        tree = loads(body)
+        if not isinstance(tree, list):
+            return False
+        for each in tree:
+            chunk = _CHUNK.convert(each)
+            if chunk is not None:
+                self._whole_reply(chunk)
+        return True
+
+    def parts(self, found: dict[str, object]) -> None:
+        """Read the members of a reply that could not be read whole."""
+        self._about(_Sparse(**found))
+
+    def ended(self) -> None:
+        """Take a choice's usage or llama.cpp's timings where nothing else is stated, and tell a complete stream."""
+        if not self.statement.stated and self._in_choice is not None:
+            if len(self._in_choices) == 1:
+                self.statement.add(self._in_choice)
+            else:
+                self.flags["usage.in_several_choices"] = None  # whether they add up is not known
+        if not self.statement.stated and self._timings is not None:
+            self.statement.add(_from_timings(self._timings))
+            self.flags["usage.from_timings"] = None
+        # Some providers never send [DONE]: a stream all of whose choices gave their reason is complete.
+        if self._ended and self._open <= self._ended and self.error is None:
+            self.finished = True
+
+    def _whole_reply(self, reply: _Sparse) -> None:
         self._about(reply)
         if isinstance(reply, _Chunk):
             for choice in reply.choices or ():
@@ -118,20 +157,13 @@ class ChatReader(Reply):
                     _collect(said, self.text)
                 elif isinstance(choice.text, str):
                     self.text.add(choice.text)
-        return True
+                if choice.usage is not None:
+                    self._choice_states(choice)
 
-    def parts(self, found: dict[str, object]) -> None:
-        """Read the members of a reply that could not be read whole."""
-        self._about(_Sparse(**found))
-
-    def ended(self) -> None:
-        """Take llama.cpp's timings for the usage where there is no other, and tell a complete stream."""
-        if not self.statement.stated and self._timings is not None:
-            self.statement.add(_from_timings(self._timings))
-            self.flags["usage.from_timings"] = None
-        # Some providers never send [DONE]: a stream all of whose choices gave their reason is complete.
-        if self._ended and self._open <= self._ended and self.error is None:
-            self.finished = True
+    def _choice_states(self, choice: _Choice) -> None:
+        if isinstance(choice.usage, dict):
+            self._in_choice = choice.usage
+            self._in_choices.add(choice.index)
 
     def _about(self, chunk: _Sparse) -> None:
         if self.model is None:

@@ -140,12 +140,15 @@ def payload(block: bytes) -> bytes:
     """Give the joined ``data`` of one event, ``b""`` where it has none; line ends may trail it.
 
     A bare JSON object where an event should be is taken as its own payload: some servers send their
-    error so in the middle of a stream.
+    error so in the middle of a stream, or a whole reply behind the comments that kept the connection open.
     """
     start = _only_payload(block)
     if start or block.startswith(b"{"):
         return block[start:]
-    return b"\n".join(block[start:end] for start, end in data_spans(block))
+    spans = data_spans(block)
+    if not spans and (bare := block.lstrip(b" \t\r\n")).startswith(b"{"):
+        return bare
+    return b"\n".join(block[start:end] for start, end in spans)
 
 
 def _only_payload(data: bytes) -> int:

@@ -41,6 +41,9 @@ def test_a_total_alone_cannot_be_split() -> None:
         ({"total_tokens": 95}, "gemini-3-pro", 10, 85, ()),
         ({"total_tokens": 95}, "models/Gemini-2.5-flash", 10, 85, ()),
         ({"total_tokens": 95}, "gpt-5", 10, 5, ("usage.total_mismatch",)),
+        ({"total_tokens": 95, "completion_tokens": None}, "gemini-3-pro", 10, 85, ()),
+        ({"total_tokens": 95, "completion_tokens": None}, "gpt-5", 10, None, ("usage.total_mismatch",)),
+        ({"total_tokens": 55, "connector_tokens": 40}, "mistral-large-latest", 50, 5, ()),
         ({"total_tokens": 12}, "gemini-3-pro", 10, 5, ("usage.total_mismatch",)),
         (
             {"total_tokens": 11, "completion_tokens_details": {"reasoning_tokens": 4}},
@@ -52,9 +55,9 @@ def test_a_total_alone_cannot_be_split() -> None:
     ],
 )
 def test_the_rest_of_the_total(
-    stated: dict[str, object], model: str | None, read: int, written: int, flags: tuple[str, ...]
+    stated: dict[str, object], model: str | None, read: int, written: int | None, flags: tuple[str, ...]
 ) -> None:
-    usage, seen = chat(model, prompt_tokens=10, completion_tokens=5, **stated)
+    usage, seen = chat(model, **{"prompt_tokens": 10, "completion_tokens": 5, **stated})
     assert usage is not None
     assert (usage.input_tokens, usage.output_tokens, seen) == (read, written, flags)
 
