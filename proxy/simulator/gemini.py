@@ -57,6 +57,7 @@ class Tool(msgspec.Struct, frozen=True, rename="camel"):
     """A tool; only functions are understood."""
 
     function_declarations: list[Declaration] = []
+    snake: list[Declaration] = msgspec.field(default=[], name="function_declarations")  # as LiteLLM spells it
 
 
 class Calling(msgspec.Struct, frozen=True, rename="camel"):
@@ -109,7 +110,7 @@ class BatchRequest(msgspec.Struct, frozen=True):
 def ask_of(request: GenerateRequest, model: str, *, stream: bool) -> Ask:
     """Read a request."""
     config, calling = request.generation_config, request.tool_config.function_calling_config
-    declared = [each for tool in request.tools for each in tool.function_declarations]
+    declared = [each for tool in request.tools for each in (*tool.function_declarations, *tool.snake)]
     allowed = calling.allowed_function_names
     # protobuf's JSON takes both spellings, and the official client sends either
     budget = config.thinking_config.get("thinkingBudget", config.thinking_config.get("thinking_budget"))
