@@ -17,17 +17,16 @@ from typing import Any
 
 import msgspec
 
-from estimator.usage import Usage, UsageLine
 from proxy.wire.anthropic import MESSAGES, AnthropicSurface
 from proxy.wire.anthropic_messages import beside
 from proxy.wire.canon import at, error_code, label, normal
 from proxy.wire.lenient import Lenient
 from proxy.wire.reply import Reply
+from proxy.wire.sums import Sums
 from proxy.wire.surface import Headers, Way
 from proxy.wire.values import Values
 
 _BATCH = re.compile(rb"msgbatch_\w+?(?=_results|\W|$)")
-_MODELS = 64  # different models in one batch; what is beyond is one line without a model
 
 
 class _Line(msgspec.Struct, gc=False):
@@ -49,7 +48,7 @@ class ResultsReader(Reply):
         for name, value in headers:
             if name == b"content-disposition" and (found := _BATCH.search(value)):
                 self.counted_as = label(found[0].decode())
-        self._sums: dict[tuple[str, str | None], tuple[Usage, int]] = {}
+        self._sums = Sums()
 
     def framing(self, head: bytes) -> Values | None:
         """Take one object after another."""
@@ -75,37 +74,14 @@ class ResultsReader(Reply):
         own, flags = normal(usage, MESSAGES, model=model)
         self.flags.update(dict.fromkeys(flags))
         if own is not None:
-            self._add("batch", model, own)
+            self._sums.add("batch", model, own)
         lines, _ = beside(usage)
         for each in lines:
-            self._add(each.kind, each.model or model, each.usage)
+            self._sums.add(each.kind, each.model or model, each.usage)
 
     def ended(self) -> None:
         """Give one line for each model."""
-        self.lines = tuple(
-            UsageLine(kind=kind, model=of, usage=usage, calls=calls)
-            for (kind, of), (usage, calls) in self._sums.items()
-        )
-
-    def _add(self, kind: str, model: str | None, usage: Usage) -> None:
-        key = (kind, model)
-        if key not in self._sums and len(self._sums) >= _MODELS:
-            key = (kind, None)
-        before = self._sums.get(key)
-        self._sums[key] = (usage, 1) if before is None else (total(before[0], usage), before[1] + 1)
-
-
-def total(one: Usage, other: Usage) -> Usage:
-    """Give two usages as one; what neither states stays unknown."""
-    counts: dict[str, int | None] = {}
-    for name in Usage.__dataclass_fields__:
-        if name != "units":
-            stated = [count for count in (getattr(one, name), getattr(other, name)) if count is not None]
-            counts[name] = sum(stated) if stated else None
-    units = dict(one.units)
-    for unit, amount in other.units.items():
-        units[unit] = units.get(unit, 0) + amount
-    return Usage(**counts, units=units)
+        self.lines = self._sums.lines()
 
 
 class Batches(AnthropicSurface):

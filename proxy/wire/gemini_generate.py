@@ -3,11 +3,13 @@
 Plain: ``usageMetadata`` beside ``candidates``. Streamed, as server-sent events or as one growing JSON array: in nearly
 every chunk, cumulatively, so that for each field the last value holds; Vertex's chunks in between state a traffic type
 alone. A prompt that was blocked is answered with status 200 and no candidate. Searches that grounded an answer are
-billed beside its tokens and are listed in each candidate's ``groundingMetadata``.
+billed beside its tokens and are listed in each candidate's ``groundingMetadata``. Google's tools for programmers wrap
+each answer in a ``response``.
 """
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import msgspec
@@ -51,11 +53,15 @@ class _Sparse(msgspec.Struct, rename="camel", gc=False):
     response_id: Any = None
     prompt_feedback: Any = None
     error: Any = None
+    response: Any = None  # of Google's tools for programmers: all of the above
 
 
 class _Chunk(_Sparse, rename="camel", gc=False):
     candidates: list[_Candidate] | None = None
 
+
+# Source: Gemini API pricing, "Grounding with Google Search": per prompt up to 2.5, per query since 3; read 2026-09-17.
+_BILLED_BY_PROMPT = re.compile(r"gemini-[12]\b")
 
 _CHUNK: Lenient[_Sparse] = Lenient(_Chunk, _Sparse)
 _decode = _CHUNK.quick.decode
@@ -65,7 +71,7 @@ class GenerateReader(Reply):
     """Reads an answer, whole or in chunks."""
 
     places = USAGE
-    members = frozenset({b"usageMetadata", b"modelVersion", b"responseId", b"promptFeedback", b"error"})
+    members = frozenset({b"usageMetadata", b"modelVersion", b"responseId", b"promptFeedback", b"error", b"response"})
 
     def __init__(self) -> None:
         super().__init__()
@@ -107,8 +113,7 @@ class GenerateReader(Reply):
 
     def units(self) -> dict[str, float]:
         """Give the searches that grounded the answer."""
-        searches = sum(self._searches.values())
-        return {"web_searches": float(searches)} if searches else {}
+        return billed_searches(sum(self._searches.values()), self.model)
 
     def ended(self) -> None:
         """Bring the usage into counts by modality, and tell a complete stream: nothing else ends one."""
@@ -121,6 +126,9 @@ class GenerateReader(Reply):
             self.finished = True
 
     def _about(self, chunk: _Sparse) -> None:
+        if chunk.response is not None and (inner := _CHUNK.convert(chunk.response)) is not None:
+            inner.response = None
+            self._about(inner)
         if chunk.usage_metadata is not None:
             self.statement.add(chunk.usage_metadata)
         if self.model is None:
@@ -151,6 +159,13 @@ class GenerateReader(Reply):
         self._open.add(candidate.index)
         if candidate.grounding_metadata is not None and candidate.grounding_metadata.web_search_queries:
             self._searches[candidate.index] = len(candidate.grounding_metadata.web_search_queries)
+
+
+def billed_searches(queries: int, model: str | None) -> dict[str, float]:
+    """Give the searches that are billed: of Gemini up to 2.5 a prompt is one, however many queries it took."""
+    if not queries:
+        return {}
+    return {"web_searches": 1.0 if model is not None and _BILLED_BY_PROMPT.search(model) else float(queries)}
 
 
 def _tier(traffic: object) -> str | None:

@@ -13,6 +13,8 @@ import msgspec
 from proxy.wire.lenient import REFUSED
 
 VALUE_LIMIT = 8 * 1024 * 1024  # bytes of one object that are held for reading
+HEAD_LIMIT = 64 * 1024  # bytes in front of an array that are held
+_NAME_LIMIT = 64  # bytes of an array's name, colon and bracket together
 
 _PLAIN = re.compile(rb'[^"\[\]{}]*+')
 _IN_STRING = re.compile(rb'(?:[^"\\]++|\\.)*+', re.DOTALL)
@@ -24,10 +26,12 @@ _WHOLE = msgspec.json.Decoder(msgspec.Raw)
 class Values:
     """Gives back whole objects, whatever the pieces they arrive in."""
 
-    __slots__ = ("_at", "_depth", "_dropping", "_held", "_limit", "_quoted", "oversized")
+    __slots__ = ("_at", "_depth", "_dropping", "_held", "_limit", "_quoted", "_within", "ended", "oversized")
 
-    def __init__(self, limit: int = VALUE_LIMIT) -> None:
+    def __init__(self, limit: int = VALUE_LIMIT, *, within_array: bool = False) -> None:
         self.oversized = False  # an object was too large and is not given back
+        self.ended = False  # the array that the objects lie in: what follows is not read
+        self._within = within_array
         self._held = bytearray()
         self._limit = limit
         self._at = 0  # what of the held bytes has been looked at
@@ -37,6 +41,8 @@ class Values:
 
     def payloads(self, data: bytes) -> list[bytes]:
         """Give the objects that ``data`` completed."""
+        if self.ended:
+            return []
         if not self._held and not self._depth and data.startswith(b"{") and len(data) <= self._limit:
             try:
                 _WHOLE.decode(data)  # the usual network chunk is one line; to check it is faster than to cut it
@@ -70,6 +76,10 @@ class Values:
                         start = at
             else:
                 start = held.find(b"{", at)
+                if self._within and held.find(b"]", at, start if start >= 0 else size) >= 0:
+                    self.ended = True
+                    held.clear()
+                    return found
                 if start < 0:
                     start = at = size
                 else:
@@ -84,6 +94,44 @@ class Values:
     def last_payload(self) -> list[bytes]:
         """Give nothing: an object whose end never came cannot be read."""
         return []
+
+
+class Elements:
+    """Cuts the objects out of one array within a document, and what stands in front of it; without any, all of it.
+
+    ``array`` finds the name and the opening bracket; inside a string its quotes would be escaped.
+    """
+
+    def __init__(self, array: re.Pattern[bytes]) -> None:
+        self.oversized = False
+        self.found = False  # the array
+        self.head = b""  # what stands in front of the array, as far as it is held
+        self._array = array
+        self._seen = b""
+        self._values = Values(within_array=True)
+
+    def payloads(self, data: bytes) -> list[bytes]:
+        """Give the elements that ``data`` completed."""
+        if not self.found:
+            known = len(self._seen)
+            self._seen += data
+            found = self._array.search(self._seen, max(0, known - _NAME_LIMIT))
+            if found is None:
+                if len(self._seen) > HEAD_LIMIT:
+                    self.oversized = True
+                    self.head = self.head or self._seen[:HEAD_LIMIT]
+                    self._seen = self._seen[-_NAME_LIMIT:]
+                return []
+            self.found = True
+            self.head = self.head or self._seen[: found.start()]
+            data, self._seen = self._seen[found.end() :], b""
+        payloads = self._values.payloads(data)
+        self.oversized = self._values.oversized
+        return payloads
+
+    def last_payload(self) -> list[bytes]:
+        """Give the document where it has no such array."""
+        return [] if self.found else [self._seen]
 
 
 def _end(pattern: re.Pattern[bytes], held: bytearray, at: int) -> int:

@@ -22,9 +22,7 @@ from proxy.wire.other import UnreadReply
 from proxy.wire.reply import Framing, Reply
 from proxy.wire.surface import Asked, Headers, UsageReader, Way
 from proxy.wire.texts import prompt
-from proxy.wire.values import Values
-
-HEAD_LIMIT = 64 * 1024  # bytes in front of the predictions that are held
+from proxy.wire.values import Elements
 
 _ARRAY = re.compile(rb'"predictions"\s*:\s*\[')
 _USAGE = Places(
@@ -65,34 +63,6 @@ class _Prediction(_Sparse, gc=False):
 _PREDICTION: Lenient[_Sparse] = Lenient(_Prediction, _Sparse)
 
 
-class _Elements:
-    """Cuts the predictions out of a reply, one by one; a reply without any is given back whole."""
-
-    def __init__(self) -> None:
-        self.oversized = False
-        self._head = b""
-        self._values: Values | None = None
-
-    def payloads(self, data: bytes) -> list[bytes]:
-        """Give the predictions that ``data`` completed."""
-        if self._values is None:
-            self._head += data
-            found = _ARRAY.search(self._head)
-            if found is None:
-                if len(self._head) > HEAD_LIMIT:
-                    self.oversized = True
-                    self._head = self._head[-64:]
-                return []
-            self._values, data = Values(), self._head[found.end() :]
-        payloads = self._values.payloads(data)
-        self.oversized = self._values.oversized
-        return payloads
-
-    def last_payload(self) -> list[bytes]:
-        """Give the reply where it has no predictions."""
-        return [self._head] if self._values is None else []
-
-
 class PredictReader(Reply):
     """Adds up the tokens of embeddings and counts images."""
 
@@ -105,7 +75,7 @@ class PredictReader(Reply):
 
     def framing(self, head: bytes) -> Framing | None:
         """Take each prediction by itself."""
-        return _Elements() if head[:1] == b"{" else None
+        return Elements(_ARRAY) if head[:1] == b"{" else None
 
     def event(self, data: bytes) -> None:
         """Read one prediction."""

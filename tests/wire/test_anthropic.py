@@ -6,8 +6,8 @@ import pytest
 
 from estimator.usage import Usage, UsageLine
 from proxy.wire.anthropic import asked, error
-from proxy.wire.anthropic_batches import total
 from proxy.wire.registry import SURFACES, surface_for
+from proxy.wire.sums import total
 from proxy.wire.surface import Asked, Headers, Reading
 
 

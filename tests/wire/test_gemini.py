@@ -42,7 +42,11 @@ def read(name: str, body: bytes, size: int = 65_536) -> Reading:
         ("GET", "/v1beta/interactions/v1_Ab?stream=true", "gemini.interactions_view"),
         ("POST", "/v1beta/interactions/v1_Ab/cancel", "gemini.interactions_view"),
         ("POST", "/v1beta/openai/chat/completions", "openai.chat"),
-        ("GET", "/v1beta/files/f1:download", "other"),
+        ("GET", "/v1beta/files/f1:download", "gemini.batch_answers"),
+        ("POST", "/v1beta/models/gemini-3-pro:batchGenerateContent", "gemini.batches"),
+        ("GET", "/v1beta/batches/b1", "gemini.batches"),
+        ("GET", "/v1beta/openai/batches/b1", "openai.batches"),
+        ("POST", "/v1internal:generateContent", "gemini.generate_content"),
     ],
 )
 def test_paths(method: str, path: str, name: str) -> None:

@@ -7,7 +7,7 @@ import pytest
 from proxy.wire.registry import SURFACES, surface_for
 from proxy.wire.reply import DOCUMENT_LIMIT
 from proxy.wire.surface import Asked, Reading
-from proxy.wire.vertex import HEAD_LIMIT
+from proxy.wire.values import HEAD_LIMIT
 
 GOOGLE = "/v1/projects/p/locations/us-east5/publishers/google/models"
 MISTRAL = "/v1/projects/p/locations/us-east5/publishers/mistralai/models"
