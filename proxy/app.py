@@ -158,6 +158,7 @@ def estimate_headers(estimator: ConfiguredEstimator, closed: Closed) -> Headers:
         zone=closed.opened.zone,
         at=datetime.fromtimestamp(closed.opened.started_at_us / 1e6, UTC),
         service_tier=closed.service_tier,
+        region=closed.region,
     )
     headers: Headers = []
     if values.cost_usd is not None:

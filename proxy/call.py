@@ -63,6 +63,7 @@ class Closed(msgspec.Struct, array_like=True, tag="c", frozen=True, kw_only=True
     counted_as: str | None = None  # the name under which this usage counts once, however often it is shown
     calls: int = 1  # whose sum ``usage`` is: a batch answers many at once
     shown_again: bool = False  # the call only shows what another may have consumed: a poll, a batch's results
+    region: str | None = None  # where the provider says that it kept the call, at a price of its own
 
 
 class Lost(msgspec.Struct, array_like=True, tag="l", frozen=True, kw_only=True):

@@ -83,8 +83,9 @@ class ConfiguredEstimator:
         zone: str | None,
         at: datetime | None,
         service_tier: str | None,
+        region: str | None = None,
     ) -> Estimate:
-        """Estimate a call; raises what the estimator raises."""
+        """Estimate a call, at the price of the region its provider kept it in; raises what the estimator raises."""
         terms = self._terms(model, provider)
         intensity = None
         if self._hours is not None and at is not None and (place := self._hourly(provider, zone)) is not None:
@@ -97,7 +98,7 @@ class ConfiguredEstimator:
             zone=zone,
             at=at,
             service_tier=service_tier,
-            region=terms.region,
+            region=region or terms.region,
             price_list=self._price_list,
             intensity=intensity,
             evidence=terms.evidence.of(usage) if terms.evidence is not None else None,
@@ -135,6 +136,7 @@ class ConfiguredEstimator:
         zone: str | None,
         at: datetime | None,
         service_tier: str | None,
+        region: str | None = None,
     ) -> Centre:
         """Give the middle of what the row will say; no grams where they wait for the grid's hour."""
         terms = self._terms(model, provider)
@@ -146,11 +148,11 @@ class ConfiguredEstimator:
                 zone=zone,
                 at=at,
                 service_tier=service_tier,
-                region=terms.region,
+                region=region or terms.region,
                 price_list=self._price_list,
             )
         else:
-            made = self(usage, model, provider=provider, zone=zone, at=at, service_tier=service_tier)
+            made = self(usage, model, provider=provider, zone=zone, at=at, service_tier=service_tier, region=region)
             found = Centre(_middle(made.joules), _middle(made.grams_co2e), made.cost_usd)
         return found if self._hourly(provider, zone) is None else Centre(found.joules, None, found.cost_usd)
 

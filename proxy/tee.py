@@ -185,6 +185,7 @@ class Meter:
             overhead_us=self.overhead_ns // 1000,
             response_bytes=self._response_bytes,
             service_tier=reading.service_tier,
+            region=reading.region,
             lines=reading.lines,
             counted_as=reading.counted_as,
             calls=reading.calls,

@@ -138,6 +138,15 @@ def test_a_providers_cloud_region_decides_the_zone_and_the_price(configured):
     assert made == own
 
 
+def test_where_a_call_was_kept_costs_what_the_list_says(configured):
+    plain = ConfiguredEstimator(configured())
+    anywhere, kept = (ask(plain, "claude-opus-5", "anthropic", region=region) for region in (None, "us"))
+    assert kept.cost_usd == anywhere.cost_usd * Decimal("1.1")
+    assert kept.price_id == f"{anywhere.price_id}~us"
+    assert (kept.joules, kept.zone) == (anywhere.joules, anywhere.zone)
+    assert ask(plain, "claude-opus-5", "anthropic", region="nowhere-listed").cost_usd == anywhere.cost_usd
+
+
 def test_a_default_zone_is_for_providers_that_name_none(configured):
     routes = Routes(configured('[estimate]\nzone = "NOR"\n[[provider]]\nname = "groq"\nzone = "FIN"\n'))
     zones = {name: routes.by_path(f"/{name}/v1".encode()).provider.zone for name in ("vllm", "groq", "openai")}

@@ -68,6 +68,7 @@ ends = st.builds(
     overhead_us=maybe_count,
     response_bytes=counts,
     service_tier=st.none() | texts,
+    region=st.none() | texts,
 )
 losses = st.builds(Lost, at_us=counts, calls=counts, ids=st.lists(texts, max_size=3).map(tuple))
 

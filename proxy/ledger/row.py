@@ -52,6 +52,7 @@ class Estimator(Protocol):
         zone: str | None,
         at: datetime | None,
         service_tier: str | None,
+        region: str | None = None,
     ) -> Estimate:
         """Estimate what a call cost in work, energy, carbon, water and dollars."""
 
@@ -86,6 +87,7 @@ def estimated(closed: Closed, estimate: Estimator) -> Estimate | str:
             zone=closed.opened.zone,
             at=time_at(closed.opened.started_at_us),
             service_tier=closed.service_tier,
+            region=closed.region,
         )
 
     try:

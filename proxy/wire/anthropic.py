@@ -41,6 +41,8 @@ MESSAGES = Places(
     beside_input=(_CACHE_READ, _CACHE_WRITE),
 )
 
+_ANYWHERE = frozenset({"global", "not_available"})
+
 _PROMPT: tuple[Path, ...] = (
     ("system",),
     ("system", "text"),
@@ -95,6 +97,12 @@ def error(status: int, code: str, message: str) -> bytes:
     """Give the body of an error of ours in Anthropic's shape."""
     kind = _ERRORS.get(status, "api_error" if status >= 500 else "invalid_request_error")
     return msgspec.json.encode({"type": "error", "error": {"type": kind, "message": message, "code": code}})
+
+
+def kept_in(stated: object) -> str | None:
+    """Give the place that a call was kept in, which costs more; None where it may have run anywhere."""
+    place = label(at(stated, ("inference_geo",)))
+    return None if place in _ANYWHERE else place
 
 
 class AnthropicSurface:

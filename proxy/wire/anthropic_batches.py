@@ -17,7 +17,7 @@ from typing import Any
 
 import msgspec
 
-from proxy.wire.anthropic import MESSAGES, AnthropicSurface
+from proxy.wire.anthropic import MESSAGES, AnthropicSurface, kept_in
 from proxy.wire.anthropic_messages import beside
 from proxy.wire.canon import at, error_code, label, normal
 from proxy.wire.lenient import Lenient
@@ -70,6 +70,7 @@ class ResultsReader(Reply):
             return
         self.counted_as = self.counted_as or label(at(message, ("id",)))
         self.service_tier = self.service_tier or label(usage.get("service_tier"))
+        self.region = self.region or kept_in(usage)
         model = label(at(message, ("model",)))
         own, flags = normal(usage, MESSAGES, model=model)
         self.flags.update(dict.fromkeys(flags))

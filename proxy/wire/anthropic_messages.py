@@ -19,7 +19,7 @@ from typing import Any
 import msgspec
 
 from estimator.usage import UsageLine
-from proxy.wire.anthropic import MESSAGES, AnthropicSurface
+from proxy.wire.anthropic import MESSAGES, AnthropicSurface, kept_in
 from proxy.wire.canon import at, error_code, label, normal, quantity
 from proxy.wire.lenient import REFUSED, Lenient
 from proxy.wire.other import Other, UnreadReply
@@ -130,6 +130,7 @@ class MessagesReader(Reply):
             self.flags["usage.output_so_far"] = None  # the reply broke off: more was written than stated
         if stated.get("speed") == "fast":
             self.service_tier = "fast"
+        self.region = kept_in(stated)
         self.lines, served = beside(stated)
         self.model = served or self.model
 

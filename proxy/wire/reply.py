@@ -75,6 +75,7 @@ class Reply:
         self.model: str | None = None
         self.response_id: str | None = None
         self.service_tier: str | None = None
+        self.region: str | None = None
         self.counted_as: str | None = None
         self.lines: tuple[UsageLine, ...] = ()
         self.error: str | None = None
@@ -167,6 +168,7 @@ class Reply:
             model=self.model,
             response_id=self.response_id,
             service_tier=self.service_tier,
+            region=self.region,
             error=self.error,
             finished=self.finished,
             flags=(*self.flags, *flags),

@@ -38,6 +38,7 @@ class Reading:
     model: str | None = None
     response_id: str | None = None
     service_tier: str | None = None
+    region: str | None = None  # where the provider says that it kept the call, at a price of its own
     error: str | None = None  # code or type of an error inside the reply, also inside a 200
     finished: bool = False  # the reply's own end was seen (last event, closing brace)
     flags: tuple[str, ...] = ()  # oddities: "usage.total_mismatch", "usage.cached_over_input", …

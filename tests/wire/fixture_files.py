@@ -33,7 +33,7 @@ def read(path: Path, pieces: Iterable[bytes]) -> dict[str, object]:
 
 def as_expectation(reading: Reading, *, started: bool) -> dict[str, object]:
     seen: dict[str, object] = {"usage": None if reading.usage is None else _stated(reading.usage)}
-    for name in ("model", "response_id", "service_tier", "error"):
+    for name in ("model", "response_id", "service_tier", "region", "error"):
         if getattr(reading, name) is not None:
             seen[name] = getattr(reading, name)
     seen |= _calls(reading.calls)
