@@ -14,6 +14,7 @@ from proxy.wire import (
     anthropic_batches,
     anthropic_complete,
     anthropic_messages,
+    async_jobs,
     bedrock_converse,
     bedrock_guardrail,
     bedrock_invoke,
@@ -26,6 +27,8 @@ from proxy.wire import (
     gemini_embeddings,
     gemini_generate,
     gemini_interactions,
+    hosted_chat,
+    mistral,
     ollama,
     ollama_embed,
     openai_chat,
@@ -41,6 +44,7 @@ from proxy.wire import (
     vertex,
     voyage,
     watsonx,
+    xai_batches,
 )
 from proxy.wire.surface import Surface, Way
 
@@ -74,6 +78,10 @@ _FORMATS = (
     watsonx,
     voyage,
     bedrock_guardrail,
+    hosted_chat,
+    async_jobs,
+    mistral,
+    xai_batches,
 )
 _OTHER = other.Other()
 _PATHS_KEPT = 1024  # whose format is remembered: clients choose them

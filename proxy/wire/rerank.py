@@ -37,7 +37,11 @@ _PLACES = Places(
     audio_output=(),
     image_output=(),
     total=(("total_tokens",),),
-    units=(("search_units", ("billed_units", "search_units")), ("search_units", ("search_units",))),
+    units=(
+        ("search_units", ("billed_units", "search_units")),
+        ("search_units", ("search_units",)),
+        ("classifications", ("billed_units", "classifications")),
+    ),
 )
 _PROMPT = (("query",), ("documents",), ("documents", "text"), ("texts",))
 
@@ -104,5 +108,16 @@ class Rerank(OpenAISurface):
         return cohere.error(message)
 
 
-_RERANK = Rerank()
-WAYS = (Way("POST", "rerank", _RERANK), Way("POST", "reranking", _RERANK))
+class Pooling(Rerank):
+    """POST …/pooling, …/score and …/classify of vLLM; Cohere's classify bills classifications."""
+
+    name = "engine.pooling"
+    metered = False
+
+
+_RERANK, _POOLING = Rerank(), Pooling()
+WAYS = (
+    Way("POST", "rerank", _RERANK),
+    Way("POST", "reranking", _RERANK),
+    *(Way("POST", ending, _POOLING) for ending in ("pooling", "score", "classify")),
+)
