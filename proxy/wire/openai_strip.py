@@ -2,6 +2,9 @@
 
 Added are: one chunk with no choices that carries the usage, and a ``usage`` member on every other
 chunk. The chunk goes with its blank line, the member with its comma; every other byte stays.
+
+Usage on a chunk that brings text is not among it: whoever states it there states it unasked, in every chunk, and a
+direct call shows it. Such a stream passes as it is.
 """
 
 from __future__ import annotations
@@ -11,6 +14,7 @@ from typing import Any
 
 import msgspec
 
+from proxy.wire.canon import at
 from proxy.wire.lenient import Lenient
 from proxy.wire.members import spans
 from proxy.wire.reply import IN_FRONT, could_become_events, is_events
@@ -32,12 +36,13 @@ _CHUNK = Lenient(_Chunk, _Chunk)
 class UsageStripper:
     """Fed with decoded bytes at any split; complete events come out at once."""
 
-    __slots__ = ("_framer", "_head", "_untouched")
+    __slots__ = ("_framer", "_head", "_unasked", "_untouched")
 
     def __init__(self) -> None:
         self._framer = Framer()
         self._head: bytes | None = b""  # bytes before it is known whether these are events
         self._untouched = False
+        self._unasked = False  # the provider states usage in every chunk, asked or not
 
     def feed(self, data: bytes) -> bytes:
         """Take bytes, give back what the client may see now."""
@@ -56,32 +61,41 @@ class UsageStripper:
             self._head = None
         blocks = self._framer.feed(data)
         if len(blocks) == 1:
-            return _stripped(blocks[0])
-        return b"".join([_stripped(block) for block in blocks])
+            return self._stripped(blocks[0])
+        return b"".join([self._stripped(block) for block in blocks])
 
     def close(self) -> bytes:
         """Give back what was held at the end of the stream."""
         if self._head is not None:
             return self._head
-        return b"".join([_stripped(block) for block in self._framer.close()])
+        return b"".join([self._stripped(block) for block in self._framer.close()])
+
+    def _stripped(self, block: bytes) -> bytes:
+        if b'usage"' not in block or self._unasked or block.__class__ is Fragment:
+            return block
+        lines = data_spans(block)
+        data = b"\n".join([block[start:end] for start, end in lines]) if len(lines) != 1 else block[slice(*lines[0])]
+        chunk = _CHUNK.decode(data)
+        if chunk is None or chunk.usage is msgspec.UNSET:
+            return block
+        if isinstance(chunk.usage, dict):
+            self._unasked = any(map(_says, chunk.choices if isinstance(chunk.choices, list) else ()))
+            if self._unasked:
+                return block
+            if not chunk.choices and not chunk.error:
+                # Comments and blank lines before the event are a keep-alive of their own.
+                match = _COMMENT_OR_BLANK.match(block)
+                return match[0] if match else b""
+        span = _member(data)
+        if span is None:
+            return block
+        return block[: _raw(lines, span[0])] + block[_raw(lines, span[1]) :]
 
 
-def _stripped(block: bytes) -> bytes:
-    if b'usage"' not in block or block.__class__ is Fragment:
-        return block
-    lines = data_spans(block)
-    data = b"\n".join([block[start:end] for start, end in lines]) if len(lines) != 1 else block[slice(*lines[0])]
-    chunk = _CHUNK.decode(data)
-    if chunk is None or chunk.usage is msgspec.UNSET:
-        return block
-    if isinstance(chunk.usage, dict) and not chunk.choices and not chunk.error:
-        # Comments and blank lines before the event are a keep-alive of their own.
-        match = _COMMENT_OR_BLANK.match(block)
-        return match[0] if match else b""
-    span = _member(data)
-    if span is None:
-        return block
-    return block[: _raw(lines, span[0])] + block[_raw(lines, span[1]) :]
+def _says(choice: object) -> bool:
+    """Tell whether a choice brings text and goes on."""
+    text = at(choice, ("delta", "content")) or at(choice, ("text",))
+    return bool(text) and at(choice, ("finish_reason",)) is None
 
 
 def _member(data: bytes) -> tuple[int, int] | None:

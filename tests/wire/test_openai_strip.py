@@ -40,6 +40,18 @@ def test_the_usual_stream() -> None:
     at_every_split((stream(',"usage":null') + last + done).encode(), (stream("") + done).encode())
 
 
+def test_usage_that_comes_with_the_text_is_stated_unasked_and_stays() -> None:
+    def event(word: str, tokens: int) -> str:
+        choice = {"index": 0, "delta": {"content": word}, "finish_reason": None}
+        return "data: " + compact({"choices": [choice], "usage": {"completion_tokens": tokens}}) + "\n\n"
+
+    last = "data: " + compact({"choices": [], "usage": USAGE}) + "\n\ndata: [DONE]\n\n"
+    stream = (event("a", 1) + event("b", 2) + last).encode()
+    at_every_split(stream, stream)
+    ended = compact({"choices": [{"index": 0, "delta": {"content": "x"}, "finish_reason": "stop"}], "usage": USAGE})
+    assert b"usage" not in stripped([f"data: {ended}\n\n".encode()])
+
+
 @pytest.mark.parametrize(
     ("event", "left"),
     [
