@@ -61,7 +61,7 @@ Each count of ours, where it is taken from on the wire (of several places the fi
 disjoint counts are added up), and what to know of it. Input holds the cached, written, audio and image tokens, output
 the reasoning, audio and image tokens; what else is billed stands in the ledger's `units`. What nobody stated is NULL. A
 stated total is a check: what does not add up is flagged `usage.total_mismatch`. A count that is negative, absurd or no
-number is NULL and flagged.
+number is NULL and flagged; of one that is named twice the last holds, flagged `usage.duplicate_member`.
 """
 FREE = """
 ## Free of charge, or not read

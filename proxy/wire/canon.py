@@ -92,14 +92,16 @@ RESPONSES = _places("input_tokens", "output_tokens", "input_tokens_details", "ou
 class Statement:
     """What a reply has said about its usage so far: for each field the last value that is not null."""
 
-    __slots__ = ("_stated",)
+    __slots__ = ("_stated", "fresh")
 
     def __init__(self) -> None:
         self._stated: dict[str, object] = {}
+        self.fresh: dict[str, object] | None = None  # the object that was taken last, until somebody has looked at it
 
     def add(self, usage: object) -> None:
         """Take one usage object of the reply; anything else, null too, is no statement."""
         if isinstance(usage, dict):
+            self.fresh = usage
             self._stated = _merged(self._stated, usage) if self._stated else usage
 
     def clear(self) -> None:

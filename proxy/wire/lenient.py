@@ -63,6 +63,48 @@ def loads(data: bytes) -> object:
         return None
 
 
+def repeats(data: bytes, known: dict[str, object]) -> bool:
+    """Tell whether ``data``, which holds the object ``known``, names a member of it twice: only the last one was read.
+
+    Looking for the names costs little; the JSON is read once more only where one comes more often than it should.
+    Inside a string the quotes around a name would be escaped.
+    """
+    names: dict[str, int] = {}
+    _names(known, names)
+    if all(data.count(b'"%b"' % name.encode("utf-8", "replace")) <= times for name, times in names.items()):
+        return False
+    found = False
+
+    def look(pairs: list[tuple[str, object]]) -> dict[str, object]:
+        nonlocal found
+        members = dict(pairs)
+        if len(members) < len(pairs) and not found:
+            told = [name for name, _ in pairs]
+            twice = {name for name in members if told.count(name) > 1}
+            found = any(
+                name in names or (isinstance(value, dict) and not names.keys().isdisjoint(value))
+                for name, value in pairs
+                if name in twice
+            )
+        return members
+
+    try:
+        json.loads(data.decode("utf-8-sig", "replace"), object_pairs_hook=look)
+    except (ValueError, RecursionError):
+        return False
+    return found
+
+
+def _names(tree: object, names: dict[str, int]) -> None:
+    if isinstance(tree, dict):
+        for name, value in tree.items():
+            names[name] = names.get(name, 0) + 1
+            _names(value, names)
+    elif isinstance(tree, list):
+        for value in tree:
+            _names(value, names)
+
+
 def first(data: bytes) -> bytes | None:
     """Give the JSON value that ``data`` begins with, whatever stands behind it; None where it begins with none."""
     text = data.decode("utf-8-sig", "replace")

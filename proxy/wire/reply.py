@@ -13,12 +13,13 @@ from typing import Protocol
 
 from estimator.usage import Usage, UsageLine
 from proxy.wire.canon import Places, Statement, at, error_code, label, normal
-from proxy.wire.lenient import first, loads
+from proxy.wire.lenient import first, loads, repeats
 from proxy.wire.members import Members
 from proxy.wire.sse import Framer
 from proxy.wire.surface import Reading
 
 DOCUMENT_LIMIT = 1024 * 1024  # bytes of a document that are held; a larger one is only scanned
+LOOK_LIMIT = 128 * 1024  # bytes that are looked through for a count that is named twice
 TEXT_LIMIT = 256 * 1024  # characters of generated text that are kept
 _EARLY_TRIES = 4  # times a held document is tried before the reply is closed
 
@@ -90,6 +91,7 @@ class Reply:
         self._document: list[bytes] | None = None
         self._size = 0
         self._tries = _EARLY_TRIES
+        self._told: list[tuple[bytes, dict[str, object]]] = []
         self._members: Members | None = None  # set: the document is too large to hold
 
     # What a format says; each is given complete bytes and must not trust them.
@@ -200,8 +202,16 @@ class Reply:
     def _read(self, payload: bytes) -> None:
         try:
             self.event(payload)
+            if self.statement.fresh is not None:
+                self._keep(payload)
         except Exception:  # one event that cannot be read loses no other
             self.flags["reader.failed"] = None
+
+    def _keep(self, data: bytes) -> None:
+        """Keep the first and the last of what stated usage, to be looked through when the reply has ended."""
+        fresh, self.statement.fresh = self.statement.fresh, None
+        if fresh is not None and len(data) <= LOOK_LIMIT:
+            self._told[1:] = [(data, fresh)]
 
     def _hold(self, data: bytes) -> None:
         document = self._document
@@ -223,6 +233,8 @@ class Reply:
         self._document = [body]
         if not self.document(body):
             return False
+        if self.statement.fresh is not None:
+            self._keep(body)
         self.finished = True
         self._document = None
         self._opaque = True  # whatever follows the closing brace
@@ -248,6 +260,8 @@ class Reply:
                 self._scan(body)
                 if not self.finished:
                     self.flags["reply.truncated"] = None
+        if any(repeats(data, usage) for data, usage in self._told):  # the last one was read, as all parsers do
+            self.flags["usage.duplicate_member"] = None
         if self._members is not None:
             self.parts({name.decode(): loads(value) for name, value in self._members.found.items()})
             if self._members.broken:

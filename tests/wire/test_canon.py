@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from estimator.usage import Usage
 from proxy.wire.canon import CHAT, COUNT_LIMIT, RESPONSES, Statement, error_code, label, normal
+from proxy.wire.lenient import repeats
 
 
 def chat(model: str | None = None, **usage: object) -> tuple[Usage | None, tuple[str, ...]]:
@@ -181,3 +182,20 @@ def test_labels() -> None:
 )
 def test_an_error_gives_its_code_and_never_its_message(error: object, code: str | None) -> None:
     assert error_code(error) == code
+
+
+@pytest.mark.parametrize(
+    ("data", "twice"),
+    [
+        ('{"usage":{"a_tokens":1,"b":{"c_tokens":2}}}', False),
+        ('{"usage":{"a_tokens":9,"a_tokens":1,"b":{"c_tokens":2}}}', True),
+        ('{"usage":{"a_tokens":1,"b":{"c_tokens":3,"c_tokens":2}}}', True),
+        ('{"usage":{"a_tokens":7},"usage":{"a_tokens":1,"b":{"c_tokens":2}}}', True),
+        ('{"x_groq":{"usage":{"a_tokens":1}},"usage":{"a_tokens":1,"b":{"c_tokens":2}}}', False),
+        ('{"text":"\\"a_tokens\\":1,\\"a_tokens\\"","usage":{"a_tokens":1,"b":{"c_tokens":2}}}', False),
+        ('{"x":1,"x":2,"tool":{"a_tokens":1},"usage":{"a_tokens":1,"b":{"c_tokens":2}}}', False),
+        ('{"usage":{"a_tokens":1,"b":{"c_tokens":2}},"a_tokens":1', False),
+    ],
+)
+def test_a_count_that_is_named_twice_is_seen(data: str, twice: bool) -> None:
+    assert repeats(data.encode(), {"a_tokens": 1, "b": {"c_tokens": 2}}) == twice
