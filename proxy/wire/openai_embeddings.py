@@ -59,7 +59,7 @@ def _with_input(usage: object) -> object:
 
 
 class Embeddings(OpenAISurface):
-    """POST /v1/embeddings."""
+    """POST /v1/embeddings, and Snowflake's own."""
 
     name = "openai.embeddings"
 
@@ -68,4 +68,5 @@ class Embeddings(OpenAISurface):
         return EmbeddingsReader()
 
 
-WAYS = (Way("POST", "embeddings", Embeddings()),)
+_EMBEDDINGS = Embeddings()
+WAYS = (Way("POST", "embeddings", _EMBEDDINGS), Way("POST", "cortex/inference:embed", _EMBEDDINGS))

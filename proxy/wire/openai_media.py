@@ -20,7 +20,8 @@ from proxy.wire.openai import OpenAISurface
 from proxy.wire.reply import Reply
 from proxy.wire.surface import Asked, Headers, Way
 
-_DETAILS = (("input_tokens_details",), ("input_token_details",))  # the latter in transcriptions
+# The second in OpenAI's transcriptions, the third in Mistral's.
+_DETAILS = (("input_tokens_details",), ("input_token_details",), ("prompt_tokens_details",))
 
 MEDIA = Places(
     input_tokens=(("input_tokens",), ("prompt_tokens",)),
@@ -33,6 +34,7 @@ MEDIA = Places(
     audio_output=(),
     image_output=(("output_tokens_details", "image_tokens"),),
     total=(("total_tokens",),),
+    units=(("audio_input_seconds", ("prompt_audio_seconds",)),),  # Mistral
 )
 
 
