@@ -13,9 +13,10 @@ from estimator.equivalences import equivalences
 from estimator.facts import DATA, read_json, read_toml, sources
 from estimator.fits import constants
 from estimator.grid import grid, known_regions, known_zones
-from estimator.models import known_models, resolve, spellings
+from estimator.models import ModelCard, known_models, resolve, spellings
 from estimator.overheads import known_operators, overheads
 from estimator.price import Price, every_price, price_lists
+from estimator.price_class import ListPrice, covered
 from estimator.training import trainings
 
 # How the makers' chat models begin: OpenAI, Anthropic, Google, Meta, Mistral, DeepSeek, Qwen, xAI, Cohere, Amazon,
@@ -25,6 +26,7 @@ _CHAT: Final = re.compile(
     r"|muse-|mistral|mixtral|magistral|devstral|codestral|ministral|pixtral|deepseek|qwen|qwq|grok|command|nova-"
     r"|phi-\d|mai-|nemotron|kimi|glm-)"
 )
+_ROUNDED: Final = 0.001  # a card's price is written with three digits
 _NO_CHAT: Final = re.compile(
     r"image|canvas|reel|banana|tts|audio|voice|-live|realtime|speech|sonic|transcribe|translate|embed|rerank|ocr|parse"
     r"|guard|safety|robotics|document-ai|moderation|openorca|tool-use|sea-lion|gpt-jt"
@@ -60,6 +62,21 @@ def _models() -> Iterator[str]:
                 yield f"models: {name} has parameters out of order"
         if card.total_params and card.active_params and card.active_params[1] > card.total_params[1]:
             yield f"models: {name} has more active than total parameters"
+        if card.list_price is not None:
+            yield from _judged(card, card.list_price)
+
+
+def _judged(card: ModelCard, judged: ListPrice) -> Iterator[str]:
+    """Yield what is wrong with a size that was judged by a price: its price is in no list, or like no sized model's."""
+    if card.source != "price-class" or not covered(judged.usd_out):
+        yield f"models: {card.id} is judged by a price that no model of known size is near"
+    rates = (
+        price.rate("output", 0)
+        for price in every_price(judged.seller)
+        if price.tier is None and resolve(price.model, judged.seller) is card
+    )
+    if not any(rate is not None and abs(float(rate.scaleb(6)) / judged.usd_out - 1) < _ROUNDED for rate in rates):
+        yield f"models: {card.id} is judged by {judged.usd_out} dollars, which {judged.seller} does not ask"
 
 
 def _cards() -> Iterator[str]:

@@ -10,6 +10,7 @@ from functools import cache, lru_cache
 from typing import Any, Final, Literal
 
 from estimator.facts import DATA, read_json
+from estimator.price_class import ListPrice, sizes
 
 Kind = Literal["dense", "moe", "hybrid", "embedding", "undisclosed"]
 Weights = Literal["open", "closed"]
@@ -62,6 +63,7 @@ class ModelCard:
     precision: str | None = None  # of the published checkpoint
     source: str = "user"
     verified_by: str | None = None  # source that holds a copy of the published configuration with this shape
+    list_price: ListPrice | None = None  # what the size was judged by, where nobody published one
     aliases: tuple[str, ...] = ()
 
     @property
@@ -168,6 +170,10 @@ def _card(row: dict[str, Any], maker: str) -> ModelCard:
         low, high = value if isinstance(value, list) else (value, value)
         return low * 1e9, high * 1e9
 
+    priced = None
+    if "priced" in row:
+        priced = ListPrice(row["priced"]["usd_out"], row["priced"]["seller"], row["priced"]["day"])
+        row = {**row, **dict(zip(("total_b", "active_b"), map(list, sizes(priced.usd_out)), strict=True))}
     total, active = billions(row.get("total_b")), billions(row.get("active_b"))
     shape = None
     if "layers" in row and total and active:
@@ -203,6 +209,7 @@ def _card(row: dict[str, Any], maker: str) -> ModelCard:
         precision=row.get("precision"),
         source=row["source"],
         verified_by=None if verified == "no" else verified,
+        list_price=priced,
         aliases=tuple(row.get("aliases", ())),
     )
 

@@ -16,6 +16,7 @@ from estimator.grid import WORLD, GridIntensity, grid
 from estimator.models import Architecture, ModelCard, surrogate
 from estimator.novelty import long_context, widening
 from estimator.overheads import Overheads, other_silicon, overheads
+from estimator.price import own_shop
 from estimator.ranges import Band, combined
 from estimator.water import liters
 
@@ -106,7 +107,7 @@ def profile(card: ModelCard, deployment: Deployment | None, provider: str | None
 
     """
     known = deployment or Deployment()
-    host = provider or card.maker if card.weights == "closed" else provider
+    host = provider or own_shop(card.maker) if card.weights == "closed" else provider
     operator = overheads(host)
     place = grid(zone or operator.zone)
     if card.total_params is None or card.active_params is None:
@@ -258,6 +259,7 @@ def _closed_prior(card: ModelCard) -> str:
     if card.source == "none":
         return f"nothing is known of this model: {low} to {high} B active parameters, the widest prior, on any machine"
     active = low if low == high else f"{low}–{high}"
-    return (
-        f"{active} B active parameters ({card.source}, an estimate); GPU, count, precision and batch drawn from priors"
-    )
+    basis = f"{card.source}, an estimate" if card.list_price is None else card.list_price.sentence
+    if card.list_price is not None:
+        basis += "; as if a mixture of experts"
+    return f"{active} B active parameters ({basis}); GPU, count, precision and batch drawn from priors"

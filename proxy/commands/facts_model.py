@@ -57,6 +57,7 @@ def _record(card: ModelCard, price: Price | None) -> dict[str, object]:
         "architecture": card.architecture is not None,
         "verified": card.verified,
         "source": card.source,
+        "basis": _basis(card),
         "price_id": price.id if price is not None else None,
         "price_source": price.source if price is not None else None,
         "price_valid_from": price.valid_from.isoformat() if price is not None and price.valid_from else None,
@@ -72,14 +73,26 @@ def _size(card: ModelCard) -> list[tuple[str, str]]:
     shape = f"{_shape(card.architecture)} ({checked})" if card.architecture is not None else "not public"
     return [
         ("maker", card.maker),
-        ("kind", _KINDS[card.kind]),
+        ("kind", _KINDS["undisclosed" if card.list_price is not None else card.kind]),
         ("weights", card.weights),
         ("parameters", _billions(card.total_params)),
         ("active per token", _billions(card.active_params)),
         ("precision", card.precision or "not public"),
         ("shape", shape),
+        ("basis", _basis(card)),
         ("source", _source(card.source)),
     ]
+
+
+def _basis(card: ModelCard) -> str:
+    """Say what the size rests on."""
+    if card.total_params is None:
+        return "none: nobody publishes a size, and no price of text tells one"
+    if card.list_price is not None:
+        return f"{card.list_price.sentence}; a range, no statement of the maker"
+    if card.weights == "closed":
+        return "an estimate of the source below, no statement of the maker"
+    return "published by the maker"
 
 
 def _list_price(price: Price | None, seller: str) -> list[tuple[str, str]]:

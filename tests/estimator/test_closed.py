@@ -57,7 +57,10 @@ def test_intervals_follow_the_published_ones(row):
 OTHER = ((100, 0, 100), (1_000, 0, 300), (5_000, 4_000, 2_000), (50_000, 0, 2_000), (4_000, 0, 10_000), (0, 0, 1_000))
 
 
-@pytest.mark.parametrize("name", ["gpt-4o", "gpt-4o-mini", "claude-opus-4-5", "gpt-5", "gpt-6-luna"])
+@pytest.mark.parametrize(
+    "name",
+    ["gpt-4o", "gpt-4o-mini", "claude-opus-4-5", "gpt-5", "gpt-6-luna", "grok-4.7", "nova-micro", "claude-mythos-5-2"],
+)
 def test_three_deployments_stand_for_all_that_are_drawn(name):
     card = resolve(name)
     samples = _draws(card, None)

@@ -74,11 +74,11 @@ def test_an_unknown_model_is_none_with_a_hint_never_zero():
 
 
 def test_a_named_model_without_a_public_size_is_still_priced():
-    made = estimate(CONVERSATION, "o3", provider="openai")
-    assert made.model_id == "o3"
+    made = estimate(CONVERSATION, "o1-pro", provider="openai")
+    assert made.model_id == "o1-pro"
     assert made.joules is None
-    assert "size of o3" in made.reasons["joules"]
-    assert made.cost_usd == Decimal("0.012")
+    assert "size of o1-pro" in made.reasons["joules"]
+    assert made.cost_usd == Decimal("0.9")
 
 
 @pytest.mark.parametrize(

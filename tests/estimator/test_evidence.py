@@ -70,7 +70,7 @@ def test_evidence_that_cannot_be_is_refused(wrong):
         Evidence(**{"kind": "measured", "joules": 1.0, "scope": "gpu", "source": "x", **wrong})
 
 
-@pytest.mark.parametrize("model", ["nobody-knows", "o3"])
+@pytest.mark.parametrize("model", ["nobody-knows", "o1-pro"])
 def test_the_widest_prior_is_a_choice_and_says_so(model):
     assert estimate(USAGE, model, provider="openai").joules is None
     made = estimate(USAGE, model, provider="openai", unknown="widest")
@@ -83,7 +83,7 @@ def test_the_widest_prior_is_a_choice_and_says_so(model):
     assert estimate(USAGE, "gpt-4o", provider="openai", unknown="widest").joules == known.joules
 
 
-@pytest.mark.parametrize("model", ["nobody-knows", "o3"])
+@pytest.mark.parametrize("model", ["nobody-knows", "o1-pro"])
 def test_a_meter_beside_the_widest_prior_keeps_what_the_meter_does_not_see(model):
     made = estimate(USAGE, model, evidence=METER, unknown="widest")
     prior = estimate(USAGE, model, unknown="widest")
