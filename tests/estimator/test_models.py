@@ -1,9 +1,10 @@
 import json
 import re
+from dataclasses import replace
 
 import pytest
 
-from estimator import checking, facts, known_models, models, resolve
+from estimator import Usage, checking, estimate, facts, known_models, models, resolve
 from estimator.models import surrogate
 from estimator.price import every_price, price_lists
 
@@ -163,21 +164,33 @@ def test_open_cards_have_a_shape_and_say_where_it_was_found_again():
     assert card.verified_by == "aiconfigurator"
     assert card.architecture is not None
     assert card.architecture.experts == 128
-    unseen = resolve("starcoder2-3b")
-    assert unseen is not None
-    assert not unseen.verified
     deepseek = resolve("deepseek-v3.1")
     assert deepseek is not None
     assert deepseek.architecture is not None
     assert deepseek.architecture.latent_attention
 
 
-def test_most_shapes_were_found_again_and_the_rest_is_named():
+def test_every_shape_was_found_again():
     shapes = [card for card in map(resolve, known_models()) if card.architecture is not None]
-    unverified = {card.id for card in shapes if not card.verified}
-    assert len(unverified) < 0.15 * len(shapes)
+    assert [card.id for card in shapes if not card.verified] == []
     page = (facts.DATA.parents[1] / "docs" / "reference" / "facts.md").read_text(encoding="utf-8")
-    assert all(f"`{name}`" in page for name in unverified)
+    assert f"All {len(shapes)} have one." in page
+
+
+def test_a_shape_that_nobody_found_again_says_so_in_the_estimate():
+    card = resolve("llama-3.1-8b-instruct")
+    typed = replace(card, verified_by=None)
+    sentence = "shape typed from the public model card, not verified"
+    usage = Usage(input_tokens=10, output_tokens=10)
+    assert sentence in estimate(usage, typed).assumptions
+    assert sentence not in estimate(usage, card).assumptions
+
+
+def test_windows_are_those_of_the_published_configurations():
+    ragged = resolve("ministral-8b-2410").architecture  # one layer of four sees 128k, three 32k
+    assert (ragged.full_layers, ragged.window_layers, ragged.window) == (9, 27, 32_768)
+    star = resolve("starcoder2-15b").architecture
+    assert (star.full_layers, star.window_layers, star.window) == (0, 40, 4_096)
 
 
 CURRENT = {
