@@ -144,6 +144,12 @@ def unpriced_units(usage: Usage, price: Price) -> tuple[str, ...]:
     return tuple(name for name, count in usage.units.items() if count and not _priced(name, price))
 
 
+def at_the_price_of_text(usage: Usage, price: Price) -> tuple[str, ...]:
+    """Return the audio of a call that cost what text costs, because the price says nothing of audio."""
+    counts = {"audio_input": usage.audio_input_tokens, "audio_output": usage.audio_output_tokens}
+    return tuple(name for name, count in counts.items() if count and name not in price.rates)
+
+
 def _priced(name: str, price: Price) -> bool:
     if name in _TTL_PLAIN or name in _MEASURED or name in (_BILLED_INPUT, _BILLED_OUTPUT):
         return True

@@ -8,7 +8,7 @@ from decimal import Decimal
 from functools import lru_cache
 from typing import Final
 
-from estimator.billing import cost_usd, unpriced_units
+from estimator.billing import at_the_price_of_text, cost_usd, unpriced_units
 from estimator.contract import PriceList
 from estimator.models import ModelCard
 from estimator.price import Price, canonical_tier, find_price, own_shop, price_lists
@@ -51,6 +51,8 @@ def dollars(
                 if reasons is not None:
                     if usage.units and (left := unpriced_units(usage, price)):
                         reasons["units"] = f"not in the price {price.id}: {', '.join(left)}"
+                    if spoken := at_the_price_of_text(usage, price):
+                        reasons["audio"] = f"no rate for {' and '.join(spoken)} in {price.id}: that of text is taken"
                     if (other := other_tier(price, terms)) is not None:
                         reasons["service_tier"] = other
                 if cost is not None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import re
-from decimal import Decimal
+from decimal import Context, Decimal
 from pathlib import Path
 from typing import Any, Final
 
@@ -67,6 +67,8 @@ _UNITS: Final = {
     "input_cost_per_query": ("requests", 1),
     "ocr_cost_per_page": ("pages", 1),
 }
+# The map is written with binary fractions (2.0000000000000002e-07); no list price has so many digits.
+_DIGITS: Final = Context(prec=8)
 _TIERS: Final = {"_batches": "batch", "_flex": "flex", "_priority": "priority"}
 # One region before the model's name: eu/gpt-4o, us-gov-west-1/anthropic.claude-…
 _REGIONAL: Final = re.compile(r"(?:eu|us|apac|global|us-gov|[a-z]{2}(?:-gov)?-[a-z]+-\d)/[^/]+")
@@ -136,7 +138,7 @@ def _entry(row: dict[str, Any], suffix: str) -> dict[str, Any] | None:
             else _per_million(base)
         )
     units = {
-        unit: exact(row[key + suffix] * count)
+        unit: exact(_rounded(row[key + suffix] * count))
         for key, (unit, count) in _UNITS.items()
         if isinstance(row.get(key + suffix), Decimal) and row[key + suffix]
     }
@@ -159,5 +161,9 @@ def _regions(row: dict[str, Any]) -> dict[str, str]:
     return {region: exact(factor) for region, factor in sorted(found.items()) if isinstance(factor, Decimal)}
 
 
+def _rounded(number: Decimal) -> Decimal:
+    return _DIGITS.plus(number)
+
+
 def _per_million(dollars_per_token: Decimal) -> str:
-    return exact(dollars_per_token.scaleb(6))
+    return exact(_rounded(dollars_per_token.scaleb(6)))

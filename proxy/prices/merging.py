@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import Any
+from decimal import Decimal
+from typing import Any, Final
 
 from estimator.price import matches
 from proxy.prices.listing import Listing
@@ -32,8 +33,12 @@ class Merged:
     tiers_added: int
 
 
+# What is often dearer than the text around it, so that a list without it makes a call too cheap.
+_SENSES: Final = {"audio_input": "input", "audio_output": "output", "image_input": "input", "image_output": "output"}
+
+
 def merge(provider: str, leading: list[Listing], others: Iterable[Listing]) -> Merged:
-    """Add to a list the models it lacks, and service tiers where the standard prices agree."""
+    """Add to a list the models it lacks; where the text prices agree, service tiers and dearer audio and images too."""
     listings = list(leading)
     agreeing = added = tiers_added = 0
     disagreements: list[Disagreement] = []
@@ -56,6 +61,7 @@ def merge(provider: str, leading: list[Listing], others: Iterable[Listing]) -> M
             disagreements.extend(differing)
             continue
         agreeing += 1
+        listings[place] = mine = _with_senses(mine, other)
         missing = {tier: _from(entries) for tier, entries in other.tiers.items() if tier not in mine.tiers}
         if missing or other.regions:
             listings[place] = replace(mine, tiers={**mine.tiers, **missing}, regions=mine.regions or other.regions)
@@ -63,6 +69,27 @@ def merge(provider: str, leading: list[Listing], others: Iterable[Listing]) -> M
     return Merged(
         listings=listings, agreeing=agreeing, disagreements=disagreements, added=added, tiers_added=tiers_added
     )
+
+
+def _with_senses(mine: Listing, other: Listing) -> Listing:
+    """Add the rates of audio and images that the newest price lacks and the other states as dearer than text."""
+    newest = max(range(len(mine.prices)), key=lambda i: ("hours" not in mine.prices[i], i))
+    rates, stated = mine.prices[newest]["rates"], other.prices[-1]["rates"]
+    lacking = {
+        sense: stated[sense]
+        for sense, text in _SENSES.items()
+        if sense in stated and sense not in rates and text in rates and _first(stated[sense]) > _first(rates[text])
+    }
+    if not lacking:
+        return mine
+    prices = list(mine.prices)
+    prices[newest] = {**prices[newest], "rates": {**rates, **lacking}}
+    return replace(mine, prices=prices)
+
+
+def _first(rate: str | list[list[Any]]) -> Decimal:
+    """Return a rate below every context threshold."""
+    return Decimal(rate if isinstance(rate, str) else rate[0][1])
 
 
 def _from(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:

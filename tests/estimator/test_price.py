@@ -242,3 +242,13 @@ def test_name_rules_nest_or_and_or(rule, name, holds):
 
 def test_every_shipped_provider_with_a_list_has_prices():
     assert {"openai", "anthropic", "gemini", "mistral", "bedrock", "azure", "openrouter"} <= price_lists()
+
+
+def test_audio_costs_its_own_rate_or_the_estimate_says_whose():
+    usage = Usage(input_tokens=1000, audio_input_tokens=800, output_tokens=500, audio_output_tokens=400)
+    priced = estimate(usage, "gpt-4o-audio-preview")
+    assert priced.cost_usd == Decimal("0.0655")  # 200 · 2.5 + 800 · 40 + 100 · 10 + 400 · 80 µ$
+    assert "audio" not in priced.reasons
+    spoken = estimate(usage, "openai/gpt-audio", provider="openrouter")
+    assert spoken.cost_usd == Decimal("0.0075")
+    assert "audio_input and audio_output" in spoken.reasons["audio"]

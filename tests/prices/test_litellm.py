@@ -25,6 +25,8 @@ MAP = {
         "provider_specific_entry": {"us": 1.1},
     },
     "whisper-9": {"litellm_provider": "openai", "input_cost_per_second": 0.0001},
+    "noise-9": {"litellm_provider": "groq", "input_cost_per_token": 2.0000000000000002e-07},
+    "minute-9": {"litellm_provider": "groq", "input_cost_per_second": 0.00133333333},
     "free-9": {"litellm_provider": "openai", "input_cost_per_token": 0.0, "output_cost_per_token": 0.0},
     "azure/eu/gpt-9": {"litellm_provider": "azure", "input_cost_per_token": 1e-06},
     "azure/hd/1024-x-1792/dall-e-9": {"litellm_provider": "azure", "input_cost_per_token": 1e-06},
@@ -44,7 +46,7 @@ def price_map(tmp_path: Path) -> Path:
 
 def test_the_map_is_read_exactly(price_map):
     lists = litellm_listings(price_map)
-    assert set(lists) == {"openai", "xai", "anthropic", "azure", "bedrock"}
+    assert set(lists) == {"openai", "xai", "anthropic", "azure", "bedrock", "groq"}
     nine, whisper = lists["openai"]
     assert (nine.id, nine.match) == ("gpt-9", ["=gpt-9"])
     assert nine.prices == [
@@ -60,6 +62,12 @@ def test_the_map_is_read_exactly(price_map):
     assert [listing.id for listing in lists["bedrock"]] == ["us-gov-west-1/claude-9"]
     assert whisper.prices == [{"rates": {}, "units": {"audio_hours": "0.36"}}]
     assert [listing.id for listing in lists["xai"]] == ["grok-9"]
+
+
+def test_binary_fractions_of_the_map_are_no_prices(price_map):
+    noise, minute = litellm_listings(price_map)["groq"]
+    assert noise.prices == [{"rates": {"input": "0.2"}}]
+    assert minute.prices == [{"rates": {}, "units": {"audio_hours": "4.8"}}]
 
 
 def test_the_map_is_found_by_path(price_map, tmp_path):

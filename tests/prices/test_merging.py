@@ -19,6 +19,17 @@ def test_agreement_brings_the_tiers_along():
     assert joint.listings[0].tiers == {"batch": [{"rates": {"input": "0.5"}, "source": "litellm"}]}
 
 
+def test_what_is_dearer_than_text_is_brought_along_too():
+    rates = {"input": "1", "output": "4", "audio_input": "40", "audio_output": "80", "image_input": "1"}
+    joint = merge("openai", [LEADING], [other("gpt-9", rates)])
+    assert joint.listings[0].prices == [
+        {"rates": {"input": "1", "output": "4", "audio_input": "40", "audio_output": "80"}}
+    ]
+    assert LEADING.prices == [{"rates": {"input": "1", "output": "4"}}]
+    (kept,) = merge("openai", joint.listings, [other("gpt-9", {**rates, "audio_input": "50"})]).listings
+    assert kept == joint.listings[0]
+
+
 def test_disagreement_is_told_and_the_leading_price_stays():
     joint = merge("openai", [LEADING], [other("gpt-9", {"input": "2", "output": "4"})])
     assert joint.listings == [LEADING]
