@@ -10,6 +10,7 @@ from estimator.models import ModelCard
 from estimator.ranges import Range
 from estimator.reasons import ENERGY, why_no_energy
 from estimator.result import Estimate
+from estimator.units import with_prefix
 from estimator.usage import Usage
 
 
@@ -20,8 +21,12 @@ def audited(
     zone: str | None,
     terms: Terms,
     wrong: str | None,
+    roofline: Range | None,
 ) -> Estimate:
-    """Estimate a call as the page would: FLOPs by active parameters, one energy per FLOP, no band."""
+    """Estimate a call as the page would: FLOPs by active parameters, one energy per FLOP, no band.
+
+    ``roofline`` are the facility's joules as reckoned here, whose band is said beside the page's point.
+    """
     page = audit.audit_models().get(card.id) if card is not None else None
     active = page.active_params if page is not None else None
     if active is None and card is not None and card.active_params is not None:
@@ -66,7 +71,13 @@ def audited(
             f"{active / 1e9:g} B active parameters, every token alike, 0.21 pJ per FLOP with PUE 1.2 in it",
             "the audit states no band: measured GPUs draw about 55 times as much",
             f"grid at {factor:g} g/kWh",
+            *(() if roofline is None else (_beside(roofline),)),
         ),
         reasons=reasons,
         usage=usage,
     )
+
+
+def _beside(joules: Range) -> str:
+    low, mid, high = (with_prefix(point, "J", 3) for point in (joules.low, joules.mid, joules.high))
+    return f"the same call by the roofline: {mid}, of {low} to {high} (90 %)"

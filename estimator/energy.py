@@ -186,6 +186,11 @@ class Roofline:
         """Sequences decoded together, before the memory limit."""
         return self._batch
 
+    @property
+    def fits(self) -> bool:
+        """Whether the weights fit the memory of the devices."""
+        return self._kv_free > 0
+
     def at_batch(self, batch: float) -> Roofline:
         """Return the same replica with another batch."""
         other = copy(self)

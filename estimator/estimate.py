@@ -71,9 +71,9 @@ def estimate(
     card = resolve(model, provider) if isinstance(model, str) else model
     wrong = problem(usage)
     terms = Terms(provider, at, service_tier, region, price_list)
-    if method == "audit":
-        return audited(usage, model, card, zone, terms, wrong)
     plain = _estimated(usage, model, card, deployment, zone, terms, wrong, intensity, unknown)
+    if method == "audit":
+        return audited(usage, model, card, zone, terms, wrong, plain.joules)
     return plain if evidence is None else stated(plain, evidence, deployment, provider, zone, intensity)
 
 

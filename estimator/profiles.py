@@ -153,6 +153,9 @@ def profile(card: ModelCard, deployment: Deployment | None, provider: str | None
             roofline.band if known.known else tuple(bands["open_model"]), roofline.gpu.band, silicon_band
         )
         facility = combined(gpu_band, bands["facility"])
+        if not roofline.fits:
+            machine = f"{roofline.n_gpus} × {roofline.gpu.name}"
+            assumptions.append(f"the weights do not fit {machine}: reckoned as if, one sequence at a time")
         if known.known and roofline.unseen:
             assumptions.append(f"no measured row is like it in {', '.join(roofline.unseen)}: wider band")
         if known.host_share is None:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from estimator import Architecture, Deployment, ModelCard, Usage, centre, estimate, facts_version, known_models
 from estimator.errors import DeploymentError, EstimatorError, UnknownGpuError, UnknownMethodError, UnknownZoneError
 from estimator.fits import find_fit
-from estimator.units import JOULES_PER_KWH
+from estimator.units import JOULES_PER_KWH, with_prefix
 
 CONVERSATION = Usage(input_tokens=2000, output_tokens=1000)
 ENERGY = ("flops", "gpu_joules", "it_joules", "joules", "grams_co2e", "embodied_grams_co2e", "liters")
@@ -217,3 +217,18 @@ def test_the_explanation_states_each_figure(model):
     text = estimate(CONVERSATION, model, provider="openai").explain()
     for word in ("FLOPs", "GPU", "servers", "facility", "carbon", "embodied", "water", "bands", "assumed", "sources"):
         assert word in text
+
+
+def test_the_audit_s_point_is_not_shown_without_our_band():
+    made = estimate(CONVERSATION, "gpt-4o", method="audit")
+    ours = estimate(CONVERSATION, "gpt-4o").joules
+    (beside,) = (text for text in made.assumptions if "by the roofline" in text)
+    for point in (ours.low, ours.mid, ours.high):
+        assert with_prefix(point, "J", 3) in beside
+
+
+def test_weights_that_do_not_fit_are_said():
+    sentence = "the weights do not fit 4 × TPU-v6e: reckoned as if, one sequence at a time"
+    for gpu, said in (("TPU-v6e", True), ("H100", False)):
+        made = estimate(CONVERSATION, "llama-3.1-70b-instruct", deployment=Deployment(gpu=gpu, n_gpus=4, batch=64))
+        assert (sentence in made.assumptions) == said
