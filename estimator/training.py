@@ -62,3 +62,20 @@ def amortised_grams(tonnes_co2e: float, tokens: int, lifetime_tokens: float) -> 
         msg = f"a model's lifetime has at least the tokens of the call, not {lifetime_tokens}"
         raise ValueError(msg)
     return tonnes_co2e * _KG_PER_TONNE * GRAMS_PER_KG * tokens / lifetime_tokens
+
+
+def training_share(model_id: str | None, tokens: int, lifetime_tokens: float) -> tuple[float | None, str]:
+    """Return a call's grams CO2e of its model's training and what they rest on, or ``None`` and why there are none.
+
+    Raises:
+        ValueError: the lifetime is shorter than the call.
+
+    """
+    found = training_of(model_id) if model_id is not None else None
+    if found is None:
+        return None, f"nobody states what the training of {model_id or 'this model'} took"
+    if found.tonnes_co2e is None:
+        return None, f"no CO2e is stated of the training of {model_id}: {found.boundary} ({found.source}, {found.year})"
+    grams = amortised_grams(found.tonnes_co2e, tokens, lifetime_tokens)
+    basis = f"{found.tonnes_co2e:g} t ({found.source}, {found.year}: {found.boundary})"
+    return grams, f"{basis} · {tokens} tokens / {lifetime_tokens:g} stated by the caller"

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -18,6 +18,7 @@ from estimator import Deployment, Estimate, Evidence, PriceList, Range, Speculat
 from estimator import estimate as estimate_call
 from estimator.equivalences import comparisons
 from estimator.errors import EstimatorError
+from estimator.training import training_share
 from estimator.units import JOULES_PER_WH, MILLILITERS_PER_LITER, with_prefix
 from proxy.commands.unknown import unknown_model
 from proxy.errors import ConfigError
@@ -64,6 +65,12 @@ def estimate(
     draft_cost: Annotated[float, typer.Option(help="A drafted token's cost against a plain step.")] = 0.1,
     measured_joules: Annotated[
         float | None, typer.Option(help="The GPUs' joules for this call by a meter of your own (NVML).")
+    ] = None,
+    lifetime_tokens: Annotated[
+        float | None,
+        typer.Option(
+            help="Also the training's CO2e, spread over so many tokens (yours to state: nobody publishes it)."
+        ),
     ] = None,
     widest: Annotated[bool, typer.Option("--widest", help="A model nobody knows: the widest prior.")] = False,
     pue: Annotated[float | None, typer.Option(help="Facility energy over IT energy.")] = None,
@@ -133,16 +140,31 @@ def estimate(
         raise ConfigError(str(error)) from error
     nothing = made.joules is None and made.cost_usd is None
     unknown = nothing and resolve(model, provider) is None
+    share = _training(made, n_in + n_out, lifetime_tokens)
     if as_json:
-        typer.echo(json.dumps(as_record(made), indent=1))
+        typer.echo(json.dumps(as_record(made) | share, indent=1))
     elif explain:
         typer.echo(made.explain())
     elif not unknown:
         _print(model, made)
+    if share and not as_json and not unknown:
+        grams, basis = share["training_grams_co2e"], share["training_basis"]
+        typer.echo(f"training: {'unknown' if grams is None else with_prefix(grams, 'g')}, not in the figures: {basis}")
     if unknown:
         typer.echo(f"{unknown_model(model)}\nWith --widest it gets the widest prior there is.", err=True)
     if nothing:
         raise typer.Exit(ANSWER_IS_NO)
+
+
+def _training(made: Estimate, tokens: int, lifetime: float | None) -> dict[str, Any]:
+    """Return the call's share of its model's training for JSON, where somebody says over what it is spread."""
+    if lifetime is None:
+        return {}
+    try:
+        grams, basis = training_share(made.model_id, tokens, lifetime)
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
+    return {"training_grams_co2e": grams, "training_basis": basis}
 
 
 def _price_list(prices: str | None) -> PriceList | str | None:

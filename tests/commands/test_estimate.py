@@ -280,3 +280,30 @@ def test_prices_of_ones_own_and_a_providers_list(tmp_path):
     shown = json.loads(run.invoke(app, ["estimate", "gpt-5.4", "--region", "eu", "--json"]).output)
     assert (Decimal(shown["cost_usd"]), shown["grid_source"]) == (Decimal("0.022"), "owid")
     assert shown["like"]["phone_charge"]["mid"] == pytest.approx(shown["joules"]["mid"] / 43200)
+
+
+def test_a_share_of_the_training_is_optional_and_stated():
+    plain = json.loads(run.invoke(app, ["estimate", "mistral-large-instruct-2407", "--json"]).output)
+    assert "training_grams_co2e" not in plain
+    asked = ["estimate", "mistral-large-instruct-2407", "--lifetime-tokens", "1e12"]
+    made = json.loads(run.invoke(app, [*asked, "--json"]).output)
+    assert made["training_grams_co2e"] == pytest.approx(20_400e6 * 3_000 / 1e12)
+    assert made["grams_co2e"] == plain["grams_co2e"]
+    assert "mistral-lca-2025" in made["training_basis"]
+    said = run.invoke(app, asked).output.splitlines()[-1]
+    assert said.startswith("training: 61.2 g, not in the figures: 20400 t (mistral-lca-2025, 2025: life cycle")
+
+
+@pytest.mark.parametrize(
+    ("model", "why"),
+    [("gpt-4o", "nobody states what the training of gpt-4o took"), ("deepseek-v3.1", "no CO2e is stated")],
+)
+def test_a_training_nobody_states_is_unknown(model, why):
+    made = json.loads(run.invoke(app, ["estimate", model, "--lifetime-tokens", "1e12", "--json"]).output)
+    assert made["training_grams_co2e"] is None
+    assert why in made["training_basis"]
+
+
+def test_a_lifetime_shorter_than_the_call_is_refused():
+    done = run.invoke(app, ["estimate", "mistral-large-instruct-2407", "--lifetime-tokens", "100"])
+    assert isinstance(done.exception, ConfigError)
