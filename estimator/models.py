@@ -72,14 +72,14 @@ class ModelCard:
         return self.verified_by is not None
 
 
-# Whatever a model could be: from a phone's to the largest anybody has claimed.
+# Whatever a model could be: from a phone's to the largest anybody has estimated (GPT-5.5 pro in EcoLogits 0.11.3).
 WIDEST: Final = ModelCard(
     id="unknown",
     maker="",
     kind="moe",
     weights="closed",
-    total_params=(1e9, 2e12),
-    active_params=(1e9, 2e11),
+    total_params=(1e9, 5.4e12),
+    active_params=(1e9, 1.8e12),
     source="none",
 )
 
