@@ -24,6 +24,6 @@ WORKDIR /var/lib/joulegate
 VOLUME /var/lib/joulegate
 EXPOSE 8700 8701
 HEALTHCHECK --interval=10s --timeout=3s --start-period=10s --retries=3 \
-    CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:8700/readyz', timeout=2)"]
+    CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:8700/healthz', timeout=2)"]
 ENTRYPOINT ["joulegate"]
 CMD ["serve"]

@@ -19,6 +19,7 @@ from proxy.counting import Counter, by_characters, find_counter
 from proxy.estimating import ConfiguredEstimator
 from proxy.gate import Gate
 from proxy.journal import Journal
+from proxy.lag import Lag
 from proxy.pipeline import carry, record_unreadable
 from proxy.routing import Provider, Routes, Translator
 from proxy.teams import Headers, Teams
@@ -35,11 +36,13 @@ def build_gate(
     journal: Journal | None = None,
     worker: str = "1",
     slot: Slot | None = None,
+    lag: Lag | None = None,
     translator: Translator | None = None,
 ) -> GateApplication:
     """Build the gate for a configuration; the journal is opened where the configuration says unless given.
 
-    ``slot`` is where the journal says what it could not write; ``translator`` carries the calls of translated routes.
+    ``slot`` is where the journal says what it could not write, ``lag`` where the recorder says how far it is behind;
+    ``translator`` carries the calls of translated routes.
     Raises :class:`ConfigError` where the configuration cannot be used, ``OSError`` where the journal cannot be opened.
     """
     if journal is None:
@@ -57,15 +60,16 @@ def build_gate(
         estimator = ConfiguredEstimator(config)
         gate.estimate_headers = partial(estimate_headers, estimator)
         gate.prepare_estimate = Preparation(estimator)
-    return GateApplication(gate, journal)
+    return GateApplication(gate, journal, lag)
 
 
 class GateApplication:
     """The data plane: an ASGI application, and what our own listener serves without that detour."""
 
-    def __init__(self, gate: Gate, journal: Journal) -> None:
+    def __init__(self, gate: Gate, journal: Journal, lag: Lag | None = None) -> None:
         self.gate = gate
         self._journal = journal
+        self._lag = lag
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -88,9 +92,18 @@ class GateApplication:
             return _say(client, 200, b"ok\n")
         if client.path != b"/readyz":
             return carry(self.gate, client)
-        if self._journal.problem is None:
-            return _say(client, 200, b"ready\n")
-        return _say(client, 503, b"the journal cannot be written: calls go on, but their records wait in memory\n")
+        return _say(client, *self._ready())
+
+    def _ready(self) -> tuple[int, bytes]:
+        """Say whether calls should be sent here; those that are sent are carried in any case."""
+        if self._journal.problem is not None:
+            return 503, b"the journal cannot be written: calls go on, but their records wait in memory\n"
+        if self._lag is None:
+            return 200, b"ready\n"
+        behind_s, limit_s = self._lag.seconds, self.gate.settings.ready_lag_s
+        if 0 < limit_s < behind_s:
+            return 503, b"the ledger is %.0f s behind: calls go on, and wait in the journal\n" % behind_s
+        return 200, b"ready, the ledger is %.1f s behind\n" % behind_s
 
     def refused(self, status: int, code: str, method: str, path: str) -> str:
         """Record a request that was turned away before it was one (too large a head, not HTTP); gives its id."""

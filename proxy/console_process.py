@@ -19,6 +19,7 @@ import uvicorn
 from proxy.config import Config
 from proxy.console import RecentCalls, build_console
 from proxy.estimating import ConfiguredEstimator, open_hours
+from proxy.lag import Lag
 from proxy.ledger.engine import open_engine
 from proxy.ledger.tables import CallRow
 from proxy.ledger.write import Ledger
@@ -33,7 +34,13 @@ NICENESS = 10  # where a core is short, the gates go first: the journals can wai
 
 
 def run_console(
-    config: Config, listening: socket.socket, gate_url: str, lifeline: Lifeline, *, gates: Sequence[Slot] = ()
+    config: Config,
+    listening: socket.socket,
+    gate_url: str,
+    lifeline: Lifeline,
+    *,
+    gates: Sequence[Slot] = (),
+    lag: Lag | None = None,
 ) -> None:
     """Record and serve until told to stop; what the journals hold then is recorded first."""
     os.nice(NICENESS)
@@ -53,7 +60,7 @@ def run_console(
 
     directory = Path(config.journal.directory)
     recorder = Recorder(
-        directory, Ledger(engine), estimate=estimate, familiar=estimate.known, on_rows=show, gates=gates
+        directory, Ledger(engine), estimate=estimate, familiar=estimate.known, on_rows=show, gates=gates, lag=lag
     )
     metrics.watch(recorder)
     stop = threading.Event()

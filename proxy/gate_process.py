@@ -8,6 +8,7 @@ import socket
 
 from proxy.app import build_gate
 from proxy.config import Config
+from proxy.lag import Lag
 from proxy.listener import GateServer
 from proxy.routing import Translator
 from proxy.supervisor import Lifeline
@@ -23,10 +24,11 @@ def run_gate(
     lifeline: Lifeline,
     *,
     slot: Slot | None = None,
+    lag: Lag | None = None,
     translator: Translator | None = None,
 ) -> None:
     """Serve until told to stop; streams that run are given ``gate.shutdown_s`` to end."""
-    app = build_gate(config, worker=worker, slot=slot, translator=translator)
+    app = build_gate(config, worker=worker, slot=slot, lag=lag, translator=translator)
     server = GateServer(app)
 
     async def serve() -> None:

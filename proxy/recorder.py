@@ -25,6 +25,7 @@ import msgspec
 from proxy.call import Closed, Opened
 from proxy.errors import LedgerError, LedgerReplacedError
 from proxy.in_flight import InFlight
+from proxy.lag import Lag
 from proxy.ledger.row import (
     Estimator,
     Familiar,
@@ -88,13 +89,15 @@ class Recorder:
         clock: Callable[[], float] = time.time,
         new_id: Callable[[], str] = lambda: str(uuid.uuid4()),
         gates: Sequence[Slot] = (),
+        lag: Lag | None = None,
     ) -> None:
         """Prepare; nothing is opened yet.
 
         ``familiar`` knows what calls have in common, so that they need no estimate each.
         ``on_rows`` gets the newly written rows after each commit. ``clock`` gives seconds since the
         Unix epoch, ``new_id`` the name under which a new journal directory keeps its positions. In
-        ``gates`` those who write the journals say what they could not write.
+        ``gates`` those who write the journals say what they could not write; in ``lag`` they hear how far the
+        ledger is behind.
         """
         self.problem: str | None = None  # why it stands still, None while it works
         self.ledgers_replaced = 0  # how often the ledger was found deleted or replaced
@@ -109,6 +112,7 @@ class Recorder:
         self._standing_by = False  # another recorder works
         self._new_id = new_id
         self._gates = gates
+        self._lag = lag
         self._lock_fd = -1
         self._journal = ""
         self._tail: Tail | None = None
@@ -177,10 +181,12 @@ class Recorder:
                 idle = self.run_once() == 0
                 self.problem = None
                 wait = _BACK_OFF_SECONDS[0]
+                self._say_lag()
                 if idle:
                     stop.wait(_IDLE_SECONDS)
             except Exception as error:  # journals keep growing meanwhile; nothing is lost by waiting
                 self._stumble(error)
+                self._say_lag()
                 stop.wait(wait)
                 wait = min(wait * 2, _BACK_OFF_SECONDS[1])
         until = self._clock() + _LAST_SECONDS
@@ -435,6 +441,10 @@ class Recorder:
             self._told.forget(segment)
             self._moved.discard(segment)
         self._ledger.forget(self._journal, (segment for segment in done if segment not in self._undeletable))
+
+    def _say_lag(self) -> None:
+        if self._lag is not None:
+            self._lag.say(self.lag_seconds)
 
     def _time(self) -> datetime:
         return time_at(int(self._clock() * 1e6))

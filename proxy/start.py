@@ -17,6 +17,7 @@ from proxy.checks import check_start, reason
 from proxy.config import Config, Loaded, split_listen
 from proxy.errors import ConfigError
 from proxy.gate_process import run_gate
+from proxy.lag import Lag
 from proxy.routing import Origin, Secret, Translator
 from proxy.supervisor import Child, Lifeline, Supervisor
 from proxy.unwritten import Slot, slots
@@ -64,10 +65,11 @@ def run(
     gate_url, console_url = _url(doors.gate), _url(doors.console)
     translator, translating = _translation(config)
     said = slots(config.gate.workers)  # by each gate, for the console: what it cannot write to its journal
+    lag = Lag()  # said by the recorder, for the gates
     gates = [
         Child(
             name=f"gate {number}",
-            run=partial(run_gate, config, doors.gate, str(number), slot=slot, translator=translator),
+            run=partial(run_gate, config, doors.gate, str(number), slot=slot, lag=lag, translator=translator),
             stop_within_s=config.gate.shutdown_s + 5,
             stage=GATES,
         )
@@ -75,7 +77,7 @@ def run(
     ]
     console = Child(
         name="console",
-        run=partial(_console, config, doors.console, gate_url, said),
+        run=partial(_console, config, doors.console, gate_url, said, lag),
         stop_within_s=CONSOLE_STOP_S,
         stage=RECORDER,
     )
@@ -130,10 +132,12 @@ def _raise_file_limit() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
-def _console(config: Config, listening: socket.socket, gate_url: str, said: Sequence[Slot], lifeline: Lifeline) -> None:
+def _console(
+    config: Config, listening: socket.socket, gate_url: str, said: Sequence[Slot], lag: Lag, lifeline: Lifeline
+) -> None:
     from proxy.console_process import run_console  # half a second of imports the gates do not need
 
-    run_console(config, listening, gate_url, lifeline, gates=said)
+    run_console(config, listening, gate_url, lifeline, gates=said, lag=lag)
 
 
 def _translation(config: Config) -> tuple[Translator | None, list[Child]]:

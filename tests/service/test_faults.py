@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import re
 import resource
 import signal
+import sqlite3
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +29,8 @@ def provider():
         yield origin
 
 
-def toml(origin: str) -> str:
-    return f'[[provider]]\nname = "openai"\norigin = "{origin}"\n'
+def toml(origin: str, gate: str = "") -> str:
+    return f'[gate]\n{gate}\n[[provider]]\nname = "openai"\norigin = "{origin}"\n'
 
 
 def call(running: Service) -> str:
@@ -123,3 +127,45 @@ def test_a_ledger_taken_away_in_use_is_said_and_made_anew(tmp_path: Path, provid
         wait_for(lambda: "joulegate_ledger_replaced 1.0" in httpx2.get(f"{running.console}/metrics").text, running)
         assert running.ledger.stat().st_mode & 0o007 == 0
         assert httpx2.get(f"{running.console}/api/totals").json()["total"]["calls"] == 6
+
+
+@contextlib.contextmanager
+def locked(running: Service) -> Iterator[None]:
+    """Somebody else writes to the ledger and does not come to an end."""
+    with contextlib.closing(sqlite3.connect(running.ledger, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        yield
+
+
+@contextlib.contextmanager
+def stuck(running: Service) -> Iterator[None]:
+    """The recorder's process does nothing any more."""
+    console = running.named_children()["console"]
+    os.kill(console, signal.SIGSTOP)
+    yield
+    os.kill(console, signal.SIGCONT)
+
+
+@pytest.mark.parametrize("away", [locked, stuck])
+def test_a_gate_whose_ledger_is_far_behind_is_not_ready_and_carries_calls(
+    tmp_path: Path, provider: str, away: Callable[[Service], AbstractContextManager[None]]
+) -> None:
+    def ready() -> tuple[int, str]:
+        said = httpx2.get(f"{running.gate}/readyz")
+        return said.status_code, said.text
+
+    with service(tmp_path, toml(provider, "ready_lag_s = 1.5")) as running:
+        made = [call(running)]
+        running.wait_for_calls(1)
+        wait_for(lambda: ready()[0] == 200, running)
+        assert re.fullmatch(r"ready, the ledger is \d\.\d s behind\n", ready()[1])
+        with away(running):
+            made.append(call(running))
+            deadline = time.monotonic() + WITHIN_S
+            while ready()[0] == 200:
+                assert time.monotonic() < deadline
+                time.sleep(0.05)
+            assert re.fullmatch(r"the ledger is \d+ s behind: calls go on, and wait in the journal\n", ready()[1])
+            made.append(call(running))
+        wait_for(lambda: ids(running) == set(made), running)
+        wait_for(lambda: ready()[0] == 200, running)
