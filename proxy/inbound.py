@@ -176,7 +176,7 @@ class Connection(asyncio.Protocol):
             query,
             self._headers,
             old=old,
-            keep_alive=parser.should_keep_alive() and not old,
+            keep_alive=parser.should_keep_alive() and not old and not self._server.ending,
             expects=self._expects,
             hand_over=self._hand_over if switches else None,
         )
@@ -222,11 +222,14 @@ class Connection(asyncio.Protocol):
     # What the server and the request that is answered call
 
     def finish(self) -> None:
-        """Let what has been asked be answered, and close."""
-        if self._running is None:
-            self.transport.close()
-        elif self._latest is not None:
+        """Let the answer to what has been asked be the last one."""
+        if self._latest is not None:
             self._latest.keep_alive = False
+
+    def close_if_idle(self) -> None:
+        """Close unless a request is being answered, or its client is still reading the last answer."""
+        if self._running is None and not self.lingers:
+            self.transport.close()
 
     def is_last(self, request: Request) -> bool:
         """Tell whether nothing behind a request will be answered, as what came behind it was refused."""
