@@ -89,6 +89,19 @@ def figures_of(made: Profile, grams_per_kwh: float | None = None) -> Reckoned:
     return reckon
 
 
+@lru_cache(maxsize=2048)
+def middle_of(made: Profile) -> Callable[[int, int, int], tuple[float, float]]:
+    """Compile no more of a profile than the middle joules and grams."""
+    stages = _stages(made.points[len(made.points) // 2])
+    per_joule = operational_grams(1.0, made.grid.grams_per_kwh)
+
+    def middle(n_in: int, n_cached: int, n_out: int) -> tuple[float, float]:
+        joules = stages(n_in, n_cached, n_out)[0]
+        return joules, joules * per_joule
+
+    return middle
+
+
 def _flops(made: Profile) -> Callable[[int, int, int], float]:
     shape = made.shape
     if shape.window_layers:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import time
 from collections.abc import Awaitable
-from datetime import UTC, datetime
+from decimal import Decimal
 from functools import partial
 from pathlib import Path
 
@@ -152,7 +153,7 @@ class Preparation:
                 model,
                 provider=provider.name,
                 zone=provider.zone,
-                at=datetime.now(UTC),
+                at_us=time.time_ns() // 1000,
                 service_tier=None,
             )
 
@@ -169,18 +170,24 @@ def estimate_headers(estimator: ConfiguredEstimator, closed: Closed) -> Headers:
         model,
         provider=closed.opened.provider,
         zone=closed.opened.zone,
-        at=datetime.fromtimestamp(closed.opened.started_at_us / 1e6, UTC),
+        at_us=closed.opened.started_at_us,
         service_tier=closed.service_tier,
         region=closed.region,
     )
     headers: Headers = []
     if values.cost_usd is not None:
-        headers.append((b"x-joulegate-cost-usd", f"{values.cost_usd:f}".encode()))
+        headers.append((b"x-joulegate-cost-usd", _plain(values.cost_usd)))
     if values.joules is not None:
         headers.append((b"x-joulegate-energy-joules", f"{values.joules:.6g}".encode()))
     if values.grams_co2e is not None:
         headers.append((b"x-joulegate-co2e-grams", f"{values.grams_co2e:.6g}".encode()))
     return headers
+
+
+def _plain(dollars: Decimal) -> bytes:
+    """Write an exact decimal without an exponent and without zeros behind its last digit."""
+    text = f"{dollars:f}"
+    return (text.rstrip("0").rstrip(".") if "." in text else text).encode()
 
 
 async def _say(client: Client, status: int, text: bytes) -> None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
-from estimator import Centre, Deployment, Estimate, Evidence, Intensity, Usage, centre, estimate, resolve
+from estimator import Centre, Deployment, Estimate, Evidence, Intensity, Usage, estimate, resolve
 from estimator.deployments import find_gpu, find_precision
 from estimator.dollars import Terms, other_tier, price_of
 from estimator.errors import EstimatorError
@@ -106,16 +106,29 @@ class ConfiguredEstimator:
         )
 
     def known(
-        self, model: str, *, provider: str | None, zone: str | None, at_us: int, service_tier: str | None
+        self,
+        model: str,
+        *,
+        provider: str | None,
+        zone: str | None,
+        at_us: int,
+        service_tier: str | None,
+        region: str | None = None,
     ) -> Known | None:
         """Give what all calls like this one have in common; ``None`` where each needs an estimate of its own.
 
         Raises what the estimator raises.
         """
-        return self._known(model, provider, zone, service_tier, at_us // _MINUTE_US)
+        return self._known(model, provider, zone, service_tier, region, at_us // _MINUTE_US)
 
     def _find_known(
-        self, model: str, provider: str | None, zone: str | None, service_tier: str | None, minute: int
+        self,
+        model: str,
+        provider: str | None,
+        zone: str | None,
+        service_tier: str | None,
+        region: str | None,
+        minute: int,
     ) -> Known | None:
         terms = self._terms(model, provider)
         card = resolve(terms.model, provider)
@@ -123,7 +136,7 @@ class ConfiguredEstimator:
         if card is None or made is None or terms.evidence is not None or self._hourly(provider, zone) is not None:
             return None
         at = _EPOCH + timedelta(minutes=minute)
-        sold = Terms(provider, at, service_tier, terms.region, self._price_list)
+        sold = Terms(provider, at, service_tier, region or terms.region, self._price_list)
         price, unpriced = price_of(terms.model, card, sold)
         return Known.of(made, price, unpriced if price is None else other_tier(price, sold))
 
@@ -134,27 +147,18 @@ class ConfiguredEstimator:
         *,
         provider: str | None,
         zone: str | None,
-        at: datetime | None,
+        at_us: int,
         service_tier: str | None,
         region: str | None = None,
     ) -> Centre:
         """Give the middle of what the row will say; no grams where they wait for the grid's hour."""
-        terms = self._terms(model, provider)
-        if terms.deployment is None and terms.evidence is None and self._unknown == "none":
-            found = centre(
-                usage,
-                terms.model,
-                provider=provider,
-                zone=zone,
-                at=at,
-                service_tier=service_tier,
-                region=region or terms.region,
-                price_list=self._price_list,
-            )
-        else:
-            made = self(usage, model, provider=provider, zone=zone, at=at, service_tier=service_tier, region=region)
-            found = Centre(_middle(made.joules), _middle(made.grams_co2e), made.cost_usd)
-        return found if self._hourly(provider, zone) is None else Centre(found.joules, None, found.cost_usd)
+        known = self._known(model, provider, zone, service_tier, region, at_us // _MINUTE_US)
+        if known is not None and (found := known.centre(usage)) is not None:
+            return found
+        at = _EPOCH + timedelta(microseconds=at_us)
+        made = self(usage, model, provider=provider, zone=zone, at=at, service_tier=service_tier, region=region)
+        waits = self._hourly(provider, zone) is not None
+        return Centre(_middle(made.joules), None if waits else _middle(made.grams_co2e), made.cost_usd)
 
     def card_id(self, model: str, provider: str | None) -> str | None:
         """Name a model as the facts do; ``None`` where they do not know it."""

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
 
-from estimator import Usage, facts_version
+from estimator import Centre, Usage, facts_version
 from estimator.billing import cost_usd, flat_cost
-from estimator.figures import Figures, Reckoned, figures_of
+from estimator.figures import Figures, Reckoned, figures_of, middle_of
 from estimator.price import Price
 from estimator.profiles import Profile
 from estimator.reasons import problem
@@ -29,6 +29,7 @@ class Known:
     key: str  # what errs alike
     price: Price | None
     _reckon: Reckoned
+    _middle: Callable[[int, int, int], tuple[float, float]]
     _flat: Callable[[int, int, int], Decimal | None] | None
     _reasoning_is_output: bool
 
@@ -46,6 +47,7 @@ class Known:
             key=f"{made.card.id}@{made.overheads.operator}",
             price=price,
             _reckon=figures_of(made),
+            _middle=middle_of(made),
             _flat=None if price is None else flat_cost(price),
             _reasoning_is_output=price is None or "reasoning" not in price.rates,
         )
@@ -53,9 +55,17 @@ class Known:
     def figures(self, usage: Usage) -> Figures | None:
         """Reckon a call's figures; ``None`` where its counts say too little, and an estimate says why."""
         n_in, n_out = usage.input_tokens, usage.output_tokens
-        if n_in is None or n_out is None or usage.units or problem(usage) is not None:
+        if n_in is None or n_out is None or usage.units or _spoken(usage) or problem(usage) is not None:
             return None
         return self._reckon(n_in, usage.cached_input_tokens or 0, n_out)
+
+    def centre(self, usage: Usage) -> Centre | None:
+        """Reckon the middle of a call's figures and its dollars; ``None`` as for :meth:`figures`."""
+        n_in, n_out = usage.input_tokens, usage.output_tokens
+        if n_in is None or n_out is None or usage.units or problem(usage) is not None:
+            return None
+        joules, grams = self._middle(n_in, usage.cached_input_tokens or 0, n_out)
+        return Centre(joules, grams, self.cost(usage))
 
     def cost(self, usage: Usage) -> Decimal | None:
         """Give a call's dollars to 12 decimals; ``None`` where there is no price, or it lacks a rate for the call."""
@@ -72,3 +82,8 @@ class Known:
             dollars = cost_usd(usage, self.price)
             return None if dollars is None else dollars.quantize(_STEP)
         return self._flat(usage.input_tokens or 0, usage.cached_input_tokens or 0, usage.output_tokens or 0)
+
+
+def _spoken(usage: Usage) -> bool:
+    """Tell whether a call has audio, of whose price there may be something to say."""
+    return bool(usage.audio_input_tokens or usage.audio_output_tokens)

@@ -48,7 +48,7 @@ class GateServer:
         listening.close()
         for connection in list(self.connections):
             connection.finish()
-        while self._busy and loop.time() < self._until:  # noqa: ASYNC110 telling of every end would cost every call
+        while self._busy and loop.time() < self._until:
             if loop.time() >= self._idle_until:
                 for connection in list(self.connections):
                     connection.close_if_idle()

@@ -350,6 +350,7 @@ class Recorder:
                     zone=opened.zone,
                     at_us=opened.started_at_us,
                     service_tier=call.service_tier,
+                    region=call.region,
                 )
                 row = None if known is None else known_row(call, known)
             except Exception:  # whatever it is, the estimate itself says it

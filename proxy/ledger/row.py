@@ -61,7 +61,14 @@ class Familiar(Protocol):
     """How the recorder asks for what calls have in common, where they are many."""
 
     def __call__(
-        self, model: str, *, provider: str | None, zone: str | None, at_us: int, service_tier: str | None
+        self,
+        model: str,
+        *,
+        provider: str | None,
+        zone: str | None,
+        at_us: int,
+        service_tier: str | None,
+        region: str | None,
     ) -> Known | None:
         """Give it, or ``None`` where a call needs an estimate of its own; may raise, which means the same."""
 

@@ -45,6 +45,7 @@ def compare(estimate: ConfiguredEstimator, call) -> bool:
         zone=begun.zone,
         at_us=begun.started_at_us,
         service_tier=call.service_tier,
+        region=call.region,
     )
     row = None if known is None else known_row(call, known)
     if row is None:
