@@ -3,8 +3,8 @@
 Added are: one chunk with no choices that carries the usage, and a ``usage`` member on every other
 chunk. The chunk goes with its blank line, the member with its comma; every other byte stays.
 
-Usage on a chunk that brings text is not among it: whoever states it there states it unasked, in every chunk, and a
-direct call shows it. Such a stream passes as it is.
+Usage on a chunk that brings something and goes on is not among it: whoever states it there states it unasked, in every
+chunk, and a direct call shows it. Such a stream passes as it is.
 """
 
 from __future__ import annotations
@@ -93,9 +93,8 @@ class UsageStripper:
 
 
 def _says(choice: object) -> bool:
-    """Tell whether a choice brings text and goes on."""
-    text = at(choice, ("delta", "content")) or at(choice, ("text",))
-    return bool(text) and at(choice, ("finish_reason",)) is None
+    """Tell whether a choice brings something, be it the role alone, and goes on."""
+    return bool(at(choice, ("delta",)) or at(choice, ("text",))) and at(choice, ("finish_reason",)) is None
 
 
 def _member(data: bytes) -> tuple[int, int] | None:

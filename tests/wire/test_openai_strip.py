@@ -48,6 +48,11 @@ def test_usage_that_comes_with_the_text_is_stated_unasked_and_stays() -> None:
     last = "data: " + compact({"choices": [], "usage": USAGE}) + "\n\ndata: [DONE]\n\n"
     stream = (event("a", 1) + event("b", 2) + last).encode()
     at_every_split(stream, stream)
+    begun = compact({"choices": [{"delta": {"role": "assistant", "content": ""}}], "usage": {"completion_tokens": 0}})
+    stream = f"data: {begun}\n\n".encode() + stream
+    at_every_split(stream, stream)
+    beside = compact({"choices": [{"index": 0, "delta": {}}], "usage": USAGE})  # the extra chunk, of one who errs
+    assert b"usage" not in stripped([f"data: {beside}\n\n".encode()])
     ended = compact({"choices": [{"index": 0, "delta": {"content": "x"}, "finish_reason": "stop"}], "usage": USAGE})
     assert b"usage" not in stripped([f"data: {ended}\n\n".encode()])
 
