@@ -112,7 +112,7 @@ def _places() -> Iterator[str]:
         grid(operator.zone)
         if not operator.source:
             yield f"overheads: {operator.operator} has no source"
-        if operator.pue.low < 1 or operator.site_liters_per_kwh.low < 0:
+        if operator.pue.low < 1 or operator.site_liters_per_kwh.low <= 0:
             yield f"overheads: {operator.operator} has an impossible PUE or use of water"
         if operator.market_grams_per_kwh is not None and operator.market_source not in sources():
             yield f"overheads: {operator.operator} has a market-based figure without a source"

@@ -74,7 +74,8 @@ def _roofline(made: Estimate, profile: Profile, usage: Usage) -> list[str]:
     if made.liters is not None:
         lines.append(
             f"water        servers × ({profile.overheads.site_liters_per_kwh.mid:g} on site + {profile.pue:g} ×"
-            f" {profile.grid.liters_per_kwh:g} off site) L/kWh = {_range(made.liters, 'L')}"
+            f" {profile.grid.liters_per_kwh:g} off site) L/kWh = {_range(made.liters, 'L')},"
+            f" of it on site {_range(made.site_liters, 'L')}"
         )
     bands, (on_gpu_low, on_gpu_high) = constants()["bands"], profile.bands(n_in + n_out)[0]
     lines.append(

@@ -11,6 +11,7 @@ from estimator.flops import Part, breakdown
 from estimator.profiles import Profile, Tier
 from estimator.ranges import Band, Range
 from estimator.uncertainty import Uncertain, uncertain
+from estimator.units import JOULES_PER_KWH
 from estimator.usage import Usage
 
 
@@ -56,6 +57,14 @@ class Estimate:
         """Return a figure for sums, shared and own error apart, or ``None`` where it is unknown."""
         value: Range | None = getattr(self, quantity)
         return None if value is None else uncertain(value, self.key, self.per_call)
+
+    @property
+    def site_liters(self) -> Range | None:
+        """Of the liters, those of the servers' own site; the others are the power plants'."""
+        if self.liters is None or self.it_joules is None or self.profile is None:
+            return None
+        site = self.profile.overheads.site_liters_per_kwh
+        return (self.it_joules * (site.mid / JOULES_PER_KWH)).widened(site.low / site.mid, site.high / site.mid)
 
     @property
     def per_call(self) -> Band | None:

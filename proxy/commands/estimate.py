@@ -197,6 +197,7 @@ def as_record(made: Estimate) -> dict[str, object]:
         "embodied_grams_co2e": band(made.embodied_grams_co2e),
         "market_grams_co2e": band(made.market_grams_co2e),
         "liters": band(made.liters),
+        "site_liters": band(made.site_liters),
         "cost_usd": None if made.cost_usd is None else f"{made.cost_usd:f}",
         "price_id": made.price_id,
         "grid_source": made.grid_source,
@@ -223,6 +224,7 @@ def _print(asked: str, made: Estimate) -> None:
         ("CO2e, operation" + (f" ({grid})" if grid else ""), made.grams_co2e, "g", 1.0),
         ("CO2e, hardware", made.embodied_grams_co2e, "g", 1.0),
         ("water", made.liters, "mL", MILLILITERS_PER_LITER),
+        *((("  of it on site", made.site_liters, "mL", MILLILITERS_PER_LITER),) if made.site_liters else ()),
     )
     for label, value, unit, factor in rows:
         if value is None:

@@ -306,6 +306,19 @@ def test_all_disclosed_figures_are_on_the_page():
     assert len(list(DISCLOSED.finditer(lines_of("validation")))) == 7
 
 
+def test_what_google_states_of_water_and_market_based_carbon_lies_in_the_band():
+    text = lines_of("validation")
+    made = estimate(Usage(input_tokens=250, output_tokens=350), "gemini-2.5-flash", provider="gemini")
+    for stated, unit, found in (
+        (0.26, "mL on site", made.site_liters * 1000),
+        (0.03, "g market-based", made.market_grams_co2e),
+    ):
+        assert stated in found
+        points = ", ".join(f"{point:.2g}" for point in (found.low, found.mid, found.high))
+        assert f"| {points} {unit} | yes |" in text
+    assert made.site_liters.mid < made.liters.mid
+
+
 def test_the_life_cycle_figure_lies_outside_and_the_page_says_so():
     made = estimate(Usage(input_tokens=100, output_tokens=400), "mistral-large-2407", provider="mistral")
     assert 1.14 not in made.grams_co2e
