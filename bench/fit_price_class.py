@@ -14,6 +14,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime, time
 
 from estimator import ModelCard, Usage, estimate, known_models, resolve
 from estimator.price import Price, find_price, own_shop
@@ -69,8 +70,9 @@ def sized() -> list[Sized]:
 
 
 def _price(card: ModelCard) -> Price | None:
-    shop = own_shop(card.maker)
-    return next((price for name in (card.id, *card.aliases) if (price := find_price(name, shop)) is not None), None)
+    shop, noon = own_shop(card.maker), datetime.combine(fitted()["day"], time(12), tzinfo=UTC)
+    prices = (find_price(name, shop, at=noon) for name in (card.id, *card.aliases))
+    return next((price for price in prices if price is not None), None)
 
 
 def fit(models: list[Sized], which: str) -> Line:
@@ -139,7 +141,7 @@ def main() -> None:
         _cross(models)
         return
     prices = [model.usd_out for model in models]
-    print(f"models = {len(models)}\nusd_out = [{min(prices):.3g}, {max(prices):.3g}]")
+    print(f"day = {fitted()['day']}\nmodels = {len(models)}\nusd_out = [{min(prices):.3g}, {max(prices):.3g}]")
     for which in SIZES:
         line, known = fit(models, which), [math.exp(model.log(which)) for model in models]
         around = factor(left_out(models, which).values())
