@@ -15,7 +15,7 @@ from estimator.fits import constants
 from estimator.grid import grid, known_regions, known_zones
 from estimator.models import ModelCard, known_models, resolve, spellings
 from estimator.overheads import known_operators, overheads
-from estimator.price import Price, every_price, price_lists
+from estimator.price import Price, every_price, find_price, price_lists
 from estimator.price_class import ListPrice, covered
 from estimator.training import trainings
 
@@ -70,11 +70,14 @@ def _judged(card: ModelCard, judged: ListPrice) -> Iterator[str]:
     """Yield what is wrong with a size that was judged by a price: its price is in no list, or like no sized model's."""
     if card.source != "price-class" or not covered(judged.usd_out):
         yield f"models: {card.id} is judged by a price that no model of known size is near"
-    rates = (
-        price.rate("output", 0)
+    sold = [
+        price
         for price in every_price(judged.seller)
         if price.tier is None and resolve(price.model, judged.seller) is card
-    )
+    ]
+    # Some are sold by another model's row, under its price.
+    beside = find_price(f"{card.maker}/{card.id}", judged.seller)
+    rates = (price.rate("output", 0) for price in (*sold, *(() if beside is None else (beside,))))
     if not any(rate is not None and abs(float(rate.scaleb(6)) / judged.usd_out - 1) < _ROUNDED for rate in rates):
         yield f"models: {card.id} is judged by {judged.usd_out} dollars, which {judged.seller} does not ask"
 

@@ -20,7 +20,7 @@ JUDGED = {
     "xai": ("grok-4.7", "grok-4.20", "grok-code-fast-1", "grok-4.1-fast"),
     "amazon": ("nova-micro", "nova-lite", "nova-pro", "nova-premier", "nova-2-lite", "nova-2-pro"),
     "anthropic": ("claude-mythos-5-2", "claude-fable-5-2"),
-    "openai": ("gpt-6.1-terra", "o3", "gpt-realtime", "gpt-6-cyber"),
+    "openai": ("gpt-6.1-terra", "gpt-6-astra-pro", "o3", "gpt-realtime", "gpt-6-cyber"),
     "google": ("gemini-4-argon", "gemini-4-hydrogen", "gemini-3-pro-preview", "gemini-1.5-pro"),
     "meta": ("muse-spark-1.3", "muse-wonder"),
     "microsoft": ("mai-thinking-1", "mai-code-1.1-flash"),
