@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
+from functools import lru_cache
 from typing import Generic, TypeVar
 
 import msgspec
 
 T = TypeVar("T")
+
+_NAMES_SPELLED = 64  # more members than any provider states; beyond it the JSON itself is looked at
 
 _DECODER = json.JSONDecoder()
 
@@ -66,12 +70,12 @@ def loads(data: bytes) -> object:
 def repeats(data: bytes, known: dict[str, object]) -> bool:
     """Tell whether ``data``, which holds the object ``known``, names a member of it twice: only the last one was read.
 
-    Looking for the names costs little; the JSON is read once more only where one comes more often than it should.
+    Looking for the names costs little; the JSON is read once more only where they come more often than they should.
     Inside a string the quotes around a name would be escaped.
     """
-    names: dict[str, int] = {}
-    _names(known, names)
-    if all(data.count(b'"%b"' % name.encode("utf-8", "replace")) <= times for name, times in names.items()):
+    listed = _names(known)
+    names = frozenset(listed)
+    if len(names) <= _NAMES_SPELLED and len(_spelled(names).findall(data)) <= len(listed):
         return False
     found = False
 
@@ -82,7 +86,7 @@ def repeats(data: bytes, known: dict[str, object]) -> bool:
             told = [name for name, _ in pairs]
             twice = {name for name in members if told.count(name) > 1}
             found = any(
-                name in names or (isinstance(value, dict) and not names.keys().isdisjoint(value))
+                name in names or (isinstance(value, dict) and not names.isdisjoint(value))
                 for name, value in pairs
                 if name in twice
             )
@@ -95,14 +99,23 @@ def repeats(data: bytes, known: dict[str, object]) -> bool:
     return found
 
 
-def _names(tree: object, names: dict[str, int]) -> None:
-    if isinstance(tree, dict):
-        for name, value in tree.items():
-            names[name] = names.get(name, 0) + 1
-            _names(value, names)
-    elif isinstance(tree, list):
-        for value in tree:
-            _names(value, names)
+def _names(tree: object) -> list[str]:
+    """List the names of all members in nested objects."""
+    names: list[str] = []
+    left = [tree]
+    while left:
+        each = left.pop()
+        if isinstance(each, dict):
+            names += each
+            each = each.values()
+        left += [value for value in each if isinstance(value, dict | list)]  # type: ignore[attr-defined]
+    return names
+
+
+@lru_cache(maxsize=256)
+def _spelled(names: frozenset[str]) -> re.Pattern[bytes]:
+    """Compile the search for names as JSON spells them; replies of one provider have the same ones."""
+    return re.compile(b"|".join(b'"%b"' % re.escape(name.encode("utf-8", "replace")) for name in names) or b"(?!)")
 
 
 def first(data: bytes) -> bytes | None:
