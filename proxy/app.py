@@ -192,5 +192,4 @@ def _plain(dollars: Decimal) -> bytes:
 
 async def _say(client: Client, status: int, text: bytes) -> None:
     headers = [(b"content-type", b"text/plain; charset=utf-8"), (b"content-length", str(len(text)).encode())]
-    await client.start(status, headers)
-    await client.end(text)
+    await client.reply(status, headers, text)

@@ -41,11 +41,18 @@ class AsgiClient:
             self._listening.cancel()
         self._listening = None if then is None else asyncio.get_running_loop().create_task(self._listen(then))
 
-    async def start(self, status: int, headers: Headers) -> None:
+    async def reply(self, status: int, headers: Headers, body: bytes) -> None:
+        """Send a whole reply."""
+        await self.start(status, headers, b"")
+        await self.end(body)
+
+    async def start(self, status: int, headers: Headers, piece: bytes) -> None:
         """Send the head; a length beside no body would make servers wait for it."""
         if status in WITHOUT_BODY:
             headers = [pair for pair in headers if pair[0] != b"content-length"]
         await self._send({"type": "http.response.start", "status": status, "headers": headers})
+        if piece:
+            await self.write(piece)
 
     async def write(self, piece: bytes) -> None:
         """Send a piece."""

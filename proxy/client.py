@@ -40,8 +40,11 @@ class Client(Protocol):
     def when_gone(self, then: Callable[[], None] | None) -> None:
         """Call ``then``, once, when the client leaves or if it has; ``None``: nobody wants to know any more."""
 
-    async def start(self, status: int, headers: Headers) -> None:
-        """Send the reply's head. Nothing is sent to a client that has gone, here and below."""
+    async def reply(self, status: int, headers: Headers, body: bytes) -> None:
+        """Send a whole reply. Nothing is sent to a client that has gone, here and below."""
+
+    async def start(self, status: int, headers: Headers, piece: bytes) -> None:
+        """Send a reply's head, and as much of its body as is there; more is to come."""
 
     async def write(self, piece: bytes) -> None:
         """Send a piece of the reply's body, waiting while the client is slow to take what came before."""

@@ -142,7 +142,12 @@ async def _pass_through(gate: Gate, call: Received, exchange: Exchange, meter: M
         if meter.closed is not None:
             headers += _estimates(gate.estimate_headers, meter.closed)
     call.answering = True
-    await client.start(exchange.status, headers)
+    if ended:
+        exchange.release()
+        await client.reply(exchange.status, headers, shown + meter.last())
+        return
+    await client.start(exchange.status, headers, shown)
+    shown, ended = await _next_piece(exchange, meter)
     while not ended:
         if shown:
             await client.write(shown)
@@ -224,8 +229,7 @@ async def _answer(call: Received, status: int, code: str, message: str, client: 
         (b"content-length", str(len(body)).encode()),
         (b"x-joulegate-call-id", call.id.encode()),
     ]
-    await client.start(status, headers)
-    await client.end(body)
+    await client.reply(status, headers, body)
 
 
 def _outcome(status: int) -> Outcome:

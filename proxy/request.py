@@ -98,16 +98,42 @@ class Request:
             else:
                 self._connection.resume_reading()  # else its end would not be seen
 
-    async def start(self, status: int, headers: Headers) -> None:
-        """Send the reply's head."""
-        connection = self._connection
-        if connection.writing_paused:
-            await connection.writable()
-        if self.gone:
-            return
+    async def reply(self, status: int, headers: Headers, body: bytes) -> None:
+        """Send a whole reply."""
+        if await self._may_send():
+            head = self._head(status, headers)
+            self._connection.transport.write(head + self._framed(body, last=True))
+            self._end()
+
+    async def start(self, status: int, headers: Headers, piece: bytes) -> None:
+        """Send a reply's head, and as much of its body as is there; more is to come."""
+        if await self._may_send():
+            head = self._head(status, headers)
+            self._connection.transport.write(head + self._framed(piece) if piece else head)
+
+    async def write(self, piece: bytes) -> None:
+        """Send a piece of the reply's body, waiting while the client is slow to take what came before."""
+        if await self._may_send():
+            self._connection.transport.write(self._framed(piece))
+
+    async def end(self, piece: bytes) -> None:
+        """Send the last piece and the reply's end."""
+        if await self._may_send():
+            last = self._framed(piece, last=True)
+            if last:
+                self._connection.transport.write(last)
+            self._end()
+
+    async def _may_send(self) -> bool:
+        """Wait until the client has taken what came before; tells whether it is still there."""
+        if self._connection.writing_paused:
+            await self._connection.writable()
+        return not self.gone
+
+    def _head(self, status: int, headers: Headers) -> bytes:
         self.started = True
         self._expects = False
-        if connection.is_last(self):
+        if self._connection.is_last(self):
             self.keep_alive = False
         chunked = not self._old and self.method != "HEAD" and status not in WITHOUT_BODY
         lines = [STATUS_LINE[status]]
@@ -121,33 +147,18 @@ class Request:
             lines.append(b"connection: close\r\n")
         lines.append(b"transfer-encoding: chunked\r\n\r\n" if chunked else b"\r\n")
         self._chunked = chunked
-        connection.transport.write(b"".join(lines))
+        return b"".join(lines)
 
-    async def write(self, piece: bytes) -> None:
-        """Send a piece of the reply's body, waiting while the client is slow to take what came before."""
-        connection = self._connection
-        if connection.writing_paused:
-            await connection.writable()
-        if piece and not self.gone:
-            if self._chunked:
-                connection.transport.write(b"%x\r\n%b\r\n" % (len(piece), piece))
-            elif self.method != "HEAD":
-                connection.transport.write(piece)
+    def _framed(self, piece: bytes, *, last: bool = False) -> bytes:
+        """Give the bytes that stand for a piece of the body, which may be none."""
+        if self._chunked:
+            framed = b"%x\r\n%b\r\n" % (len(piece), piece) if piece else b""
+            return framed + b"0\r\n\r\n" if last else framed
+        return b"" if self.method == "HEAD" else piece
 
-    async def end(self, piece: bytes) -> None:
-        """Send the last piece and the reply's end."""
-        if self._chunked and not self.gone:
-            connection = self._connection
-            if connection.writing_paused:
-                await connection.writable()
-            if not self.gone:
-                last = b"%x\r\n%b\r\n0\r\n\r\n" % (len(piece), piece) if piece else b"0\r\n\r\n"
-                connection.transport.write(last)
-        else:
-            await self.write(piece)
-        if not self.gone:
-            self.complete = True
-            self._connection.replied(self)
+    def _end(self) -> None:
+        self.complete = True
+        self._connection.replied(self)
 
     # The connection's side
 

@@ -115,7 +115,7 @@ def _names(tree: object) -> list[str]:
 @lru_cache(maxsize=256)
 def _spelled(names: frozenset[str]) -> re.Pattern[bytes]:
     """Compile the search for names as JSON spells them; replies of one provider have the same ones."""
-    return re.compile(b"|".join(b'"%b"' % re.escape(name.encode("utf-8", "replace")) for name in names) or b"(?!)")
+    return re.compile(b'"(?:%b)"' % b"|".join(re.escape(name.encode("utf-8", "replace")) for name in names))
 
 
 def first(data: bytes) -> bytes | None:
