@@ -231,8 +231,9 @@ class Connection(asyncio.Protocol):
         if self._running is None and not self.lingers:
             self.transport.close()
 
-    def is_last(self, request: Request) -> bool:
-        """Tell whether nothing behind a request will be answered, as what came behind it was refused."""
+    @property
+    def at_its_last(self) -> bool:
+        """Whether nothing behind the request that is answered will be, as what came behind it was refused."""
         return self._deaf and not self._waiting
 
     async def writable(self) -> None:
@@ -251,7 +252,7 @@ class Connection(asyncio.Protocol):
     def replied(self, request: Request) -> None:
         """Take note that a reply has been sent to its end."""
         self._running = None
-        if not request.keep_alive or self.is_last(request):
+        if not request.keep_alive or self.at_its_last:
             self._close_when_told()
             return
         if self.transport.is_closing():

@@ -133,7 +133,7 @@ class Request:
     def _head(self, status: int, headers: Headers) -> bytes:
         self.started = True
         self._expects = False
-        if self._connection.is_last(self):
+        if self._connection.at_its_last:
             self.keep_alive = False
         chunked = not self._old and self.method != "HEAD" and status not in WITHOUT_BODY
         lines = [STATUS_LINE[status]]

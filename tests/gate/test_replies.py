@@ -103,6 +103,7 @@ def test_a_reply_without_a_body_leaves_the_connections_in_order(through, status,
             answer = parse(client.until(b"\r\n\r\n"))
             assert answer.status == int(status[:3])
             assert answer.header("transfer-encoding") is None
+            assert answer.header("content-length") == (b"50" if lines == ["content-length: 50"] else None)
         assert [call.outcome for call in way.gate.closed(2)] == ["ok", "ok"]
         assert way.provider.connections == 1
 
