@@ -13,6 +13,8 @@ from proxy import config
 from proxy.errors import JoulegateError
 
 if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
     from proxy.ledger.revision import Revisions
 
 NO = 1
@@ -32,7 +34,7 @@ def migrate(
     config_path: Annotated[Path | None, typer.Option("--config", metavar="FILE", help="Configuration file.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Bring the ledger's tables to the revision of this release.
+    """Bring the ledger's tables to the revision of this release, and the sums that reports read up to date.
 
     `serve` does so by itself when it starts. With check nothing is changed, and the
     exit status is 1 when the tables are older or newer than this release needs.
@@ -63,9 +65,31 @@ def _act(action: Action, url: str) -> Revisions:
 
     engine = open_engine(url)
     try:
-        return revision.migrate(engine) if action is Action.UP else revision.revisions(engine)
+        if action is Action.CHECK:
+            return revision.revisions(engine)
+        before = revision.migrate(engine)
+        _sum_up(engine)
+        return before
     finally:
         engine.dispose()
+
+
+def _sum_up(engine: Engine) -> None:
+    """Take calls into the sums that another release wrote without, in small steps; may be broken off at any time."""
+    from rich.progress import MofNCompleteColumn, Progress
+
+    from proxy.ledger.rollups import left
+    from proxy.ledger.write import Ledger
+
+    with engine.connect() as connection:
+        number = left(connection)
+    if not number:
+        return
+    ledger = Ledger(engine)
+    with Progress(*Progress.get_default_columns(), MofNCompleteColumn(), console=Console(stderr=True)) as progress:
+        task = progress.add_task("summing up", total=number)
+        while done := ledger.roll_up():
+            progress.advance(task, done)
 
 
 def _say(action: Action, state: Revisions, *, as_json: bool) -> None:

@@ -21,9 +21,10 @@ _to_json = msgspec.json.Encoder().encode
 
 
 class Bulk:
-    """Writes rows of one table, given as structs whose fields are its columns in order."""
+    """Writes rows of one table, given as structs whose fields are its columns in order; ``more`` are those behind."""
 
-    def __init__(self, table: sa.Table, dialect: Dialect) -> None:
+    def __init__(self, table: sa.Table, dialect: Dialect, more: Values = ()) -> None:
+        self._more = more
         quote = dialect.identifier_preparer.quote
         self._sqlite = dialect.name == "sqlite"
         self._columns = ", ".join(quote(column.name) for column in table.columns)
@@ -42,7 +43,7 @@ class Bulk:
         for index, convert in self._converters:
             if values[index] is not None:
                 values[index] = convert(values[index])
-        return tuple(values)
+        return (*values, *self._more)
 
     def write(self, connection: Connection, rows: Iterable[msgspec.Struct]) -> bool:
         """Write rows; False where some were there already, and then the caller must roll back: some may be written.

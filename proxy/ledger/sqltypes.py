@@ -67,6 +67,27 @@ class Usd(sa.TypeDecorator[Decimal]):
         return Decimal(value) if isinstance(value, str) else Decimal(value).scaleb(-USD_DECIMALS)
 
 
+class UsdSum(sa.TypeDecorator[Decimal]):
+    """A sum of dollars, exact to 12 decimals: ``NUMERIC(38, 12)`` in PostgreSQL, units of the last one in SQLite."""
+
+    impl = sa.Numeric(38, USD_DECIMALS)
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> sa.types.TypeEngine[Any]:
+        """Store an integer in SQLite."""
+        return dialect.type_descriptor(sa.BigInteger() if dialect.name == "sqlite" else sa.Numeric(38, USD_DECIMALS))
+
+    def process_bind_param(self, value: Decimal | int | None, dialect: Dialect) -> Decimal | int | None:
+        """Count the units of the last decimal for SQLite."""
+        if value is None or dialect.name != "sqlite":
+            return None if value is None else Decimal(value)
+        return int(Decimal(value).scaleb(USD_DECIMALS))
+
+    def process_result_value(self, value: Decimal | int | None, dialect: Dialect) -> Decimal | None:
+        """Read either."""
+        return value if value is None or isinstance(value, Decimal) else Decimal(value).scaleb(-USD_DECIMALS)
+
+
 @compiles(sql_sum, "sqlite")
 def _sum_on_sqlite(element: sql_sum[Any], compiler: SQLCompiler, **options: Any) -> str:
     (argument,) = element.clauses

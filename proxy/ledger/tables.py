@@ -5,8 +5,10 @@ NULL is not 0: an unknown figure is NULL, with the reason beside it.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 from decimal import Decimal
+from typing import Any
 
 import msgspec
 import sqlalchemy as sa
@@ -94,9 +96,17 @@ calls = sa.Table(
     sa.Column("grams_co2e_shared_down", sa.Double),
     sa.Column("grams_co2e_shared_up", sa.Double),
     sa.Column("attributes", Json),  # what else the request said about its caller: SDK, retry, metadata, …
+    # Ours: whether the sums of the rollups have it. What a release without rollups writes says no.
+    sa.Column("rolled_up", sa.Boolean, nullable=False, server_default=sa.false()),
     # Reports cut by time, and by time within one team.
     sa.Index("ix_calls_started_at", "started_at"),
     sa.Index("ix_calls_team_started_at", "team", "started_at"),
+    sa.Index(
+        "ix_calls_not_rolled_up",
+        "started_at",
+        sqlite_where=sa.text("NOT rolled_up"),
+        postgresql_where=sa.text("NOT rolled_up"),
+    ),
 )
 
 # What a call consumed beside the tokens its row states: compaction, an advisor, a model it fell back to. The
@@ -225,6 +235,15 @@ class CallRow(msgspec.Struct, frozen=True, gc=False):
     grams_co2e_shared_down: float | None
     grams_co2e_shared_up: float | None
     attributes: dict[str, str] | None
+
+
+call_columns = tuple(calls.c[name] for name in CallRow.__struct_fields__)
+
+
+def rows_of(result: Iterable[Any]) -> list[CallRow]:
+    """Make rows of what a select of ``call_columns`` gives."""
+    names = CallRow.__struct_fields__
+    return [msgspec.convert(dict(zip(names, row, strict=True)), CallRow) for row in result]
 
 
 class LineRow(msgspec.Struct, frozen=True, kw_only=True):

@@ -10,7 +10,6 @@ from importlib.metadata import version
 from types import MappingProxyType
 from typing import Any
 
-import msgspec
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, SQLAlchemyError
@@ -21,12 +20,24 @@ from proxy.ledger.engine import WRITE, shown
 from proxy.ledger.file import identity, sqlite_file
 from proxy.ledger.partitions import Month, Months
 from proxy.ledger.revision import migrate
+from proxy.ledger.rollups import Rollups, roll_up
 from proxy.ledger.row import COUNTED_BEFORE, counted_before
-from proxy.ledger.tables import CallRow, LineRow, calls, counted_usage, facts_versions, journal_positions, usage_lines
+from proxy.ledger.tables import (
+    CallRow,
+    LineRow,
+    call_columns,
+    calls,
+    counted_usage,
+    facts_versions,
+    journal_positions,
+    rows_of,
+    usage_lines,
+)
 
 IDS_AT_ONCE = 500  # in one question: SQLite's oldest limit of parameters is 999
 # What the driver raises because of a value, as opposed to because of the database.
 _ROW_ERRORS = (IntegrityError, DataError, OverflowError, ValueError, TypeError)
+ROLLED_UP_AT_ONCE = 1000
 _NO_PARTITION = "23514"  # PostgreSQL's check_violation; the calls have no other check
 
 
@@ -70,11 +81,11 @@ class Ledger:
         driver: Any = dialect.loaded_dbapi
         self._driver_error: type[Exception] = driver.Error
         self._row_errors = (*_ROW_ERRORS, driver.IntegrityError, driver.DataError)
-        self._calls, self._lines = Bulk(calls, dialect), Bulk(usage_lines, dialect)
+        self._calls, self._lines = Bulk(calls, dialect, more=(True,)), Bulk(usage_lines, dialect)
         self._facts_written: set[str] = set()
         self._file = sqlite_file(engine)
         self._identity: tuple[int, int] | None = None  # of the file, once it is known to be a ledger
-        self._months = Months()
+        self._months, self._rollups = Months(), Rollups(dialect)
         self._written: dict[str, Position] = {}  # what must be found again at each commit
 
     def prepare(self) -> None:
@@ -86,6 +97,7 @@ class Ledger:
         """Give how far each segment of a journal is done."""
         self._facts_written.clear()
         self._months.forget()
+        self._rollups.forget()
         with self._transaction() as connection:
             self._written = self._positions(connection, journal)
         return dict(self._written)
@@ -102,14 +114,11 @@ class Ledger:
 
     def rows(self, ids: Sequence[str]) -> list[CallRow]:
         """Give the rows of those calls that have one."""
-        names = CallRow.__struct_fields__
         found: list[CallRow] = []
         with self._transaction() as connection:
             for at in range(0, len(ids), IDS_AT_ONCE):
-                select = sa.select(calls).where(calls.c.id.in_(ids[at : at + IDS_AT_ONCE]))
-                found += [
-                    msgspec.convert(dict(zip(names, row, strict=True)), CallRow) for row in connection.execute(select)
-                ]
+                select = sa.select(*call_columns).where(calls.c.id.in_(ids[at : at + IDS_AT_ONCE]))
+                found += rows_of(connection.execute(select))
         return found
 
     def commit(
@@ -140,10 +149,19 @@ class Ledger:
                 self._insert_lines(connection, new, beside)
             self._write_facts(connection, facts, at)
             self._write_positions(connection, journal, positions)
+            self._rollups.add(connection, new)  # last: other machines may wait for these sums
+        self._rollups.committed()
         self._months.remember(months)
         self._facts_written |= facts
         self._written |= positions
         return Committed(new=tuple(new), refused=tuple(refused))
+
+    def roll_up(self, limit: int = ROLLED_UP_AT_ONCE) -> int:
+        """Take calls into the sums that another release wrote without; gives how many, 0 when there are none left."""
+        with self._transaction() as connection:
+            done = roll_up(connection, self._rollups, limit)
+        self._rollups.committed()
+        return done
 
     def forget(self, journal: str, segments: Iterable[str]) -> None:
         """Drop the positions of segments that were deleted."""

@@ -8,6 +8,9 @@ import typer
 from typer.testing import CliRunner
 
 from proxy.commands.migrate import migrate
+from proxy.ledger.engine import open_engine
+from proxy.ledger.rollups import left
+from tests.rows import call_row, insert
 
 
 @pytest.fixture
@@ -37,6 +40,18 @@ def test_a_new_ledger_is_made_where_the_configuration_says(run, tmp_path):
     tables = sa.inspect(engine).get_table_names()
     engine.dispose()
     assert "calls" in tables
+
+
+def test_sums_are_made_of_what_an_old_release_left(run, tmp_path):
+    run()
+    engine = open_engine(f"sqlite:///{tmp_path}/joulegate.db")
+    insert(engine, *(call_row() for _ in range(20)))
+    result = run("up", "--json")
+    assert json.loads(result.stdout)["at_head"]
+    with engine.connect() as connection:
+        assert left(connection) == 0
+        assert connection.exec_driver_sql("SELECT sum(calls) FROM calls_by_day").scalar() == 20
+    engine.dispose()
 
 
 def test_json_says_the_same(run):

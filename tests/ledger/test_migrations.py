@@ -12,14 +12,16 @@ from alembic import command
 
 from proxy.ledger.engine import WRITE, open_engine
 from proxy.ledger.file import make_file, sqlite_file
+from proxy.ledger.partitions import Months
 from proxy.ledger.read import recent, totals
 from proxy.ledger.revision import alembic_config, migrate, require_head
 from proxy.ledger.tables import CallRow, calls
+from proxy.ledger.write import Ledger
 from tests.rows import PLAIN, UNESTIMATED, UNMETERED, UNPRICED, call_row, insert
 
 ROWS = 300
 ZONES = ("USA", None, "aws:eu-north-1", "gcp:nowhere-9", "SWE", "azure:westeurope")
-OLD = ("0001", "0002", "0003")
+OLD = ("0001", "0002", "0003", "0004")
 ALWAYS = {
     "start": datetime(2000, 1, 1, tzinfo=UTC),
     "end": datetime(2100, 1, 1, tzinfo=UTC),
@@ -41,11 +43,19 @@ def fill(engine: sa.Engine, *rows: CallRow) -> list[CallRow]:
     """Put rows in as an old release did, with the columns it had; gives them as they are to be found."""
     there = [column["name"] for column in sa.inspect(engine).get_columns("calls")]
     table = sa.table("calls", *(sa.column(name, calls.c[name].type) for name in there))
-    absent = dict.fromkeys(set(calls.columns.keys()) - set(there))
+    absent = dict.fromkeys(set(CallRow.__struct_fields__) - set(there))
+    if engine.dialect.name == "postgresql" and revision_of(engine) >= "0004":
+        with engine.begin() as connection:
+            Months().ensure(connection, [row.started_at for row in rows])
     kept = [msgspec.structs.replace(row, **absent) for row in rows]
     with engine.connect().execution_options(**{WRITE: True}) as connection, connection.begin():
         connection.execute(sa.insert(table), [{name: getattr(row, name) for name in there} for row in kept])
     return kept
+
+
+def revision_of(engine: sa.Engine) -> str:
+    with engine.connect() as connection:
+        return str(connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar())
 
 
 def rows_over(days: int) -> list[CallRow]:
@@ -57,12 +67,17 @@ def rows_over(days: int) -> list[CallRow]:
     ]
 
 
+@pytest.mark.parametrize("rolled_up", [False, True], ids=["at once", "when its sums are made"])
 @pytest.mark.parametrize("revision", OLD)
-def test_what_an_old_release_wrote_is_all_there_after_the_migration(empty_url, revision):
+def test_what_an_old_release_wrote_is_all_there_after_the_migration(empty_url, revision, rolled_up):
     engine = upgraded_to(empty_url, revision)
     kept = fill(engine, *rows_over(days=100))
     migrate(engine)
     require_head(engine)
+    ledger = Ledger(engine)
+    if rolled_up:
+        while ledger.roll_up(limit=70):
+            pass
     with engine.connect() as connection:
         assert recent(connection, limit=ROWS + 1) == kept[::-1]
         (sums,) = totals(connection, **ALWAYS)

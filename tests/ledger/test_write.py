@@ -8,7 +8,16 @@ import sqlalchemy as sa
 
 from proxy.errors import LedgerError
 from proxy.ledger.engine import open_engine
-from proxy.ledger.tables import CallRow, LineRow, calls, counted_usage, facts_versions, usage_lines
+from proxy.ledger.tables import (
+    CallRow,
+    LineRow,
+    call_columns,
+    calls,
+    counted_usage,
+    facts_versions,
+    rows_of,
+    usage_lines,
+)
 from proxy.ledger.write import Beside, Ledger, Position
 from tests.databases import forbid_updates
 from tests.rows import PLAIN, call_row
@@ -23,8 +32,7 @@ def ledger(engine):
 
 def stored(engine: sa.Engine) -> list[CallRow]:
     with engine.connect() as connection:
-        found = connection.execute(sa.select(calls).order_by(calls.c.id)).mappings()
-        return [CallRow(**row | {"flags": row["flags"] and tuple(row["flags"])}) for row in map(dict, found)]
+        return rows_of(connection.execute(sa.select(*call_columns).order_by(calls.c.id)))
 
 
 def put(ledger: Ledger, *rows: CallRow, positions: dict[str, Position] | None = None):

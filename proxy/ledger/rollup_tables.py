@@ -1,0 +1,73 @@
+"""The sums that reports read: by quarter of an hour over few dimensions, by day (UTC) over more.
+
+Every time zone in use is off UTC by whole quarters of an hour, so quarters can be put together to anyone's days.
+A key is a digest of its dimensions: no machine has to ask another for the number of a key.
+"""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+
+from proxy.ledger.sqltypes import UsdSum
+from proxy.ledger.tables import metadata
+
+# Of a quarter, and of a day; `model` is as served, else as asked for. What errs alike is never summed into one.
+QUARTER_DIMENSIONS = ("team", "provider", "model", "estimate_key")
+DAY_DIMENSIONS = (
+    "team", "project", "user", "key_id", "provider", "model", "model_requested", "surface", "outcome", "usage_source",
+    "service_tier", "tier", "zone", "grid_source", "estimate_key",
+)  # fmt: skip
+
+# NULL where nothing was known of any call.
+SUMS = (
+    "input_tokens", "cached_input_tokens", "output_tokens", "reasoning_tokens", "flops", "joules", "grams_co2e",
+    "embodied_grams_co2e", "market_grams_co2e", "liters", "cost_usd",
+)  # fmt: skip
+COUNTS = (
+    "unpriced_calls", "energy_unknown_calls", "carbon_unknown_calls", "water_unknown_calls",
+    "reported_calls", "counted_calls", "inferred_calls", "absent_calls",
+)  # fmt: skip
+# Deviations that all calls of a key share add up; those of single calls add up in squares.
+BANDED = ("joules", "grams_co2e")
+DEVIATIONS = tuple(f"{name}_{part}" for name in BANDED for part in ("shared_down", "shared_up", "own_down", "own_up"))
+FIGURES = ("calls", *SUMS, *COUNTS, *DEVIATIONS)
+
+
+def _figures() -> list[sa.Column[object]]:
+    kinds = {"cost_usd": UsdSum} | {name: sa.BigInteger for name in SUMS if name.endswith("_tokens")}
+    return [
+        sa.Column("calls", sa.BigInteger, nullable=False),
+        *(sa.Column(name, kinds.get(name, sa.Double)) for name in SUMS),
+        *(sa.Column(name, sa.BigInteger, nullable=False) for name in COUNTS),
+        *(sa.Column(name, sa.Double) for name in DEVIATIONS),
+    ]
+
+
+def _keys(name: str, dimensions: tuple[str, ...]) -> sa.Table:
+    return sa.Table(
+        name,
+        metadata,
+        sa.Column("key", sa.BigInteger, primary_key=True, autoincrement=False),
+        *(sa.Column(each, sa.Text) for each in dimensions),
+    )
+
+
+quarter_keys = _keys("quarter_keys", QUARTER_DIMENSIONS)
+day_keys = _keys("day_keys", DAY_DIMENSIONS)
+
+calls_by_quarter = sa.Table(
+    "calls_by_quarter",
+    metadata,
+    sa.Column("quarter", sa.BigInteger, primary_key=True, autoincrement=False),  # of an hour since the Unix epoch
+    sa.Column("key", sa.BigInteger, primary_key=True, autoincrement=False),  # of quarter_keys
+    *_figures(),
+    sqlite_with_rowid=False,
+)
+calls_by_day = sa.Table(
+    "calls_by_day",
+    metadata,
+    sa.Column("day", sa.BigInteger, primary_key=True, autoincrement=False),  # of UTC since the Unix epoch
+    sa.Column("key", sa.BigInteger, primary_key=True, autoincrement=False),  # of day_keys
+    *_figures(),
+    sqlite_with_rowid=False,
+)

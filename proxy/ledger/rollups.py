@@ -1,0 +1,221 @@
+"""Sums of rows, kept by quarter of an hour and by day in the transaction that writes the rows.
+
+So a call counts in them exactly once, whenever it comes. What another release wrote without its sums is marked, and
+taken in by :func:`roll_up`, a bounded number at a time.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from functools import lru_cache
+from operator import attrgetter
+from typing import Any
+
+import msgspec
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection, Dialect
+
+from proxy.ledger.rollup_tables import (
+    DAY_DIMENSIONS,
+    FIGURES,
+    SUMS,
+    calls_by_day,
+    calls_by_quarter,
+    day_keys,
+    quarter_keys,
+)
+from proxy.ledger.sqltypes import USD_DECIMALS
+from proxy.ledger.tables import CallRow, call_columns, calls, rows_of
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+QUARTER = timedelta(minutes=15)
+QUARTERS_A_DAY = 96
+_KEYS_KEPT = 100_000  # that are known to be written; clients choose some of their parts
+
+Key = tuple[str | None, ...]
+Sums = tuple[Any, ...]  # in the order of FIGURES; dollars in units of the last decimal
+
+_DAY_KEY = attrgetter(*DAY_DIMENSIONS)
+_SUMMED = attrgetter(*SUMS)
+_NUMBER_OF_COST = SUMS.index("cost_usd")
+_encode = msgspec.json.Encoder().encode
+
+
+def sums_of(rows: Sequence[CallRow]) -> Sums:
+    """Add up rows of one estimate key."""
+    sums: list[Any] = [len(rows)]
+    for number, column in enumerate(zip(*map(_SUMMED, rows), strict=True)):
+        known = column if None not in column else [each for each in column if each is not None]
+        if number == _NUMBER_OF_COST:
+            known = [int(each.scaleb(USD_DECIMALS)) for each in known]
+        sums.append(sum(known) if known else None)
+    metered = [row for row in rows if row.input_tokens is not None or row.output_tokens is not None]
+    sources = [row.usage_source for row in rows]
+    sums += (
+        sum(row.cost_usd is None for row in metered),
+        sum(row.joules is None for row in metered),
+        sum(row.grams_co2e is None for row in metered),
+        sum(row.liters is None for row in metered),
+        sources.count("reported"),
+        sources.count("counted"),
+        sources.count("inferred"),
+        sum(row.usage_source == "absent" and row.provider is not None for row in rows),
+    )
+    sums += _deviations(
+        (row.joules_low, row.joules, row.joules_high, row.joules_shared_down, row.joules_shared_up) for row in rows
+    )
+    sums += _deviations(
+        (row.grams_co2e_low, row.grams_co2e, row.grams_co2e_high, row.grams_co2e_shared_down, row.grams_co2e_shared_up)
+        for row in rows
+    )
+    return tuple(sums)
+
+
+def _deviations(figures: Iterable[tuple[float | None, ...]]) -> tuple[float | None, ...]:
+    """Sum the shared deviations and the squares of the own ones, downwards and upwards.
+
+    A row of a release that did not tell them apart shares all of its error.
+    """
+    shared_down = shared_up = own_down = own_up = 0.0
+    found = False
+    for low, mid, high, part_down, part_up in figures:
+        if low is None or mid is None or high is None:
+            continue
+        found = True
+        down, up = mid - low, high - mid
+        below, above = down if part_down is None else part_down, up if part_up is None else part_up
+        shared_down += below
+        shared_up += above
+        own_down += down * down - below * below
+        own_up += up * up - above * above
+    return (shared_down, shared_up, own_down, own_up) if found else (None, None, None, None)
+
+
+def merged(one: Sums, other: Sums) -> Sums:
+    """Add two sums; unknown and unknown is unknown."""
+    return tuple(b if a is None else a if b is None else a + b for a, b in zip(one, other, strict=True))
+
+
+@lru_cache(maxsize=_KEYS_KEPT)
+def key_of(dimensions: Key) -> int:
+    """Give the number of a key: 63 bits of a digest, so that a million keys collide once in ten million ledgers."""
+    return int.from_bytes(hashlib.blake2b(_encode(dimensions), digest_size=8).digest()) >> 1
+
+
+class Rollups:
+    """Writes sums; one for each writer of a ledger."""
+
+    def __init__(self, dialect: Dialect) -> None:
+        self._quarters = _Rollup(calls_by_quarter, quarter_keys, dialect)
+        self._days = _Rollup(calls_by_day, day_keys, dialect)
+
+    def add(self, connection: Connection, rows: Sequence[CallRow]) -> None:
+        """Add rows to the sums, in the transaction that writes them.
+
+        Everything is written in one order, so that machines which share a ledger wait for each other and never in
+        a circle.
+        """
+        alike: dict[tuple[int, Key], list[CallRow]] = {}
+        for row in rows:
+            alike.setdefault(((row.started_at - EPOCH) // QUARTER, _DAY_KEY(row)), []).append(row)
+        quarters: dict[tuple[int, Key], Sums] = {}
+        days: dict[tuple[int, Key], Sums] = {}
+        for (quarter, wide), group in alike.items():
+            sums = sums_of(group)
+            narrow = (wide[0], wide[4], wide[5] if wide[5] is not None else wide[6], wide[14])
+            for found, place in ((quarters, (quarter, narrow)), (days, (quarter // QUARTERS_A_DAY, wide))):
+                found[place] = merged(found[place], sums) if place in found else sums
+        self._quarters.add(connection, quarters)
+        self._days.add(connection, days)
+
+    def committed(self) -> None:
+        """Take note that the keys which were written are there to stay."""
+        self._quarters.committed()
+        self._days.committed()
+
+    def forget(self) -> None:
+        """Take nothing for granted any more: the ledger is, or may be, another."""
+        self._quarters.forget()
+        self._days.forget()
+
+
+class _Rollup:
+    def __init__(self, table: sa.Table, keys: sa.Table, dialect: Dialect) -> None:
+        quote = dialect.identifier_preparer.quote
+        mark = "?" if dialect.name == "sqlite" else "%s"
+        self._to_dollars = dialect.name != "sqlite"
+        time = next(iter(table.columns)).name
+        names = [column.name for column in table.columns]
+        updates = ", ".join(
+            f"{name} = coalesce({table.name}.{name} + excluded.{name}, {table.name}.{name}, excluded.{name})"
+            for name in FIGURES
+        )
+        self._upsert = (
+            f"INSERT INTO {table.name} ({', '.join(names)}) VALUES ({', '.join([mark] * len(names))})"  # noqa: S608
+            f" ON CONFLICT ({time}, key) DO UPDATE SET {updates}"
+        )
+        listed = [quote(column.name) for column in keys.columns]
+        self._insert_key = (
+            f"INSERT INTO {keys.name} ({', '.join(listed)}) VALUES ({', '.join([mark] * len(listed))})"  # noqa: S608
+            " ON CONFLICT DO NOTHING"
+        )
+        self._known: set[int] = set()
+        self._fresh: set[int] = set()
+
+    def add(self, connection: Connection, sums: Mapping[tuple[int, Key], Sums]) -> None:
+        keys = {key_of(dimensions): dimensions for _, dimensions in sums}
+        self._fresh = keys.keys() - self._known
+        if self._fresh:
+            connection.exec_driver_sql(self._insert_key, [(key, *keys[key]) for key in sorted(self._fresh)])
+        rows = sorted(((time, key_of(dimensions)), figures) for (time, dimensions), figures in sums.items())
+        if rows:
+            connection.exec_driver_sql(self._upsert, [(*place, *self._written(figures)) for place, figures in rows])
+
+    def committed(self) -> None:
+        if len(self._known) > _KEYS_KEPT:
+            self._known.clear()
+        self._known |= self._fresh
+        self._fresh = set()
+
+    def forget(self) -> None:
+        self._known.clear()
+        self._fresh = set()
+
+    def _written(self, figures: Sums) -> Sums:
+        if not self._to_dollars:
+            return figures
+        at = 1 + _NUMBER_OF_COST
+        cost = None if figures[at] is None else Decimal(figures[at]).scaleb(-USD_DECIMALS)
+        return (*figures[:at], cost, *figures[at + 1 :])
+
+
+def left(connection: Connection) -> int:
+    """Count the calls that the sums lack."""
+    return connection.scalar(sa.select(sa.func.count()).select_from(calls).where(sa.not_(calls.c.rolled_up))) or 0
+
+
+def roll_up(connection: Connection, rollups: Rollups, limit: int) -> int:
+    """Take up to ``limit`` calls that the sums lack into them, in the connection's transaction; gives how many."""
+    select = (
+        sa.select(*call_columns)
+        .where(sa.not_(calls.c.rolled_up))
+        .order_by(calls.c.started_at)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    )
+    rows = rows_of(connection.execute(select))
+    if not rows:
+        return 0
+    rollups.add(connection, rows)
+    ends = min(row.started_at for row in rows), max(row.started_at for row in rows)
+    for start in range(0, len(rows), 500):
+        ids = [row.id for row in rows[start : start + 500]]
+        connection.execute(
+            sa.update(calls)
+            .where(calls.c.id.in_(ids), calls.c.started_at.between(*ends), sa.not_(calls.c.rolled_up))
+            .values(rolled_up=True)
+        )
+    return len(rows)

@@ -1,0 +1,177 @@
+"""Reports from the rollups say what the rows say: in every zone, by every dimension, however the rows came in."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import fields
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from zoneinfo import ZoneInfo
+
+import pytest
+import sqlalchemy as sa
+
+from proxy.ledger.read import Totals, splits
+from proxy.ledger.rollup_tables import calls_by_day, calls_by_quarter, day_keys, quarter_keys
+from proxy.ledger.sources import DIMENSIONS, TIME_DIMENSIONS
+from proxy.ledger.stretches import questions
+from proxy.ledger.tables import calls
+from proxy.ledger.write import Ledger
+from tests.ledger.test_write import NOW
+from tests.rows import UNESTIMATED, UNMETERED, UNPRICED, call_row, insert
+
+ZONES = ("UTC", "Europe/Berlin", "America/New_York", "Asia/Kolkata", "Asia/Kathmandu", "Pacific/Chatham")
+# Around the nights when clocks are set in Berlin, New York or Chatham, in spring and in autumn.
+AROUND = [
+    datetime(2026, month, day, tzinfo=UTC) for month, day in ((3, 8), (3, 29), (4, 4), (9, 26), (10, 25), (11, 1))
+]
+OLD = dict.fromkeys(("estimate_key", "joules_shared_down", "joules_shared_up", "grid_source"))
+
+
+def random_rows(draw: random.Random, number: int, begin: datetime, days: float):
+    kinds = ({}, {}, {}, UNPRICED, UNESTIMATED, UNMETERED, UNMETERED | {"provider": None, "outcome": "rejected"}, OLD)
+    for _ in range(number):
+        changes = {
+            "started_at": begin
+            + timedelta(seconds=draw.randrange(int(days * 86_400)), microseconds=draw.randrange(10**6)),
+            "team": draw.choice(("a", "b", None)),
+            "project": draw.choice(("p", None)),
+            "user": draw.choice(("u1", "u2", None)),
+            "model": draw.choice(("gpt-4o", "o3", None)),
+            "surface": draw.choice(("openai.chat", "other")),
+            "usage_source": draw.choice(("reported", "counted", "inferred")),
+            "cost_usd": Decimal(draw.randrange(10**12)).scaleb(-12),
+            "joules_shared_down": draw.uniform(0, 300),
+        }
+        yield call_row(**changes | draw.choice(kinds))
+
+
+def known(group: Totals) -> list[object]:
+    """The figures, those that are no whole or decimal numbers as nearly what they are."""
+    figures = [getattr(group, field.name) for field in fields(Totals)[1:]]
+    return [pytest.approx(each, rel=1e-9) if isinstance(each, float) else each for each in figures]
+
+
+def same(engine: sa.Engine, by: tuple[str, ...], start: datetime, end: datetime, zone: ZoneInfo) -> int:
+    """Compare the two ways of reading; gives how many calls there were."""
+    asked = {"start": start, "end": end, "zone": zone}
+    with engine.connect() as connection:
+        found, (total,) = splits(connection, (by, ()), **asked)
+    with engine.connect() as connection:
+        expected, (whole,) = splits(connection, (by, ()), **asked, from_rows=True)
+    left, right = ({group.key: group for group in groups} for groups in (found, expected))
+    assert left.keys() == right.keys(), (by, asked)
+    for key, group in left.items():
+        assert known(group) == known(right[key]), (by, key, asked)
+    assert known(total) == known(whole)
+    assert sum(group.calls for group in found) == total.calls
+    return total.calls
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_sums_of_the_rollups_are_those_of_the_rows(engine, seed):
+    draw = random.Random(seed)
+    begin = draw.choice(AROUND) - timedelta(days=2)
+    ledger, rows = Ledger(engine), list(random_rows(draw, 400, begin, 5))
+    draw.shuffle(rows)
+    for start in range(0, 300, 60):
+        ledger.commit(rows[start : start + 60], journal="j", positions={}, at=NOW)
+    insert(engine, *rows[300:])  # as a release without rollups does, which are taken in later
+    calls_seen = 0
+    for number in range(40):
+        if number % 13 == 12:
+            ledger.roll_up(limit=40)
+        by = tuple(draw.sample(DIMENSIONS, draw.randrange(4)))
+        edges = sorted(draw.choice((begin, begin - timedelta(1))) + timedelta(hours=draw.uniform(0, 130)) for _ in "ab")
+        step = draw.choice((1, 900, 3600, 86_400))
+        start, end = (each - timedelta(seconds=each.timestamp() % step) for each in edges)
+        calls_seen += same(engine, by, start, end, ZoneInfo(draw.choice(ZONES)))
+    assert calls_seen > 2000
+    while ledger.roll_up():
+        pass
+    for by in ((), ("team", "model"), ("day", "team"), ("user", "month"), tuple(DIMENSIONS)):
+        same(engine, by, begin, begin + timedelta(days=5), ZoneInfo("Asia/Kathmandu"))
+
+
+@pytest.mark.parametrize("zone", ZONES)
+def test_local_days_add_up_to_the_range(engine, zone):
+    draw, local = random.Random(zone), ZoneInfo(zone)
+    for around in AROUND[1:5:3]:
+        begin = around - timedelta(days=2)
+        Ledger(engine).commit(random_rows(draw, 150, begin, 5), journal="j", positions={}, at=NOW)
+        start, end = (datetime(each.year, each.month, each.day, tzinfo=local) for each in (begin, begin + timedelta(4)))
+        with engine.connect() as connection:
+            days, hours, (total,) = splits(connection, (("day",), ("hour",), ()), start=start, end=end, zone=local)
+        assert len(days) == 4
+        assert sum(day.calls for day in days) == sum(hour.calls for hour in hours) == total.calls > 0
+        assert sum(day.cost_usd for day in days) == total.cost_usd
+        singly = 0
+        for number in range(4):
+            one = start + timedelta(days=number)
+            with engine.connect() as connection:
+                ((day,),) = splits(connection, ((),), start=one, end=one + timedelta(days=1), zone=local)
+            singly += day.calls
+        assert singly == total.calls
+
+
+def test_a_row_counts_once_however_often_it_comes(engine):
+    rows = [call_row() for _ in range(5)]
+    for _ in range(2):
+        Ledger(engine).commit(rows, journal="j", positions={}, at=NOW)
+    Ledger(engine).commit([*rows, call_row(output_tokens=2**63)], journal="j", positions={}, at=NOW)
+    with engine.connect() as connection:
+        for table in (calls_by_quarter, calls_by_day):
+            assert connection.execute(sa.select(table.c.calls, table.c.input_tokens)).all() == [(5, 500)]
+        assert connection.scalar(sa.select(sa.func.count()).select_from(calls).where(calls.c.rolled_up)) == 5
+    assert Ledger(engine).roll_up() == 0
+
+
+def test_the_rollups_are_all_that_a_report_of_whole_days_reads(engine):
+    """What has been summed does not need its rows any more."""
+    begin = datetime(2026, 11, 1, tzinfo=UTC)
+    Ledger(engine).commit(random_rows(random.Random(1), 200, begin, 30), journal="j", positions={}, at=NOW)
+    month = {"start": begin, "end": begin + timedelta(days=30), "zone": ZoneInfo("UTC")}
+    kolkata = {
+        "start": begin - timedelta(hours=5.5),
+        "end": begin + timedelta(days=29),
+        "zone": ZoneInfo("Asia/Kolkata"),
+    }
+    asked = [
+        (month, ("team", "model")),
+        (month, ("user", "day", "tier")),
+        (kolkata, ("day", "provider")),
+        (kolkata, ("hour",)),
+    ]
+    with engine.connect() as connection:
+        before = [splits(connection, (by,), **period) for period, by in asked]
+    with engine.begin() as connection:
+        connection.execute(sa.delete(calls))
+    with engine.connect() as connection:
+        assert [splits(connection, (by,), **period) for period, by in asked] == before
+    assert sum(group.calls for group in before[0][0]) == 200
+
+
+def test_days_are_asked_for_as_days():
+    month = {"start": datetime(2026, 11, 1, tzinfo=UTC), "end": datetime(2026, 12, 1, tzinfo=UTC)}
+    asked = [str(each.select) for each in questions(("team", "model"), **month, zone=ZoneInfo("UTC"))]
+    assert ["calls_by_day" in each for each in asked] == [True, False]  # the other looks for what is not summed yet
+    assert "rolled_up" in asked[1]
+
+
+def test_a_dimension_nobody_knows_is_a_key_error(engine):
+    with engine.connect() as connection, pytest.raises(KeyError):
+        splits(connection, (("planet",),), start=NOW, end=NOW + timedelta(days=1), zone=ZoneInfo("UTC"))
+    assert set(TIME_DIMENSIONS) < set(DIMENSIONS)
+
+
+def test_keys_are_written_once_and_by_their_dimensions(engine):
+    ledger = Ledger(engine)
+    for _ in range(3):
+        ledger.commit([call_row(), call_row(team=None), call_row(user="u")], journal="j", positions={}, at=NOW)
+    with engine.connect() as connection:
+        assert set(connection.scalars(sa.select(quarter_keys.c.team))) == {"search", None}
+        assert set(connection.execute(sa.select(day_keys.c.team, day_keys.c.user))) == {
+            ("search", None),
+            (None, None),
+            ("search", "u"),
+        }
