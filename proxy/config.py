@@ -63,6 +63,7 @@ class LedgerSection(Section, frozen=True):
     """Where calls are kept."""
 
     url: str = "sqlite:///joulegate.db"
+    keep_days: Positive | None = None  # of rows; sums stay
 
 
 class JournalSection(Section, frozen=True):

@@ -19,6 +19,7 @@ import uvicorn
 from proxy.config import Config
 from proxy.console import RecentCalls, build_console
 from proxy.estimating import ConfiguredEstimator, open_hours
+from proxy.housekeeping import Housekeeping
 from proxy.lag import Lag
 from proxy.ledger.engine import open_engine
 from proxy.ledger.tables import CallRow
@@ -65,6 +66,8 @@ def run_console(
     metrics.watch(recorder)
     stop = threading.Event()
     recording = threading.Thread(target=recorder.run, args=(stop,), name="recorder")
+    housekeeping = Housekeeping(engine, keep_days=config.ledger.keep_days, working=lambda: recorder.active)
+    keeping = threading.Thread(target=housekeeping.run, args=(stop,), name="housekeeping")
     app = build_console(
         engine=engine,
         metrics=metrics,
@@ -88,11 +91,13 @@ def run_console(
         await server.serve(sockets=[listening])
 
     recording.start()
+    keeping.start()
     try:
         asyncio.run(serve())
     finally:
         stop.set()
         recording.join()
+        keeping.join()
         if hours is not None:
             hours.close()
 

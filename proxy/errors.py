@@ -19,6 +19,10 @@ class LedgerReplacedError(LedgerError):
     """The ledger is not the one that was written to: it was deleted, replaced or restored while in use."""
 
 
+class RowsGoneError(LedgerError):
+    """A question needs rows of calls that have been deleted; the message says what can be asked instead."""
+
+
 class Refusal(JoulegateError):
     """A request the gate answers itself: HTTP status, a stable code and a message for the client."""
 

@@ -48,8 +48,6 @@ _IDLE_SECONDS = 0.05
 _BACK_OFF_SECONDS = (0.1, 10.0)  # first wait when the ledger is away, and the longest
 _LAST_SECONDS = 5.0  # what is left in the journals at a shutdown may take this long, the rest waits for the next start
 
-_SUMS_SECONDS = 600.0  # between looks for calls that another release, not stopped yet, wrote without their sums
-
 END_LOST = "end_not_written"
 
 _log = logging.getLogger("joulegate.recorder")
@@ -116,7 +114,6 @@ class Recorder:
         self._gates = gates
         self._lag = lag
         self._lock_fd = -1
-        self._sums_at = 0.0  # when to look next for calls without their sums
         self._journal = ""
         self._tail: Tail | None = None
         self._committed: dict[str, Position] = {}  # as found at the start: what lies before was done by another
@@ -247,16 +244,7 @@ class Recorder:
         if entries or rows:
             return len(entries) or len(rows)
         self._ledger.require_same()  # seen also while nothing comes
-        return self._sum_up()
-
-    def _sum_up(self) -> int:
-        """Use the quiet: take calls into the sums that another release wrote without; gives how many."""
-        if self._clock() < self._sums_at:
-            return 0
-        done = self._ledger.roll_up()
-        if not done:
-            self._sums_at = self._clock() + _SUMS_SECONDS
-        return done
+        return 0
 
     def _begin_again(self, error: LedgerReplacedError) -> None:
         """Forget what the former ledger had: the next look at the positions tells what this one has."""

@@ -22,14 +22,12 @@ from proxy.errors import LedgerError
 from proxy.journal import Journal, frame
 from proxy.ledger.engine import open_engine
 from proxy.ledger.revision import migrate
-from proxy.ledger.rollup_tables import calls_by_day
 from proxy.ledger.tables import CallRow, call_columns, calls, facts_versions, journal_positions, rows_of, usage_lines
 from proxy.ledger.write import Ledger
 from proxy.recorder import Recorder
 from proxy.tail import SET_ASIDE
 from proxy.unwritten import Unwritten, slots
 from tests.records import AT_US, closed, opened
-from tests.rows import call_row, insert
 
 
 class Bench:
@@ -862,23 +860,3 @@ def test_a_batch_is_estimated_as_the_calls_it_was(bench):
     )
     assert many.cost_usd == 1000 * one.cost_usd + exact.cost_usd
     assert many.input_tokens == 1_000_007
-
-
-def test_calls_that_another_release_wrote_get_into_the_sums_in_quiet_times(bench):
-    insert(bench.engine, *(call_row() for _ in range(30)))
-    recorder, journal = bench.recorder(), bench.journal()
-    journal.append(closed())
-    catch_up(recorder)
-
-    def summed() -> int:
-        with bench.engine.connect() as connection:
-            return connection.scalar(sa.select(sa.func.sum(calls_by_day.c.calls)))
-
-    assert summed() == 31
-    insert(bench.engine, call_row())  # that release is still at work
-    catch_up(recorder)
-    assert summed() == 31
-    bench.now += 3600
-    catch_up(recorder)
-    assert summed() == 32
-    journal.close()

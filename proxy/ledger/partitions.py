@@ -17,8 +17,12 @@ from proxy.ledger.tables import calls
 
 _LOCK = 0x6D6F6E7468  # PostgreSQL's lock for making partitions: "month" in ASCII
 _BOUNDS = sa.text(
-    "SELECT child.relname, pg_get_expr(child.relpartbound, child.oid) FROM pg_inherits"
+    "SELECT child.relname, pg_get_expr(child.relpartbound, child.oid), inhdetachpending FROM pg_inherits"
     " JOIN pg_class child ON child.oid = inhrelid WHERE inhparent = 'calls'::regclass"
+)
+_LEFT = sa.text(
+    "SELECT relname FROM pg_class WHERE relkind = 'r' AND pg_table_is_visible(oid)"
+    " AND relname ~ '^calls_[0-9]{4}_[0-9]{2}$' AND NOT relispartition"
 )
 _RANGE = re.compile(r"FROM \((MINVALUE|'[^']+')\) TO \('([^']+)'\)")
 
@@ -59,6 +63,7 @@ class Partition:
     table: str
     start: datetime | None
     end: datetime
+    leaving: bool = False  # its detaching was begun and not ended
 
     def holds(self, at: datetime) -> bool:
         """Whether a call of that time lies in it."""
@@ -68,12 +73,17 @@ class Partition:
 def partitions(connection: Connection) -> list[Partition]:
     """List what there is, the earliest first."""
     found = []
-    for table, bound in connection.execute(_BOUNDS):
+    for table, bound, leaving in connection.execute(_BOUNDS):
         ends = _RANGE.search(bound)
         if ends is not None:
             start = None if ends[1] == "MINVALUE" else _time(ends[1].strip("'"))
-            found.append(Partition(table, start, _time(ends[2])))
+            found.append(Partition(table, start, _time(ends[2]), leaving))
     return sorted(found, key=lambda each: each.end)
+
+
+def detached(connection: Connection) -> list[str]:
+    """List the months that were taken out and not dropped: what did it was broken off."""
+    return list(connection.scalars(_LEFT))
 
 
 def _time(text: str) -> datetime:

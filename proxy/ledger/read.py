@@ -21,7 +21,7 @@ from proxy.ledger.rollup_tables import BANDED, COUNTS, FIGURES, SUMS, calls_by_d
 from proxy.ledger.rollups import EPOCH
 from proxy.ledger.sources import DIMENSIONS, TIME_DIMENSIONS
 from proxy.ledger.stretches import questions
-from proxy.ledger.tables import CallRow, call_columns, calls, rows_of
+from proxy.ledger.tables import CallRow, call_columns, calls, retention, rows_of
 
 __all__ = ["DIMENSIONS", "TIME_DIMENSIONS", "Totals", "recent", "splits", "totals"]
 
@@ -70,7 +70,7 @@ def totals(
     """Sum the calls started in [start, end) by the named dimensions; ``zone`` decides what a day is.
 
     One Totals without a key, also when there were no calls, if ``by`` is empty. Raises KeyError on an
-    unknown dimension.
+    unknown dimension, :class:`RowsGoneError` where that needs rows that have been deleted.
     """
     return splits(connection, (by,), start=start, end=end, zone=zone)[0]
 
@@ -94,8 +94,9 @@ def splits(
     names = tuple(dict.fromkeys(name for each in by for name in each))
     if not from_rows:
         start, end = _where_calls_are(connection, start, end)
+    kept = connection.scalar(sa.select(sa.func.max(retention.c.rows_from)))
     gathered: list[dict[tuple[str | None, ...], _Gathered]] = [{} if each else {(): _Gathered()} for each in by]
-    for question in questions(names, start=start, end=end, zone=zone, from_rows=from_rows):
+    for question in questions(names, start=start, end=end, zone=zone, rows_from=kept, from_rows=from_rows):
         written = cache(question.written)
         for row in connection.execute(question.select):
             place = {

@@ -16,6 +16,7 @@ from zoneinfo import ZoneInfo
 import sqlalchemy as sa
 from sqlalchemy.sql.expression import ColumnElement
 
+from proxy.errors import RowsGoneError
 from proxy.ledger.rollups import EPOCH, QUARTER, QUARTERS_A_DAY
 from proxy.ledger.sources import DAYS, DIMENSIONS, QUARTERS, ROWS, TIME_DIMENSIONS, Source
 from proxy.ledger.tables import calls
@@ -37,9 +38,18 @@ class Question:
 
 
 def questions(
-    names: Sequence[str], *, start: datetime, end: datetime, zone: ZoneInfo, from_rows: bool = False
+    names: Sequence[str],
+    *,
+    start: datetime,
+    end: datetime,
+    zone: ZoneInfo,
+    rows_from: datetime | None = None,
+    from_rows: bool = False,
 ) -> Iterator[Question]:
-    """Give what must be asked to sum [start, end) by the named dimensions; raises KeyError on an unknown one."""
+    """Give what must be asked to sum [start, end) by the named dimensions; raises KeyError on an unknown one.
+
+    Raises :class:`RowsGoneError` where rows from before ``rows_from`` are needed, which are deleted.
+    """
     for name in names:
         if name not in DIMENSIONS:
             raise KeyError(name)
@@ -49,6 +59,7 @@ def questions(
         return
     first, last = -((EPOCH - start) // QUARTER), (end - EPOCH) // QUARTER  # quarters that lie wholly in the period
     if from_rows or first >= last:
+        _require_rows(start, rows_from)
         yield _of_rows(names, [(start, end)], zone)
         return
     days, cut = _days(first, last, times, zone)
@@ -58,10 +69,22 @@ def questions(
         yield _of_days(names, some, zone)
     if fine:
         yield from _of_quarters(names, cut, times, zone)
-    for stretches in _bounded([(a, b) for a, b in rows if a < b]):
+    rows = [(a, b) for a, b in rows if a < b]
+    for a, _ in rows:
+        _require_rows(a, rows_from)
+    for stretches in _bounded(rows):
         yield _of_rows(names, stretches, zone)
     for some in _bounded(rolled):
         yield _of_rows(names, [(_time(a), _time(b)) for a, b in some], zone, sa.not_(calls.c.rolled_up))
+
+
+def _require_rows(start: datetime, rows_from: datetime | None) -> None:
+    if rows_from is not None and start < rows_from:
+        raise RowsGoneError(
+            f"of calls before {rows_from:%Y-%m-%d} only sums are kept: of team, provider and model by quarters of an"
+            " hour, of all else by days of UTC; ask for whole days with UTC as the time zone, or split by those three"
+            " alone"
+        )
 
 
 def _bounded(stretches: Sequence[T]) -> Iterator[Sequence[T]]:

@@ -148,6 +148,15 @@ counted_usage = sa.Table(
     sa.Column("provider", sa.Text, primary_key=True),
     sa.Column("counted_as", sa.Text, primary_key=True),
     sa.Column("call_id", sa.Text, nullable=False),  # the call on whose row it is
+    sa.Index("ix_counted_usage_call_id", "call_id"),  # it goes with its call
+)
+
+# From when on the rows of calls are kept, older ones being deleted; the latest row holds.
+retention = sa.Table(
+    "retention",
+    metadata,
+    sa.Column("rows_from", UtcDateTime, primary_key=True),
+    sa.Column("at", UtcDateTime, nullable=False),  # when that was decided
 )
 
 # Which numbers an estimate was made with; calls.facts_version names one of them.

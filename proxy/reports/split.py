@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
+from proxy.errors import RowsGoneError
 from proxy.ledger.read import DIMENSIONS, Totals, splits
 from proxy.reports.period import Period, QuestionError
 
@@ -34,7 +35,10 @@ def dimensions(text: str) -> tuple[str, ...]:
 
 
 def split(connection: Connection, by: tuple[str, ...], period: Period) -> Split:
-    """Ask the ledger, in one reading of the calls."""
+    """Ask the ledger, in one reading of it; raises QuestionError where it does not keep so much of those calls."""
     asked = (by, (), ("model",))
-    groups, (total,), models = splits(connection, asked, start=period.start, end=period.end, zone=period.zone)
+    try:
+        groups, (total,), models = splits(connection, asked, start=period.start, end=period.end, zone=period.zone)
+    except RowsGoneError as error:
+        raise QuestionError(str(error)) from error
     return Split(by=by, period=period, groups=groups, total=total, models=models)
