@@ -47,6 +47,7 @@ class GateSection(Section, frozen=True):
     drain_s: Seconds = 60.0  # how long a reply is read to its end after its client has gone
     drain_calls: Count = 256  # how many replies are drained at once; beyond it they are cancelled
     shutdown_s: Seconds = 30.0  # how long streams may go on after SIGTERM
+    replaced_s: Seconds = 600.0  # how long streams may go on in a worker that SIGHUP replaces
     ready_lag_s: Amount = 900.0  # /readyz says no while the ledger is further behind; 0: however far it is
     hold_body_bytes: Positive = 64 * 1024 * 1024  # a request body is held in memory up to here to read its model
     header_bytes: Positive = 64 * 1024  # a request's head, chunk extensions and trailers may have at most this many

@@ -15,6 +15,8 @@ from proxy.supervisor import Lifeline
 from proxy.unwritten import Slot
 
 _GARBAGE_OBJECTS = 20_000  # made and not freed since the last look: some megabytes at most
+# Another serves new connections, so there is no hurry; clients' own pools let go of a connection long before.
+IDLE_WHEN_REPLACED_S = 90.0
 
 
 def run_gate(
@@ -27,13 +29,16 @@ def run_gate(
     lag: Lag | None = None,
     translator: Translator | None = None,
 ) -> None:
-    """Serve until told to stop; streams that run are given ``gate.shutdown_s`` to end."""
+    """Serve until told to stop; streams that run are given ``gate.shutdown_s`` to end, ``replaced_s`` once replaced."""
     app = build_gate(config, worker=worker, slot=slot, lag=lag, translator=translator)
     server = GateServer(app)
 
     async def serve() -> None:
-        lifeline.watch(asyncio.get_running_loop(), server.stop)
+        lifeline.watch(asyncio.get_running_loop(), server.stop, give_way)
         await server.serve(listening, started=lifeline.at_work)
+
+    def give_way() -> None:
+        server.stop(config.gate.replaced_s, idle_s=min(IDLE_WHEN_REPLACED_S, config.gate.replaced_s / 2))
 
     # What start-up made stays: keep the collector from walking it again and again. A call leaves no cycles behind, so
     # what looks for them may look rarely: by Python's own measure it took a thirtieth of a call's time.

@@ -29,14 +29,13 @@ LINGER_S = 30.0  # how long a client may go on sending what nobody reads: closin
 class Connection(asyncio.Protocol):
     """One client's connection: requests are parsed as they come and answered one after another."""
 
-    def __init__(self, server: GateServer, loop: asyncio.AbstractEventLoop, *, keep_alive_s: float) -> None:
+    def __init__(self, server: GateServer, loop: asyncio.AbstractEventLoop) -> None:
         settings = server.app.gate.settings
         self.loop = loop
         self.transport: asyncio.Transport
         self.writing_paused = False
         self.lingers = False  # nothing more is said: a shutdown need not wait for its end
         self._server = server
-        self._keep_alive_s = keep_alive_s
         self._header_bytes = settings.header_bytes
         self._head_s = settings.head_s
         self._parser = httptools.HttpRequestParser(self)
@@ -66,7 +65,7 @@ class Connection(asyncio.Protocol):
         """Begin to wait for a request."""
         self.transport = cast("asyncio.Transport", transport)
         self._server.connections.add(self)
-        self._wait(self._keep_alive_s)
+        self._wait(self._server.keep_alive_s)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell who answers that the client has left."""
@@ -201,7 +200,7 @@ class Connection(asyncio.Protocol):
             return
         self._left += len(body)
         if request.complete:  # it had its answer early: its connection stays while more of it comes
-            self._wait(self._keep_alive_s)
+            self._wait(self._server.keep_alive_s)
             return
         request.feed(body)
         if request.held > BODY_BYTES_AT_MOST:
@@ -217,19 +216,16 @@ class Connection(asyncio.Protocol):
         self._behind = True
         request.feed_end()
         if request.complete:
-            self._wait(self._keep_alive_s)
+            self._wait(self._server.keep_alive_s)
 
     # What the server and the request that is answered call
 
     def finish(self) -> None:
-        """Let the answer to what has been asked be the last one."""
-        if self._latest is not None:
+        """Let the next answer whose client can be told so be the last one."""
+        if self._latest is not None and not self._latest.started:
             self._latest.keep_alive = False
-
-    def close_if_idle(self) -> None:
-        """Close unless a request is being answered, or its client is still reading the last answer."""
         if self._running is None and not self.lingers:
-            self.transport.close()
+            self._wait(self._server.keep_alive_s)
 
     @property
     def at_its_last(self) -> bool:
@@ -260,7 +256,7 @@ class Connection(asyncio.Protocol):
         if self._waiting:
             self._run(self._waiting.popleft())
         elif not self._in_head:
-            self._wait(self._keep_alive_s)
+            self._wait(self._server.keep_alive_s)
         self.resume_reading()
         if self._in_head:
             self._wait(self._head_s)  # it has begun behind this one

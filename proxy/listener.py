@@ -29,29 +29,24 @@ class GateServer:
         self.app = app
         self.connections: set[Connection] = set()
         self.ending = False  # every reply is the last on its connection
+        self.keep_alive_s = KEEP_ALIVE_S  # how long a connection may be without a request
         self._calls: set[Request] = set()
         self._stopping = asyncio.Event()
         self._within_s = 0.0
-        self._until = self._idle_until = math.inf
+        self._until = math.inf
 
     async def serve(self, listening: socket.socket, started: Callable[[], None] | None = None) -> None:
         """Serve on an open socket until :meth:`stop`; ``started`` is called once calls are taken."""
         loop = asyncio.get_running_loop()
         self.app.begin()
-        accepting = await loop.create_server(
-            partial(Connection, self, loop, keep_alive_s=KEEP_ALIVE_S), sock=listening, backlog=BACKLOG
-        )
+        accepting = await loop.create_server(partial(Connection, self, loop), sock=listening, backlog=BACKLOG)
         if started is not None:
             started()
         await self._stopping.wait()
         accepting.close()
         listening.close()
-        for connection in list(self.connections):
-            connection.finish()
-        while self._busy and loop.time() < self._until:
-            if loop.time() >= self._idle_until:
-                for connection in list(self.connections):
-                    connection.close_if_idle()
+        await asyncio.sleep(_LOOK_S)  # connections that were accepted just now are made known
+        while self._busy and loop.time() < self._until:  # noqa: ASYNC110 telling of every end would cost every call
             await asyncio.sleep(_LOOK_S)
         left = [call.task for call in self._calls if call.task is not None]
         if left:
@@ -78,7 +73,9 @@ class GateServer:
         within_s = self.app.gate.settings.shutdown_s if within_s is None else within_s
         if now + within_s < self._until:
             self._until, self._within_s = now + within_s, within_s
-        self._idle_until = min(self._idle_until, now + idle_s)
+        self.keep_alive_s = min(self.keep_alive_s, idle_s)
+        for connection in list(self.connections):
+            connection.finish()
         self._stopping.set()
 
     def begin(self, request: Request) -> None:

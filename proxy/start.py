@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import logging
+import os
 import secrets
 import socket
 import sys
@@ -13,10 +14,11 @@ from typing import NamedTuple
 
 import typer
 
-from proxy.checks import check_start, reason
+from proxy.checks import check_ports, check_start, reason
 from proxy.config import Config, Loaded, split_listen
 from proxy.errors import ConfigError
 from proxy.gate_process import run_gate
+from proxy.handover import Door, Handover, begin_anew, would_start
 from proxy.lag import Lag
 from proxy.routing import Origin, Secret, Translator
 from proxy.supervisor import Child, Lifeline, Supervisor
@@ -44,19 +46,45 @@ def listen_on(host: str, port: int) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-def open_doors(config: Config, command: str, target: str) -> Doors:
-    """Open both ports; raises :class:`ConfigError` with what to type instead of ``command`` or ``make target``."""
+def open_doors(config: Config, command: str, target: str, before: Handover | None = None) -> Doors:
+    """Open both ports, or take those that the program ``before`` this one has opened.
+
+    Raises :class:`ConfigError` with what to type instead of ``command`` or ``make target``.
+    """
     return Doors(
-        gate=_open("gate", config.gate.listen, config, command, target),
-        console=_open("console", config.console.listen, config, command, target),
+        gate=_taken(before.gate if before else None, config.gate.listen)
+        or _open("gate", config.gate.listen, config, command, target),
+        console=_taken(before.console if before else None, config.console.listen)
+        or _open("console", config.console.listen, config, command, target),
     )
 
 
+def look(loaded: Loaded, before: Handover | None) -> None:
+    """Look whether a service of this configuration would start; raises :class:`ConfigError` where it would not.
+
+    A port counts as free where a running service, which asks ``before`` it makes way, has it.
+    """
+    _require(loaded)
+    config = loaded.config
+    if before is not None:
+        for finding, door, listen in zip(
+            check_ports(config), (before.gate, before.console), (config.gate.listen, config.console.listen), strict=True
+        ):
+            if finding.level == "error" and door.listen != listen:
+                raise ConfigError(f"{finding.what}: {finding.says}")
+
+
 def run(
-    loaded: Loaded, doors: Doors, *, for_s: float | None, others: Callable[[str], tuple[Child, Child]] | None = None
+    loaded: Loaded,
+    doors: Doors,
+    *,
+    for_s: float | None,
+    others: Callable[[str], tuple[Child, Child]] | None = None,
+    before: Handover | None = None,
 ) -> None:
     """Run gates, recorder and console until told to stop; ``others`` makes a demo's traffic and simulator.
 
+    ``before`` is what the program had whose place this one takes: its processes end when those of this one are at work.
     Raises :class:`ConfigError` before anything runs or is said where something needed is missing.
     """
     config = loaded.config
@@ -72,6 +100,7 @@ def run(
             run=partial(run_gate, config, doors.gate, str(number), slot=slot, lag=lag, translator=translator),
             stop_within_s=config.gate.shutdown_s + 5,
             stage=GATES,
+            drain_s=config.gate.replaced_s,
         )
         for number, slot in enumerate(said, 1)
     ]
@@ -85,7 +114,12 @@ def run(
     if others is not None:
         traffic, simulator = others(gate_url)
         children = [traffic, *gates, *translating, simulator, console]
-    hopeless = Supervisor(children).run(for_s=for_s, started=partial(_announce, config, gate_url, console_url))
+    supervisor = Supervisor(children)
+    if before is not None:
+        supervisor.left, supervisor.pipe = list(before.left), before.lifeline
+    if others is None:
+        supervisor.begin_anew = partial(_begin_anew, config, doors, supervisor, said)
+    hopeless = supervisor.run(for_s=for_s, started=partial(_announce, config, gate_url, console_url))
     if hopeless is not None:
         typer.echo(f"joulegate: {hopeless}", err=True)
         raise typer.Exit(COULD_NOT_START)
@@ -103,6 +137,41 @@ def _open(what: str, listen: str, config: Config, command: str, target: str) -> 
             raise ConfigError(f"{said}, or another address with --host") from None
         ports = f"--port {_another(config.gate.listen)} --console-port {_another(config.console.listen)}"
         raise ConfigError(f'{said}:\n  {command} {ports}\n  make {target} ARGS="{ports}"') from None
+
+
+def _taken(door: Door | None, listen: str) -> socket.socket | None:
+    """Take over an open port, if it is the one that is wanted; else close it."""
+    if door is None:
+        return None
+    listening = socket.socket(fileno=door.fd)
+    os.set_inheritable(door.fd, False)
+    if door.listen == listen:
+        return listening
+    listening.close()
+    return None
+
+
+def _begin_anew(config: Config, doors: Doors, supervisor: Supervisor, said: Sequence[Slot]) -> None:
+    """Let the program as it is now, with the configuration as it is now, take the place of this one; no call is lost.
+
+    Returns where that cannot be done, and says why.
+    """
+    handover = Handover(
+        gate=Door(listen=config.gate.listen, fd=doors.gate.fileno()),
+        console=Door(listen=config.console.listen, fd=doors.console.fileno()),
+        lifeline=supervisor.pipe,
+        left=tuple(supervisor.running()),
+    )
+    why = next((f"gate {n} cannot write its journal" for n, slot in enumerate(said, 1) if slot.said().problem), None)
+    why = why or would_start(handover)  # in a process of its own: it may be another release
+    if why is not None:
+        log.error("not restarted, all goes on as it was: %s", why)
+        return
+    log.info("new processes take the place of these, which finish what they do")
+    try:
+        begin_anew(handover)
+    except OSError as error:
+        log.error("not restarted, all goes on as it was: %s", error)
 
 
 def _another(listen: str) -> int:
@@ -151,6 +220,7 @@ def _translation(config: Config) -> tuple[Translator | None, list[Child]]:
         run=partial(_translate, config, listening, word),
         stop_within_s=TRANSLATOR_STOP_S,
         stage=BEHIND_GATES,
+        gives_way_last=True,
     )
     return Translator(origin=Origin.parse(_url(listening)), secret=Secret(word)), [child]
 

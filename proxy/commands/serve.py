@@ -18,7 +18,8 @@ import typer
 from proxy.checks import reason
 from proxy.config import load
 from proxy.errors import ConfigError
-from proxy.start import BEHIND_GATES, CLIENTS, listen_on, open_doors, run
+from proxy.handover import received
+from proxy.start import BEHIND_GATES, CLIENTS, listen_on, look, open_doors, run
 from proxy.supervisor import Child, Lifeline
 
 
@@ -32,6 +33,7 @@ def serve(
     database: Annotated[str | None, typer.Option(metavar="URL", help="Where calls are kept.")] = None,
     workers: Annotated[int | None, typer.Option(min=1, help="Gate processes; one per core is plenty.")] = None,
     demo: Annotated[bool, typer.Option("--demo", help="A simulated provider and live traffic of four teams.")] = False,
+    check: Annotated[bool, typer.Option("--check", help="Only look whether it would start.")] = False,
     for_s: Annotated[float | None, typer.Option("--for", metavar="SECONDS", help="End by itself.")] = None,
 ) -> None:
     """Run the gate (8700) and the console (8701) until Ctrl-C. Works without any configuration.
@@ -48,11 +50,16 @@ def serve(
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
     logging.getLogger("joulegate").setLevel(logging.INFO)
     flags = _flags(host, port, console_port, database, workers)
+    before = received()
     if demo:
         _demo(config, flags, for_s)
         return
     loaded = load(config, flags=flags)
-    run(loaded, open_doors(loaded.config, "joulegate serve", "serve"), for_s=for_s)
+    if check:
+        look(loaded, before)
+        typer.echo("joulegate serve would start.")
+        return
+    run(loaded, open_doors(loaded.config, "joulegate serve", "serve", before), for_s=for_s, before=before)
 
 
 def _flags(

@@ -51,6 +51,7 @@ class Traffic:
     origin: str = ""
     _numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
     _going: asyncio.Event = field(default_factory=asyncio.Event)  # else clients rest
+    _flowing: asyncio.Event = field(default_factory=asyncio.Event)
     _idle: int = 0
     _loop: asyncio.AbstractEventLoop | None = None
 
@@ -63,6 +64,16 @@ class Traffic:
         """Make no more calls; returns when those under way have ended."""
         assert self._loop is not None
         asyncio.run_coroutine_threadsafe(self._rest(), self._loop).result(within_s)
+
+    def hold(self) -> None:
+        """Let the provider begin streams and not end them."""
+        assert self._loop is not None
+        self._loop.call_soon_threadsafe(self._flowing.clear)
+
+    def release(self) -> None:
+        """Let them run on."""
+        assert self._loop is not None
+        self._loop.call_soon_threadsafe(self._flowing.set)
 
     def finished(self) -> list[Call]:
         return [call for call in self.calls if call.end == "finished"]
@@ -152,7 +163,7 @@ class Traffic:
                 number = int(headers["x-number"])
                 self.reached.add(number)
                 if asked.get("stream"):
-                    await _stream(number, writer)
+                    await _stream(number, writer, self._flowing)
                 else:
                     await _answer(number, writer)
 
@@ -173,7 +184,7 @@ async def _answer(number: int, writer: asyncio.StreamWriter) -> None:
     await writer.drain()
 
 
-async def _stream(number: int, writer: asyncio.StreamWriter) -> None:
+async def _stream(number: int, writer: asyncio.StreamWriter, flowing: asyncio.Event) -> None:
     head = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
     writer.write(head.encode())
     plain = {"id": f"chatcmpl-{number}", "object": "chat.completion.chunk", "created": 1, "model": MODEL}
@@ -182,6 +193,7 @@ async def _stream(number: int, writer: asyncio.StreamWriter) -> None:
         _event(writer, json.dumps(plain | {"choices": [delta], "usage": None}))
         await writer.drain()
         await asyncio.sleep(TOKEN_S)
+    await flowing.wait()
     last = {"index": 0, "delta": {}, "finish_reason": "stop"}
     _event(writer, json.dumps(plain | {"choices": [last], "usage": None}))
     usage = {"prompt_tokens": 9, "completion_tokens": output_tokens(number), "total_tokens": 9 + output_tokens(number)}
@@ -224,6 +236,7 @@ class _Link:
 def traffic(seed: int, *, clients: int = 8, team: str = "crash") -> Iterator[Traffic]:
     """Run a provider and resting clients; say :meth:`Traffic.go` once ``gates`` are known."""
     made = Traffic(seed, clients=clients, team=team)
+    made._flowing.set()
     up, stop = threading.Event(), asyncio.Event()
 
     async def run() -> None:
