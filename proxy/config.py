@@ -74,6 +74,12 @@ class JournalSection(Section, frozen=True):
     fsync: Literal["never", "interval", "always"] = "interval"
 
 
+class LogSection(Section, frozen=True):
+    """What the service says of itself on standard error."""
+
+    format: Literal["text", "json"] = "text"
+
+
 class ProviderSection(Section, frozen=True):
     """One provider; laid over the shipped one of the same name, key by key."""
 
@@ -186,6 +192,7 @@ class Config(Section, frozen=True):
     console: ConsoleSection = ConsoleSection()
     ledger: LedgerSection = LedgerSection()
     journal: JournalSection = JournalSection()
+    log: LogSection = LogSection()
     provider: tuple[ProviderSection, ...] = ()
     route: tuple[RouteSection, ...] = ()
     team: tuple[TeamSection, ...] = ()
@@ -213,6 +220,7 @@ SETTINGS: dict[str, type[Section]] = {
     "console": ConsoleSection,
     "ledger": LedgerSection,
     "journal": JournalSection,
+    "log": LogSection,
     "estimate": EstimateSection,
 }
 

@@ -237,6 +237,9 @@ def _announce(config: Config, gate_url: str, console_url: str) -> None:
         from proxy.ledger.engine import shown
 
         ledger = shown(ledger)
+    if config.log.format == "json":
+        log.info("serving", extra={"fields": {"gate": gate_url, "console": console_url, "ledger": ledger}})
+        return
     typer.echo(f"gate     {gate_url}/v1   point your SDK's base_url here")
     typer.echo(f"console  {console_url}/   metrics {console_url}/metrics")
     typer.echo(f"ledger   {ledger}   report: {sys.argv[0]} report cost --by team,model --database {ledger}")

@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from proxy.errors import JoulegateError
+from proxy.log import name_process
 
 log = logging.getLogger("joulegate")
 
@@ -248,6 +249,7 @@ def _run_child(child: Child, lifeline: Lifeline) -> None:
     began = time.monotonic()
     status = 1
     _name_process(child.name)
+    name_process(child.name)
     try:
         child.run(lifeline)
         status = 0

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import os
 import secrets
 import socket
-import sys
 import time
 from functools import partial
 from pathlib import Path
@@ -19,6 +17,7 @@ from proxy.checks import reason
 from proxy.config import load
 from proxy.errors import ConfigError
 from proxy.handover import received
+from proxy.log import set_up
 from proxy.start import BEHIND_GATES, CLIENTS, listen_on, look, open_doors, run
 from proxy.supervisor import Child, Lifeline
 
@@ -46,15 +45,14 @@ def serve(
 
     Then point an SDK at it: OpenAI(base_url="http://127.0.0.1:8700/v1")
     """  # noqa: D301 - typer keeps the lines of a paragraph that begins with this character
-    # Warnings of anybody, and what this program itself has to say; never a line per call.
-    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
-    logging.getLogger("joulegate").setLevel(logging.INFO)
+    set_up("text")
     flags = _flags(host, port, console_port, database, workers)
     before = received()
     if demo:
         _demo(config, flags, for_s)
         return
     loaded = load(config, flags=flags)
+    set_up(loaded.config.log.format)
     if check:
         look(loaded, before)
         typer.echo("joulegate serve would start.")
@@ -111,6 +109,7 @@ def _demo(path: Path | None, flags: dict[str, object], for_s: float | None) -> N
             raise ConfigError(f"the demo cannot write here ({reason(error)}); start it in another folder") from None
         own: dict[str, object] = {"ledger.url": f"sqlite:///{folder}/demo.db", "journal.directory": f"{folder}/journal"}
         loaded = load(file, flags=own | flags)
+        set_up(loaded.config.log.format)
         started = time.monotonic()
         run(loaded, doors, for_s=for_s, others=others)
         typer.echo(f"\nThe demo ran {time.monotonic() - started:.0f} s. What it cost:\n")

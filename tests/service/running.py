@@ -117,6 +117,8 @@ def _learn_addresses(made: Service, said_before: int) -> None:
         said = made.output[said_before:].decode()
         made.gate = "".join(re.findall(r"^gate +(http://\S+)/v1 ", said, re.MULTILINE))
         made.console = "".join(re.findall(r"^console +(http://\S+)/ ", said, re.MULTILINE))
+        if (announced := re.search(r'"gate":"(\S+?)","console":"(\S+?)"', said)) is not None:  # as JSON
+            made.gate, made.console = announced.groups()
         time.sleep(0.02)
 
 

@@ -97,10 +97,12 @@ def _no_canary(running: Service, key: str) -> None:
     assert looked_at >= 2  # the ledger and the output at least
 
 
-def test_secrets_reach_no_sink_even_where_things_go_wrong(tmp_path: Path, provider: str) -> None:
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_secrets_reach_no_sink_even_where_things_go_wrong(tmp_path: Path, provider: str, form: str) -> None:
     key = issue_key()
     (tmp_path / "credential").write_text(PROVIDER_KEY)
-    with service(tmp_path, _toml(provider, key, gate='keys = "required"')) as running:
+    toml = _toml(provider, key, gate='keys = "required"') + f'\n[log]\nformat = "{form}"\n'
+    with service(tmp_path, toml) as running:
         body = {"model": "gpt-4o", "messages": [{"role": "user", "content": PROMPT_WORD}]}
         slots = [
             {"authorization": f"Bearer {key}"},
@@ -125,8 +127,15 @@ def test_secrets_reach_no_sink_even_where_things_go_wrong(tmp_path: Path, provid
         shown += [answer.text for answer in answers if answer.status_code in (401, 404) and "jg-" not in answer.text]
         for secret in (PROVIDER_KEY, key, key[3:], PROMPT_WORD):
             assert not any(secret in text for text in shown), secret
+        for pid in running.children()["all"]:  # so that there is something to be said
+            os.kill(pid, signal.SIGKILL)
+        _eventually(lambda: running.output.count(b"started again") == 2)
         assert running.stop() == 0
     _no_canary(running, key)
+    said = running.output.decode().splitlines()
+    if form == "json":
+        assert {json.loads(line)["level"] for line in said} >= {"info", "error"}
+    assert len(said) >= 3
 
 
 def test_every_finished_reply_survives_kill_nine(tmp_path: Path, provider: str) -> None:
