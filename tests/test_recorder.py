@@ -762,6 +762,44 @@ def test_gates_and_recorders_killed_again_and_again_lose_and_double_nothing(benc
     assert bench.segments() == []
 
 
+@pytest.mark.parametrize("step_s", [-7200, 7200])
+def test_a_clock_that_is_set_while_calls_run_loses_and_doubles_none(bench, step_s):
+    """Calls begin before the step and end after it, gates start at times that were there before."""
+    clock = [bench.now]
+    recorder = bench.recorder(clock=lambda: clock[0])
+
+    def at(begun_s: float) -> int:
+        return int(begun_s * 1e6)
+
+    before = bench.journal(segment_bytes=1500, clock=lambda: clock[0])
+    running = [opened(started_at_us=at(clock[0])) for _ in range(5)]
+    for begun in running:
+        assert before.append(begun)
+    recorder.run_once(3)
+    clock[0] += step_s
+    ended = running[:3]
+    for begun in ended:  # how long they took is measured by another clock
+        assert before.append(closed(begun, ended_at_us=begun.started_at_us + 1_000_000, latency_us=1_000_000))
+    after = bench.journal(clock=lambda: clock[0])  # the same name, at a time that was there before, or is yet to come
+    fresh = [closed(opened(started_at_us=at(clock[0]))) for _ in range(4)]
+    for each in fresh:
+        assert after.append(each)
+    assert 0 <= recorder.lag_seconds <= 7200
+    catch_up(recorder)
+    assert recorder.lag_seconds == 0
+    recorder.close()
+    clock[0] -= 2 * step_s
+    before.close()
+    after.close()
+    catch_up(bench.recorder(clock=lambda: clock[0]))
+    expected = dict.fromkeys([begun.id for begun in running], "interrupted")
+    expected |= dict.fromkeys([begun.id for begun in ended] + [each.opened.id for each in fresh], "ok")
+    assert bench.outcomes() == expected
+    assert {row.latency_ms for row in bench.rows() if row.outcome == "ok"} == {1000, 1500}
+    assert sorted(row.id for row in bench.heard) == sorted(expected)
+    assert bench.segments() == []
+
+
 def test_closed_records_stand_alone(bench):
     """A refusal has no opening; it is a row all the same."""
     journal = bench.journal()
