@@ -229,6 +229,15 @@ HEALTH = (
         ),
     ),
     Curve(
+        title="Journal on the disk",
+        unit="bytes",
+        why="It grows while the ledger is away; when its disk is full, records wait in memory, and then are lost.",
+        queries=(
+            Query(expr="sum(joulegate_journal_bytes)", legend="journal"),
+            Query(expr="min(joulegate_journal_free_bytes)", legend="room left"),
+        ),
+    ),
+    Curve(
         title="Where token counts come from",
         unit="percentunit",
         why="reported by the provider, counted by us, inferred, or absent.",

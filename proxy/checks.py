@@ -7,6 +7,7 @@ journal will be, the ledger's driver is loaded, a credential is fetched and forg
 from __future__ import annotations
 
 import contextlib
+import http.client
 import os
 import re
 import secrets
@@ -23,6 +24,8 @@ import msgspec
 from proxy.config import Config, Loaded, ProviderSection, split_listen
 from proxy.errors import ConfigError, LedgerError
 from proxy.routing import Routes
+from proxy.space import space
+from proxy.tail import SET_ASIDE
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 ANSWER_WITHIN_S = 3  # of a PostgreSQL that may be away
@@ -35,6 +38,8 @@ INSTALL = (
 UNDER_LITELLM = {"bedrock": "boto3", "sagemaker": "boto3", "vertex_ai": "google-auth"}  # what signs for a family
 MALICIOUS_LITELLM = ("1.82.7", "1.82.8")  # of 24 March 2026; BerriAI/litellm issue 24512
 PROBE_BYTES = 64 * 1024  # a disk that has not even these is full
+ROOM_BYTES = 1024**3  # for a journal, which an hour of 500 calls a second without a ledger fills
+FILES_WANTED = 4096  # descriptors: some two thousand calls at once
 
 
 class Finding(msgspec.Struct, frozen=True):
@@ -43,6 +48,14 @@ class Finding(msgspec.Struct, frozen=True):
     what: str
     level: Literal["ok", "warning", "error"]
     says: str
+
+
+class _Health(msgspec.Struct, frozen=True):
+    """What ``/api/health`` says, as far as it is shown."""
+
+    status: str
+    problem: str | None
+    missing_calls: int
 
 
 def check_start(loaded: Loaded) -> list[Finding]:
@@ -55,16 +68,33 @@ def check_start(loaded: Loaded) -> list[Finding]:
         *(finding for row in config.provider for finding in _provider(row, config)),
         *_translation(config),
         _tried("estimates", lambda: _estimates(config)),
+        *_descriptors(),
         *(Finding("environment", "warning", f"{name} is no setting, so it is ignored") for name in loaded.ignored),
     ]
 
 
 def check_ports(config: Config) -> list[Finding]:
-    """Try to open the ports; not for a process that is about to open them itself."""
+    """Try to open the ports, or ask the service that has them; not for a process that is about to open them itself."""
     return [
-        _tried("gate.listen", lambda: _port(config.gate.listen)),
-        _tried("console.listen", lambda: _port(config.console.listen)),
+        _running("gate.listen", config.gate.listen, "/readyz")
+        or _tried("gate.listen", lambda: free_port(config.gate.listen)),
+        _running("console.listen", config.console.listen, "/api/health")
+        or _tried("console.listen", lambda: free_port(config.console.listen)),
     ]
+
+
+def check_journal(folder: Path) -> list[Finding]:
+    """Say what waits in a journal, and what was wrong with it."""
+    found = space(folder)
+    findings = [Finding("journal", "ok", f"holds {found.segment_bytes:,} bytes in {found.segments} segments")]
+    aside = len(list((folder / SET_ASIDE).glob("*"))) if (folder / SET_ASIDE).is_dir() else 0
+    if aside:
+        says = f"{aside} segments with something that could not be recorded are kept in {folder / SET_ASIDE}"
+        findings.append(Finding("journal", "warning", says))
+    if found.free_bytes is not None and found.free_bytes < ROOM_BYTES:
+        says = f"its disk has room for {found.free_bytes:,} bytes only: it grows while the ledger is away"
+        findings.append(Finding("journal", "warning", says))
+    return findings
 
 
 def check_revision(config: Config) -> Finding:
@@ -115,7 +145,8 @@ def _exposure(config: Config) -> Iterator[Finding]:
         yield Finding("console.listen", "warning", says)
 
 
-def _port(listen: str) -> str:
+def free_port(listen: str) -> str:
+    """Try to open a port; raises :class:`ConfigError` where that cannot be done."""
     host, port = split_listen(listen)
     try:
         with socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET):
@@ -123,6 +154,47 @@ def _port(listen: str) -> str:
     except OSError as error:
         message = f"{listen} cannot be opened ({reason(error)}); is a gate running there already?"
         raise ConfigError(message) from None
+
+
+def _running(what: str, listen: str, path: str) -> Finding | None:
+    """Ask the service that has a port how it is doing; None where none of ours answers."""
+    host, port = split_listen(listen)
+    host = "127.0.0.1" if host == "0.0.0.0" else "::1" if host == "::" else host  # noqa: S104 - of any address, ours
+    if not port:
+        return None
+    connection = http.client.HTTPConnection(host, port, timeout=ANSWER_WITHIN_S)
+    try:
+        connection.request("GET", path)
+        reply = connection.getresponse()
+        said = reply.read(PROBE_BYTES).decode()
+    except (OSError, http.client.HTTPException, UnicodeDecodeError):
+        return None
+    finally:
+        connection.close()
+    if path == "/readyz":
+        if not said.startswith(("ready", "the journal", "the ledger")):
+            return None
+        return Finding(what, "ok" if reply.status == 200 else "warning", f"a gate runs on {listen}: {said.strip()}")
+    try:
+        health = msgspec.json.decode(said, type=_Health)
+    except msgspec.MsgspecError:
+        return None
+    says = f"a console runs on {listen}, the metering is {health.status}"
+    says += f": {health.problem}" if health.problem else ""
+    says += f"; {health.missing_calls} calls are missing from the ledger" if health.missing_calls else ""
+    return Finding(what, "ok" if health.status == "ok" else "warning", says)
+
+
+def _descriptors() -> Iterator[Finding]:
+    """Warn of a limit that calls would meet."""
+    try:
+        import resource
+    except ImportError:  # not a Unix: no such limit
+        return
+    files = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    if files != resource.RLIM_INFINITY and files < FILES_WANTED:
+        says = f"a process may open {files} files, two a call: raise the limit (ulimit -n, LimitNOFILE)"
+        yield Finding("files", "warning", says)
 
 
 def _journal(folder: Path) -> str:

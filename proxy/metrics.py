@@ -26,6 +26,7 @@ from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
 from proxy.ledger.tables import CallRow
+from proxy.space import Space
 
 OTHER = "other"
 _SPELLINGS = 16  # names under which one known model is shown: clients and providers choose them
@@ -155,6 +156,16 @@ DECLARED = (
         " unestimated.",
     ),
     Declaration(
+        name="joulegate_journal_bytes",
+        kind="gauge",
+        help="Bytes of journal on the disk; they grow while the ledger is away.",
+    ),
+    Declaration(
+        name="joulegate_journal_free_bytes",
+        kind="gauge",
+        help="Bytes that the journal's disk can still take.",
+    ),
+    Declaration(
         name="joulegate_ledger_replaced",
         kind="gauge",
         help="Times since start that the ledger was found deleted or replaced while it was in use.",
@@ -205,6 +216,10 @@ class RecorderState(Protocol):
     @property
     def ledgers_replaced(self) -> int:
         """How often the ledger was found deleted or replaced."""
+
+    @property
+    def journal_space(self) -> Space:
+        """How much the journals hold, and how much more their disk can take."""
 
 
 class Metrics:
@@ -406,7 +421,10 @@ class _RecorderGauges(Collector):
                 yield GaugeMetricFamily(each.name, each.help, labels=each.labels)
 
     def collect(self) -> Iterator[Metric]:
+        space = self._recorder.journal_space
         values: dict[str, Mapping[tuple[str, ...], float]] = {
+            "joulegate_journal_bytes": {(): space.segment_bytes},
+            "joulegate_journal_free_bytes": {} if space.free_bytes is None else {(): space.free_bytes},
             "joulegate_streams_open": {(): self._recorder.streams_open},
             "joulegate_ledger_lag_seconds": {(): self._recorder.lag_seconds},
             "joulegate_ledger_replaced": {(): self._recorder.ledgers_replaced},

@@ -39,6 +39,7 @@ from proxy.ledger.row import (
 )
 from proxy.ledger.tables import CallRow
 from proxy.ledger.write import Beside, Ledger, Position
+from proxy.space import Space, space
 from proxy.tail import Entry, Tail, set_aside
 from proxy.told import Told
 from proxy.unwritten import Slot
@@ -166,6 +167,11 @@ class Recorder:
         said = [gate.said() for gate in self._gates]
         lost = self._told.counts["lost"] + sum(each.lost for each in said)
         return {**self._told.counts, "waiting": sum(each.waiting for each in said), "lost": lost}
+
+    @property
+    def journal_space(self) -> Space:
+        """How much the journals hold, and how much more their disk can take."""
+        return space(self._directory)
 
     @property
     def gate_problems(self) -> Sequence[str]:

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import typer
 
-from proxy.checks import check_ports, check_start, reason
+from proxy.checks import check_start, free_port, reason
 from proxy.config import Config, Loaded, split_listen
 from proxy.errors import ConfigError
 from proxy.gate_process import run_gate
@@ -67,11 +67,9 @@ def look(loaded: Loaded, before: Handover | None) -> None:
     _require(loaded)
     config = loaded.config
     if before is not None:
-        for finding, door, listen in zip(
-            check_ports(config), (before.gate, before.console), (config.gate.listen, config.console.listen), strict=True
-        ):
-            if finding.level == "error" and door.listen != listen:
-                raise ConfigError(f"{finding.what}: {finding.says}")
+        for door, listen in ((before.gate, config.gate.listen), (before.console, config.console.listen)):
+            if door.listen != listen:
+                free_port(listen)
 
 
 def run(

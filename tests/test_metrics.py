@@ -13,6 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from proxy import metrics as module
 from proxy.metrics import DECLARED, TOKEN_KINDS, Metrics
+from proxy.space import Space
 from tests.rows import UNESTIMATED, UNMETERED, UNPRICED, call_row, known
 
 REFERENCE = Path(__file__).parent.parent / "docs" / "reference" / "metrics.md"
@@ -40,6 +41,8 @@ CONTRACT = {
     "joulegate_unknown_models_total": ("counter", set()),
     "joulegate_ledger_lag_seconds": ("gauge", set()),
     "joulegate_journal_records": ("gauge", {"state"}),
+    "joulegate_journal_bytes": ("gauge", set()),
+    "joulegate_journal_free_bytes": ("gauge", set()),
     "joulegate_ledger_replaced": ("gauge", set()),
     "joulegate_dropped_series_total": ("counter", set()),
 }
@@ -53,6 +56,7 @@ class Recorder:
     lag_seconds = 0.25
     record_counts = {"recorded": 12, "lost": 0}  # noqa: RUF012
     ledgers_replaced = 1
+    journal_space = Space(segments=2, segment_bytes=5000, free_bytes=10**9)
 
 
 def make(**changes) -> Metrics:

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.service.running import service
+
 CONFIGURATION = """
 [gate]
 listen = "127.0.0.1:0"
@@ -219,3 +221,52 @@ def test_a_grid_without_its_credential_is_an_error(tmp_path):
     level, says = checks(done)["estimates"]
     assert (done.returncode, level) == (1, "error")
     assert "needs a credential" in says
+
+
+def test_what_waits_in_the_journal_and_what_was_set_aside_is_said(tmp_path):
+    done = doctor(tmp_path, PORTS, "--json")
+    assert checks(done)["journal"] == ("ok", "holds 0 bytes in 0 segments")
+    aside = tmp_path / "joulegate-journal" / "set-aside"
+    aside.mkdir(parents=True)
+    name = "1-0000000000000000-000001.journal"
+    (aside / name).write_bytes(b"x")
+    (aside.parent / name).write_bytes(b"x" * 1234)
+    done = doctor(tmp_path, PORTS)
+    assert "holds 1,234 bytes in 1 segments" in done.stdout
+    assert (
+        f"1 segments with something that could not be recorded are kept in {aside.relative_to(tmp_path)}" in done.stdout
+    )
+    assert done.returncode == 0
+
+
+def test_few_descriptors_are_a_warning(tmp_path):
+    (tmp_path / "joulegate.toml").write_text(PORTS)
+    done = subprocess.run(
+        ["sh", "-c", 'ulimit -n 200; exec "$@"', "sh", sys.executable, "-m", "proxy.cli", "doctor", "--json"],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert checks(done)["files"][0] == "warning"
+
+
+def test_a_service_that_runs_is_asked_how_it_is_doing(tmp_path):
+    with service(tmp_path, "") as running:
+        listens = {
+            "JOULEGATE_GATE_LISTEN": running.gate.removeprefix("http://"),
+            "JOULEGATE_CONSOLE_LISTEN": running.console.removeprefix("http://"),
+        }
+        done = doctor(tmp_path, "", "--json", **listens)
+        found = checks(done)
+    assert done.returncode == 0
+    level, says = found["gate.listen"]
+    assert (level, says.startswith(f"a gate runs on {listens['JOULEGATE_GATE_LISTEN']}: ready, the ledger is")) == (
+        "ok",
+        True,
+    )
+    assert found["console.listen"] == (
+        "ok",
+        f"a console runs on {listens['JOULEGATE_CONSOLE_LISTEN']}, the metering is ok",
+    )

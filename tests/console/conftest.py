@@ -20,6 +20,7 @@ from proxy.ledger.revision import migrate
 from proxy.ledger.tables import CallRow
 from proxy.metrics import Metrics
 from proxy.serving import QuietServer
+from proxy.space import Space
 from tests.rows import insert, known
 
 NOON = datetime(2026, 11, 23, 12, 30, tzinfo=UTC)
@@ -40,6 +41,7 @@ class Recorder:
         self.gate_problems: list[str] = []
         self.notice: str | None = None
         self.ledgers_replaced = 0
+        self.journal_space = Space(segments=1, segment_bytes=0, free_bytes=10**9)
         self.record_counts = dict(NOTHING_COUNTED)
 
 
