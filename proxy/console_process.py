@@ -10,6 +10,7 @@ import os
 import re
 import socket
 import threading
+import time
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -25,12 +26,14 @@ from proxy.ledger.engine import open_engine
 from proxy.ledger.tables import CallRow
 from proxy.ledger.write import Ledger
 from proxy.metrics import Metrics
+from proxy.metrics_file import MetricsFile
 from proxy.recorder import Recorder
 from proxy.serving import QuietServer
 from proxy.supervisor import Lifeline
 from proxy.unwritten import Slot
 
 PRICED = re.compile(r"/(.+?)@(?:listed|\d{4}-\d\d-\d\d)")  # the model in the id of a price
+PREDECESSOR_S = 20.0  # how long another recorder may take to end; if it takes longer, it is of another service
 NICENESS = 10  # where a core is short, the gates go first: the journals can wait, a caller should not
 
 
@@ -61,7 +64,14 @@ def run_console(
 
     directory = Path(config.journal.directory)
     recorder = Recorder(
-        directory, Ledger(engine), estimate=estimate, familiar=estimate.known, on_rows=show, gates=gates, lag=lag
+        directory,
+        Ledger(engine),
+        estimate=estimate,
+        familiar=estimate.known,
+        on_rows=show,
+        gates=gates,
+        lag=lag,
+        keeper=MetricsFile(directory / "metrics.json", metrics),
     )
     metrics.watch(recorder)
     stop = threading.Event()
@@ -81,13 +91,16 @@ def run_console(
                        timeout_graceful_shutdown=1)
     )  # fmt: skip
 
-    server.when_started = lifeline.at_work
-
     def end() -> None:
         server.should_exit = True
 
     async def serve() -> None:
         lifeline.watch(asyncio.get_running_loop(), end)
+        lifeline.at_work()
+        # The console before this one answers until its recorder has ended: counters go on where it leaves them.
+        waits_until = time.monotonic() + PREDECESSOR_S
+        while not (recorder.leads or server.should_exit) and time.monotonic() < waits_until:  # noqa: ASYNC110 a thread
+            await asyncio.sleep(0.02)
         await server.serve(sockets=[listening])
 
     recording.start()

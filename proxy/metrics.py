@@ -18,6 +18,7 @@ from itertools import accumulate
 from operator import attrgetter
 from typing import Literal, Protocol
 
+import msgspec
 import prometheus_client
 from prometheus_client import CollectorRegistry, Counter
 from prometheus_client.core import GaugeMetricFamily, HistogramMetricFamily, Metric
@@ -193,6 +194,7 @@ _COUNTED_COLUMNS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("cost_usd", "joulegate_cost_usd_total", ()),
 )
 _COUNTED = tuple((name, labels) for _, name, labels in _COUNTED_COLUMNS)
+_LABELS = {each.name: each.labels for each in DECLARED}
 _FIGURES = attrgetter(*(column for column, _, _ in _COUNTED_COLUMNS))
 # All that decides a row's labels; the price's id may tell which model it was.
 _LABELLED = attrgetter("team", "provider", "model", "model_requested", "price_id", "surface", "outcome", "usage_source")
@@ -220,6 +222,13 @@ class RecorderState(Protocol):
     @property
     def journal_space(self) -> Space:
         """How much the journals hold, and how much more their disk can take."""
+
+
+class Counted(msgspec.Struct, frozen=True, kw_only=True):
+    """What counters and histograms stand at, by metric and the values of its labels."""
+
+    counters: tuple[tuple[str, tuple[str, ...], float], ...]
+    histograms: tuple[tuple[str, tuple[str, ...], tuple[int, ...], float], ...]  # calls in each bucket, and the sum
 
 
 class Metrics:
@@ -282,6 +291,33 @@ class Metrics:
         for (name, *labels), amount in self._sums.items():
             self._counter(name, tuple(labels)).inc(amount)
         self._sums.clear()
+
+    def counted(self) -> Counted:
+        """Give what was counted so far; in the thread that records."""
+        return Counted(
+            counters=tuple(
+                (name, tuple(sample.labels[label] for label in _LABELS[name]), sample.value)
+                for name, counter in self._counters.items()
+                for family in counter.collect()
+                for sample in family.samples
+            ),
+            histograms=tuple(
+                (name, labels, counts, total)
+                for name, histogram in self._histograms.items()
+                for labels, counts, total in histogram.counted()
+            ),
+        )
+
+    def go_on_from(self, before: Counted) -> None:
+        """Count on from where another has ended; a metric that has other labels or buckets by now begins at 0."""
+        for name, labels, value in before.counters:
+            if len(labels) == len(_LABELS.get(name, ())) and name in self._counters:
+                self._counter(name, labels).inc(value)
+                if _LABELS[name][:3] == _WHO:
+                    self._series.add((labels[0], labels[1], labels[2]))
+        for name, labels, counts, total in before.histograms:
+            if name in self._histograms:
+                self._histograms[name].go_on_from(labels, counts, total)
 
     def render(self, *, max_age_seconds: float = 1.0) -> bytes:
         """Give the text exposition, at most ``max_age_seconds`` old: making it takes tens of milliseconds."""
@@ -392,6 +428,18 @@ class _Histogram(Collector):
             for value in values:
                 counts[bisect_left(self._bounds, value)] += 1
             total[0] += sum(values)
+
+    def counted(self) -> list[tuple[tuple[str, ...], tuple[int, ...], float]]:
+        with self._lock:
+            return [(labels, tuple(counts), total[0]) for labels, (counts, total) in self._children.items()]
+
+    def go_on_from(self, labels: tuple[str, ...], counts: tuple[int, ...], total: float) -> None:
+        if len(labels) != len(self._declared.labels) or len(counts) != len(self._bounds) + 1:
+            return
+        with self._lock:
+            there, sums = self._children.setdefault(labels, self._fresh())
+            there[:] = map(sum, zip(there, counts, strict=True))
+            sums[0] += total
 
     def _fresh(self) -> tuple[list[int], list[float]]:
         return [0] * (len(self._bounds) + 1), [0.0]

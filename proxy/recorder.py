@@ -18,7 +18,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import msgspec
 
@@ -58,6 +58,16 @@ def _ignore(_: Sequence[CallRow]) -> None:
     pass
 
 
+class Keeper(Protocol):
+    """Keeps what listeners have counted while no recorder runs; neither method raises."""
+
+    def restore(self) -> None:
+        """Give it back: this recorder has become the one that works."""
+
+    def save(self) -> None:
+        """Keep it: this recorder has told all that it ever will, and no other works yet."""
+
+
 class _Composed(NamedTuple):
     """The row of a call, the segment it came from, and what belongs to the call beside its row."""
 
@@ -91,6 +101,7 @@ class Recorder:
         new_id: Callable[[], str] = lambda: str(uuid.uuid4()),
         gates: Sequence[Slot] = (),
         lag: Lag | None = None,
+        keeper: Keeper | None = None,
     ) -> None:
         """Prepare; nothing is opened yet.
 
@@ -98,7 +109,7 @@ class Recorder:
         ``on_rows`` gets the newly written rows after each commit. ``clock`` gives seconds since the
         Unix epoch, ``new_id`` the name under which a new journal directory keeps its positions. In
         ``gates`` those who write the journals say what they could not write; in ``lag`` they hear how far the
-        ledger is behind.
+        ledger is behind. ``keeper`` carries on what listeners have counted, from the recorder before to the next.
         """
         self.problem: str | None = None  # why it stands still, None while it works
         self.ledgers_replaced = 0  # how often the ledger was found deleted or replaced
@@ -114,6 +125,8 @@ class Recorder:
         self._new_id = new_id
         self._gates = gates
         self._lag = lag
+        self._keeper = keeper
+        self._leads = False
         self._lock_fd = -1
         self._journal = ""
         self._tail: Tail | None = None
@@ -128,6 +141,11 @@ class Recorder:
         self._oldest_us: int | None = None
         self._poison_before = 0  # refused rows, and damage that an earlier reading met
         self._torn_before = 0
+
+    @property
+    def leads(self) -> bool:
+        """Whether no other recorder works on this directory, be it that this one waits for its ledger."""
+        return self._leads
 
     @property
     def active(self) -> bool:
@@ -201,6 +219,8 @@ class Recorder:
                 pass
         except Exception as error:
             self._stumble(error)
+        if self._leads and self._keeper is not None:
+            self._keeper.save()
         self.close()
 
     def run_once(self, limit: int = BATCH) -> int:
@@ -278,6 +298,10 @@ class Recorder:
             self._standing_by = True
             return None
         self._standing_by = False
+        if not self._leads:
+            self._leads = True
+            if self._keeper is not None:
+                self._keeper.restore()
         self._journal = self._identity()
         self._ledger.prepare()
         positions = self._ledger.positions(self._journal)

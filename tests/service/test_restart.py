@@ -16,7 +16,7 @@ import pytest
 
 from proxy.ledger.engine import open_engine
 from tests.crash.accounts import differences, rows, settle
-from tests.crash.running import SETTLED_WITHIN_S, port, toml, wait_for
+from tests.crash.running import SETTLED_WITHIN_S, metric, port, toml, wait_for
 from tests.crash.traffic import Traffic, traffic
 from tests.service.running import Service, service
 
@@ -71,10 +71,37 @@ def test_a_restart_under_load_loses_and_refuses_no_call(tmp_path: Path) -> None:
             wait_for(lambda: len(load.finished()) > enough, running)  # noqa: B023
         nobody_noticed(load, running)
         assert running.process.poll() is None
+        calls = len(running.calls())
+        wait_for(lambda: metric(running, "joulegate_calls_total") == calls, running)
         assert httpx2.get(f"{running.gate}/readyz").status_code == 200
         assert httpx2.get(f"{running.console}/api/health").json()["status"] == "ok"
         assert running.stop() == 0
         assert list((tmp_path / "joulegate-journal").glob("*.journal")) == []
+
+
+def test_counters_go_on_over_ends_in_good_order_and_begin_anew_after_others(tmp_path: Path) -> None:
+    """Never with less than was there: that would be read as all of it once more."""
+    with traffic(SEED) as load:
+        configuration = toml(load.origin, f"sqlite:///{tmp_path / 'joulegate.db'}")
+        goes_on_from = 0
+        for killed in (False, True, False):
+            with service(tmp_path, configuration) as running:
+                load.gates = [port(running)]
+                assert metric(running, "joulegate_calls_total") == goes_on_from
+                there = len(running.calls())
+                enough = len(load.finished()) + 30
+                load.go()
+                wait_for(lambda: len(load.finished()) > enough, running)  # noqa: B023
+                load.rest()
+                engine = open_engine(f"sqlite:///{running.ledger}")
+                assert settle(lambda: differences(load.calls, load.reached, rows(engine)), SETTLED_WITHIN_S) == []  # noqa: B023
+                engine.dispose()
+                assert len(running.calls()) > there
+                fresh = len(running.calls()) - there
+                wait_for(lambda: metric(running, "joulegate_calls_total") == goes_on_from + fresh, running)  # noqa: B023
+                goes_on_from = 0 if killed else goes_on_from + fresh
+                if killed:
+                    running.kill()
 
 
 def test_the_configuration_is_read_again(tmp_path: Path) -> None:
