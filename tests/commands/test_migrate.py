@@ -63,6 +63,16 @@ def test_json_says_the_same(run):
     assert after == {"revision": head, "head": head, "at_head": True, "applied": [], "pending": []}
 
 
+def test_both_databases_are_asked_and_brought_up(run, empty_url):
+    url = ("--database", empty_url, "--json")
+    check = run("check", *url)
+    assert (check.exit_code, json.loads(check.stdout)["revision"]) == (1, None)
+    up = run("up", *url)
+    assert (up.exit_code, json.loads(up.stdout)["at_head"]) == (0, True)
+    check = run("check", *url)
+    assert (check.exit_code, json.loads(check.stdout)["pending"]) == (0, [])
+
+
 def test_a_newer_ledger_is_a_no_for_check_and_an_error_for_up(run, tmp_path):
     run("up", "--database", "sqlite:///newer.db")
     engine = sa.create_engine(f"sqlite:///{tmp_path}/newer.db")
