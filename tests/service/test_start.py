@@ -204,7 +204,7 @@ def test_a_demo_where_no_folder_can_be_made_says_so(tmp_path):
 
 def test_a_database_that_is_away_keeps_nothing_from_starting(tmp_path):
     url = "postgresql+psycopg://user@127.0.0.1:9/db"
-    done = serve(tmp_path, *ANY_PORTS, "--database", url, "--for", "1")
+    done = serve(tmp_path, *ANY_PORTS, "--database", url, "--for", "5")
     assert done.returncode == 0
     assert done.stdout.startswith("gate ")
     assert "journals keep what comes" in done.stderr
