@@ -32,6 +32,7 @@ from proxy.estimating import ConfiguredEstimator
 from proxy.identity import uuid7
 from proxy.journal import Journal
 from proxy.ledger.engine import open_engine
+from proxy.ledger.partitions import Months
 from proxy.ledger.revision import migrate
 from proxy.ledger.tables import calls
 from proxy.ledger.write import Ledger
@@ -39,7 +40,7 @@ from proxy.metrics import Metrics
 from proxy.recorder import BATCH, Recorder
 
 Server = Callable[[str], str]  # makes an empty database of a name, gives its URL
-SIZE = "SELECT pg_relation_size('calls')"
+SIZE = "SELECT sum(pg_relation_size(inhrelid)) FROM pg_inherits WHERE inhparent = 'calls'::regclass"
 TEAMS = ["search", "support", "research"]
 
 MODELS = [("openai", "gpt-4o"), ("anthropic", "claude-sonnet-4-5"), ("groq", "llama-3.1-8b-instant")]
@@ -135,6 +136,8 @@ def bare_sqlite(ours: Path, bare: Path) -> tuple[float, float, float]:
 def bare_postgresql(engine: sa.Engine, other: sa.Engine) -> tuple[float, float, float]:
     """Load what is in ``engine``'s calls into those of ``other``; gives seconds, CPU seconds here, bytes per row."""
     migrate(other)
+    with other.begin() as connection, engine.connect() as filled:
+        Months().ensure(connection, filled.scalars(sa.select(calls.c.started_at)))
     with psycopg.connect(_dsn(engine.url)) as source:
         rows = source.execute("SELECT * FROM calls").fetchall()
         size = source.execute(SIZE).fetchone()
@@ -148,7 +151,7 @@ def bare_postgresql(engine: sa.Engine, other: sa.Engine) -> tuple[float, float, 
                     copy.write_row(row)
             target.commit()
         took, cpu = time.perf_counter() - began, time.process_time() - began_cpu
-    return took, cpu, size[0] / len(rows)
+    return took, cpu, float(size[0]) / len(rows)
 
 
 def _dsn(url: sa.URL) -> str:

@@ -16,8 +16,8 @@ branch_labels = None
 depends_on = None
 
 _KEYS = {
-    "quarter_keys": ("team", "provider", "model", "estimate_key"),
-    "day_keys": (
+    "model_keys": ("team", "provider", "model", "estimate_key"),
+    "detail_keys": (
         "team", "project", "user", "key_id", "provider", "model", "model_requested", "surface", "outcome",
         "usage_source", "service_tier", "tier", "zone", "grid_source", "estimate_key",
     ),
@@ -45,7 +45,7 @@ def upgrade() -> None:
             *(sa.Column(each, sa.Text) for each in dimensions),
             sa.PrimaryKeyConstraint("key", name=f"pk_{name}"),
         )
-    for name, time in (("calls_by_quarter", "quarter"), ("calls_by_day", "day")):
+    for name, time in (("calls_by_quarter", "quarter"), ("calls_by_day", "day"), ("details_by_day", "day")):
         op.create_table(
             name,
             sa.Column(time, sa.BigInteger, nullable=False, autoincrement=False),
@@ -62,7 +62,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    for name in ("calls_by_day", "calls_by_quarter", *reversed(_KEYS)):
+    for name in ("details_by_day", "calls_by_day", "calls_by_quarter", *reversed(_KEYS)):
         op.drop_table(name)
     op.drop_index("ix_calls_not_rolled_up", "calls")
     op.drop_column("calls", "rolled_up")

@@ -1,5 +1,6 @@
-"""The sums that reports read: by quarter of an hour over few dimensions, by day (UTC) over more.
+"""The sums that reports read: by quarter of an hour and by day (UTC) over few dimensions, by day also over all.
 
+The few are what most reports are split by; where users are many, the sums over all dimensions hardly shrink.
 Every time zone in use is off UTC by whole quarters of an hour, so quarters can be put together to anyone's days.
 A key is a digest of its dimensions: no machine has to ask another for the number of a key.
 """
@@ -11,9 +12,9 @@ import sqlalchemy as sa
 from proxy.ledger.sqltypes import UsdSum
 from proxy.ledger.tables import metadata
 
-# Of a quarter, and of a day; `model` is as served, else as asked for. What errs alike is never summed into one.
-QUARTER_DIMENSIONS = ("team", "provider", "model", "estimate_key")
-DAY_DIMENSIONS = (
+# Here `model` is as served, else as asked for. What errs alike is never summed into one.
+FEW_DIMENSIONS = ("team", "provider", "model", "estimate_key")
+ALL_DIMENSIONS = (
     "team", "project", "user", "key_id", "provider", "model", "model_requested", "surface", "outcome", "usage_source",
     "service_tier", "tier", "zone", "grid_source", "estimate_key",
 )  # fmt: skip
@@ -52,22 +53,22 @@ def _keys(name: str, dimensions: tuple[str, ...]) -> sa.Table:
     )
 
 
-quarter_keys = _keys("quarter_keys", QUARTER_DIMENSIONS)
-day_keys = _keys("day_keys", DAY_DIMENSIONS)
+model_keys = _keys("model_keys", FEW_DIMENSIONS)
+detail_keys = _keys("detail_keys", ALL_DIMENSIONS)
 
-calls_by_quarter = sa.Table(
-    "calls_by_quarter",
-    metadata,
-    sa.Column("quarter", sa.BigInteger, primary_key=True, autoincrement=False),  # of an hour since the Unix epoch
-    sa.Column("key", sa.BigInteger, primary_key=True, autoincrement=False),  # of quarter_keys
-    *_figures(),
-    sqlite_with_rowid=False,
-)
-calls_by_day = sa.Table(
-    "calls_by_day",
-    metadata,
-    sa.Column("day", sa.BigInteger, primary_key=True, autoincrement=False),  # of UTC since the Unix epoch
-    sa.Column("key", sa.BigInteger, primary_key=True, autoincrement=False),  # of day_keys
-    *_figures(),
-    sqlite_with_rowid=False,
-)
+
+def _sums(name: str, time: str) -> sa.Table:
+    return sa.Table(
+        name,
+        metadata,
+        sa.Column(time, sa.BigInteger, primary_key=True, autoincrement=False),
+        sa.Column("key", sa.BigInteger, primary_key=True, autoincrement=False),
+        *_figures(),
+        sqlite_with_rowid=False,
+    )
+
+
+# Time is a number of quarters of an hour, or of days, since the Unix epoch, UTC.
+calls_by_quarter = _sums("calls_by_quarter", "quarter")  # and model_keys
+calls_by_day = _sums("calls_by_day", "day")  # and model_keys
+details_by_day = _sums("details_by_day", "day")  # and detail_keys

@@ -19,13 +19,14 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Dialect
 
 from proxy.ledger.rollup_tables import (
-    DAY_DIMENSIONS,
+    ALL_DIMENSIONS,
     FIGURES,
     SUMS,
     calls_by_day,
     calls_by_quarter,
-    day_keys,
-    quarter_keys,
+    detail_keys,
+    details_by_day,
+    model_keys,
 )
 from proxy.ledger.sqltypes import USD_DECIMALS
 from proxy.ledger.tables import CallRow, call_columns, calls, rows_of
@@ -38,7 +39,7 @@ _KEYS_KEPT = 100_000  # that are known to be written; clients choose some of the
 Key = tuple[str | None, ...]
 Sums = tuple[Any, ...]  # in the order of FIGURES; dollars in units of the last decimal
 
-_DAY_KEY = attrgetter(*DAY_DIMENSIONS)
+_DETAILS = attrgetter(*ALL_DIMENSIONS)
 _SUMMED = attrgetter(*SUMS)
 _NUMBER_OF_COST = SUMS.index("cost_usd")
 _encode = msgspec.json.Encoder().encode
@@ -109,8 +110,9 @@ class Rollups:
     """Writes sums; one for each writer of a ledger."""
 
     def __init__(self, dialect: Dialect) -> None:
-        self._quarters = _Rollup(calls_by_quarter, quarter_keys, dialect)
-        self._days = _Rollup(calls_by_day, day_keys, dialect)
+        self._quarters = _Rollup(calls_by_quarter, model_keys, dialect)
+        self._days = _Rollup(calls_by_day, model_keys, dialect)
+        self._details = _Rollup(details_by_day, detail_keys, dialect)
 
     def add(self, connection: Connection, rows: Sequence[CallRow]) -> None:
         """Add rows to the sums, in the transaction that writes them.
@@ -120,26 +122,30 @@ class Rollups:
         """
         alike: dict[tuple[int, Key], list[CallRow]] = {}
         for row in rows:
-            alike.setdefault(((row.started_at - EPOCH) // QUARTER, _DAY_KEY(row)), []).append(row)
+            alike.setdefault(((row.started_at - EPOCH) // QUARTER, _DETAILS(row)), []).append(row)
         quarters: dict[tuple[int, Key], Sums] = {}
         days: dict[tuple[int, Key], Sums] = {}
+        details: dict[tuple[int, Key], Sums] = {}
         for (quarter, wide), group in alike.items():
-            sums = sums_of(group)
-            narrow = (wide[0], wide[4], wide[5] if wide[5] is not None else wide[6], wide[14])
-            for found, place in ((quarters, (quarter, narrow)), (days, (quarter // QUARTERS_A_DAY, wide))):
+            sums, first = sums_of(group), group[0]
+            model = first.model if first.model is not None else first.model_requested
+            few = (first.team, first.provider, model, first.estimate_key)
+            day = quarter // QUARTERS_A_DAY
+            for found, place in ((quarters, (quarter, few)), (days, (day, few)), (details, (day, wide))):
                 found[place] = merged(found[place], sums) if place in found else sums
         self._quarters.add(connection, quarters)
         self._days.add(connection, days)
+        self._details.add(connection, details)
 
     def committed(self) -> None:
         """Take note that the keys which were written are there to stay."""
-        self._quarters.committed()
-        self._days.committed()
+        for each in (self._quarters, self._days, self._details):
+            each.committed()
 
     def forget(self) -> None:
         """Take nothing for granted any more: the ledger is, or may be, another."""
-        self._quarters.forget()
-        self._days.forget()
+        for each in (self._quarters, self._days, self._details):
+            each.forget()
 
 
 class _Rollup:

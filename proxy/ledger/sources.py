@@ -1,4 +1,4 @@
-"""Where sums can be read from: the sums by quarter of an hour, those by day, and the calls themselves."""
+"""Where sums can be read from: by quarter of an hour, by day over few dimensions or all, and the calls themselves."""
 
 from __future__ import annotations
 
@@ -19,8 +19,9 @@ from proxy.ledger.rollup_tables import (
     SUMS,
     calls_by_day,
     calls_by_quarter,
-    day_keys,
-    quarter_keys,
+    detail_keys,
+    details_by_day,
+    model_keys,
 )
 from proxy.ledger.tables import calls
 
@@ -107,19 +108,27 @@ ROWS = Source(
     key=calls.c.estimate_key,
     figures=_figures_of_rows(),
 )
+FEW: dict[str, ColumnElement[Any]] = {name: model_keys.c[name] for name in ("team", "provider", "model")}
 QUARTERS = Source(
-    table=calls_by_quarter.join(quarter_keys, calls_by_quarter.c.key == quarter_keys.c.key),
+    table=calls_by_quarter.join(model_keys, calls_by_quarter.c.key == model_keys.c.key),
     time=calls_by_quarter.c.quarter,
-    dimensions={name: quarter_keys.c[name] for name in ("team", "provider", "model")},
-    key=quarter_keys.c.estimate_key,
+    dimensions=FEW,
+    key=model_keys.c.estimate_key,
     figures=tuple(sa.func.sum(calls_by_quarter.c[name]) for name in FIGURES),
 )
 DAYS = Source(
-    table=calls_by_day.join(day_keys, calls_by_day.c.key == day_keys.c.key),
+    table=calls_by_day.join(model_keys, calls_by_day.c.key == model_keys.c.key),
     time=calls_by_day.c.day,
-    dimensions=_named(day_keys.c),
-    key=day_keys.c.estimate_key,
+    dimensions=FEW,
+    key=model_keys.c.estimate_key,
     figures=tuple(sa.func.sum(calls_by_day.c[name]) for name in FIGURES),
+)
+DETAILS = Source(
+    table=details_by_day.join(detail_keys, details_by_day.c.key == detail_keys.c.key),
+    time=details_by_day.c.day,
+    dimensions=_named(detail_keys.c),
+    key=detail_keys.c.estimate_key,
+    figures=tuple(sa.func.sum(details_by_day.c[name]) for name in FIGURES),
 )
 
 # What can be asked for, in the order in which it is listed.

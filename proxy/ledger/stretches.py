@@ -18,7 +18,7 @@ from sqlalchemy.sql.expression import ColumnElement
 
 from proxy.errors import RowsGoneError
 from proxy.ledger.rollups import EPOCH, QUARTER, QUARTERS_A_DAY
-from proxy.ledger.sources import DAYS, DIMENSIONS, QUARTERS, ROWS, TIME_DIMENSIONS, Source
+from proxy.ledger.sources import DAYS, DETAILS, DIMENSIONS, FEW, QUARTERS, ROWS, TIME_DIMENSIONS, Source
 from proxy.ledger.tables import calls
 
 _DAY = timedelta(days=1)
@@ -54,7 +54,7 @@ def questions(
         if name not in DIMENSIONS:
             raise KeyError(name)
     times = [name for name in names if name in TIME_DIMENSIONS]
-    fine = set(names) - set(times) <= QUARTERS.dimensions.keys()
+    fine = set(names) - set(times) <= FEW.keys()
     if start >= end:
         return
     first, last = -((EPOCH - start) // QUARTER), (end - EPOCH) // QUARTER  # quarters that lie wholly in the period
@@ -66,7 +66,8 @@ def questions(
     rolled = [(a * QUARTERS_A_DAY, b * QUARTERS_A_DAY) for a, b in days] + (cut if fine else [])
     rows = [(start, _time(first)), (_time(last), end)] + ([] if fine else [(_time(a), _time(b)) for a, b in cut])
     for some in _bounded(days):
-        yield _of_days(names, some, zone)
+        source = DAYS if fine else DETAILS
+        yield _question(names, source, source.time, _within(source.time, some), _writing(_DAY, zone))
     if fine:
         yield from _of_quarters(names, cut, times, zone)
     rows = [(a, b) for a, b in rows if a < b]
@@ -118,10 +119,6 @@ def _extend(stretches: list[Stretch], start: int, end: int) -> None:
 def _same(one: int, other: int, times: Sequence[str], zone: ZoneInfo) -> bool:
     begin, end = _time(one).astimezone(zone), _time(other).astimezone(zone)
     return all(TIME_DIMENSIONS[name](begin) == TIME_DIMENSIONS[name](end) for name in times)
-
-
-def _of_days(names: Sequence[str], days: Sequence[Stretch], zone: ZoneInfo) -> Question:
-    return _question(names, DAYS, DAYS.time, _within(DAYS.time, days), _writing(_DAY, zone))
 
 
 def _of_quarters(
