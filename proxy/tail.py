@@ -223,6 +223,7 @@ def _frames(data: bytes, segment: str, offset: int, limit: int) -> tuple[list[En
     """Read up to ``limit`` frames as :func:`parse` does, many at once; gives where the first other one begins."""
     unpack, header, crc32 = HEADER.unpack_from, HEADER.size, zlib.crc32
     entries: list[Entry] = []
+    add, make = entries.append, Entry._make
     at, size, view = 0, len(data), memoryview(data)
     while len(entries) < limit and at + header <= size:
         length, checksum = unpack(data, at)
@@ -237,7 +238,7 @@ def _frames(data: bytes, segment: str, offset: int, limit: int) -> tuple[list[En
             record = _decode(payload)
         except (msgspec.MsgspecError, ValueError):
             break
-        entries.append(Entry(segment, offset + at, offset + end, record))
+        add(make((segment, offset + at, offset + end, record)))
         at = end
     return entries, at
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from proxy.call import Closed, Lost, Opened
+from proxy.call import Closed, Opened
 from proxy.tail import Entry
 
 
@@ -19,19 +19,22 @@ class Told:
 
     def count(self, entries: Iterable[Entry]) -> int:
         """Count what was not counted before; gives how many calls are lost according to it."""
-        before = self.counts["lost"]
-        for entry in entries:
-            if entry.end <= self._counted.get(entry.segment, 0):
+        counted = self._counted
+        began = ended = lost = 0
+        for segment, _, end, record in entries:
+            if end <= counted.get(segment, 0):
                 continue
-            self._counted[entry.segment] = entry.end
-            match entry.record:
-                case Opened():
-                    self.counts["opened"] += 1
-                case Closed():
-                    self.counts["closed"] += 1
-                case Lost(calls=calls):
-                    self.counts["lost"] += calls
-        return self.counts["lost"] - before
+            counted[segment] = end
+            if isinstance(record, Opened):
+                began += 1
+            elif isinstance(record, Closed):
+                ended += 1
+            else:
+                lost += record.calls
+        self.counts["opened"] += began
+        self.counts["closed"] += ended
+        self.counts["lost"] += lost
+        return lost
 
     def again(self, entry: Entry, call_id: str) -> None:
         """Take note of a call that an entry ends, if it was told before."""
