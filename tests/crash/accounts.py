@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable
@@ -9,8 +10,12 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
+from proxy.ledger.rollup_tables import calls_by_day, calls_by_quarter
 from proxy.ledger.tables import calls
 from tests.crash.traffic import Call, output_tokens
+
+_EXACT = ("calls", "input_tokens", "output_tokens", "cost_usd")
+_SUMMED = (*_EXACT, "joules", "grams_co2e", "liters")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +67,22 @@ def differences(made: Iterable[Call], reached: Collection[int], recorded: Collec
         elif its[0].outcome not in ("ok", "aborted", "interrupted", "error"):
             wrong.append(f"odd: {call} is {its[0]}")
     wrong += [f"invented: {its}" for its in by_number.values()]
+    return wrong
+
+
+def sums_that_differ(engine: sa.Engine) -> list[str]:
+    """Say which sums that reports read are not those of the calls; empty where all are."""
+    wrong: list[str] = []
+    with engine.connect() as connection:
+        for table in (calls_by_quarter, calls_by_day):
+            summed = connection.execute(sa.select(*(sa.func.sum(table.c[name]) for name in _SUMMED))).one()
+            counted = connection.execute(
+                sa.select(sa.func.count(), *(sa.func.sum(calls.c[name]) for name in _SUMMED[1:]))
+            ).one()
+            for name, here, there in zip(_SUMMED, summed, counted, strict=True):
+                same = here == there if name in _EXACT else math.isclose(here or 0, there or 0, rel_tol=1e-9)
+                if not same:
+                    wrong.append(f"{table.name}.{name} adds up to {here}, calls to {there}")
     return wrong
 
 

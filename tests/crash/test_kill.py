@@ -20,7 +20,7 @@ import sqlalchemy as sa
 
 from proxy.identity import uuid7
 from proxy.ledger.engine import open_engine
-from tests.crash.accounts import differences, rows, settle, summary
+from tests.crash.accounts import differences, rows, settle, summary, sums_that_differ
 from tests.crash.running import SETTLED_WITHIN_S, port, toml
 from tests.crash.traffic import Traffic, traffic
 from tests.service.running import Service, service
@@ -92,6 +92,7 @@ def test_processes_killed_at_random_moments_lose_and_double_nothing(tmp_path: Pa
         recorded = rows(engine)
         sys.stdout.write(f"killed: {dict(killed)}; {summary(load.calls, recorded)}\n")
         assert differences(load.calls, load.reached, recorded) == []
+        assert sums_that_differ(engine) == []
         assert len(load.finished()) > 10 * ROUNDS
         assert sum(row.outcome == "interrupted" for row in recorded) > 0
         assert list((tmp_path / "joulegate-journal").glob("*.journal")) == []

@@ -23,6 +23,7 @@ from proxy.ledger.revision import migrate
 from proxy.ledger.tables import calls, journal_positions
 from proxy.ledger.write import Ledger
 from proxy.recorder import Recorder
+from tests.crash.accounts import sums_that_differ
 from tests.databases import PostgresServer
 from tests.records import AT_US, closed, opened
 
@@ -111,6 +112,7 @@ def test_a_recorder_killed_at_any_step_leaves_what_the_next_one_completes(
         with engine.connect() as connection:
             assert dict(connection.execute(sa.select(calls.c.id, calls.c.outcome)).all()) == outcomes, step
             assert connection.execute(sa.select(journal_positions)).all() == [], step
+        assert sums_that_differ(engine) == [], step
         engine.dispose()
         assert list(folder.glob("*.journal")) == []
         assert not (folder / "set-aside").exists()

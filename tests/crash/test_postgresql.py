@@ -16,7 +16,7 @@ import psycopg
 import pytest
 
 from proxy.ledger.engine import open_engine
-from tests.crash.accounts import differences, rows, settle, summary
+from tests.crash.accounts import differences, rows, settle, summary, sums_that_differ
 from tests.crash.running import SETTLED_WITHIN_S, metric, port, toml, wait_for
 from tests.crash.traffic import Traffic, output_tokens, traffic
 from tests.databases import PostgresServer, running_postgres
@@ -50,6 +50,7 @@ def agree(load: Traffic, running: Service, url: str) -> None:
     engine = open_engine(url)
     wrong = settle(lambda: differences(load.calls, load.reached, rows(engine)), SETTLED_WITHIN_S)
     recorded = rows(engine)
+    assert sums_that_differ(engine) == []
     engine.dispose()
     assert wrong == [], (wrong[:20], running.output.decode()[-3000:])
     sys.stdout.write(f"\n{summary(load.calls, recorded)}\n")
