@@ -99,7 +99,7 @@ def run_console(
         lifeline.at_work()
         # The console before this one answers until its recorder has ended: counters go on where it leaves them.
         waits_until = time.monotonic() + PREDECESSOR_S
-        while not (recorder.leads or server.should_exit) and time.monotonic() < waits_until:  # noqa: ASYNC110 a thread
+        while not (recorder.leads or recorder.problem or server.should_exit) and time.monotonic() < waits_until:  # noqa: ASYNC110 a thread
             await asyncio.sleep(0.02)
         await server.serve(sockets=[listening])
 
