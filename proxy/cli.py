@@ -17,6 +17,7 @@ from proxy.commands.estimate import estimate
 from proxy.commands.facts import facts
 from proxy.commands.keys import keys
 from proxy.commands.migrate import migrate
+from proxy.commands.recompute import recompute
 from proxy.commands.report import report
 from proxy.commands.retention import retention
 from proxy.commands.serve import serve
@@ -48,7 +49,7 @@ def joulegate(
     """Meter LLM traffic in FLOPs, joules, CO2e, water and dollars."""
 
 
-for command in (serve, simulate, estimate, report, migrate, retention, doctor):
+for command in (serve, simulate, estimate, report, recompute, migrate, retention, doctor):
     app.command()(command)
 for group in (facts, keys):
     app.add_typer(group)

@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from estimator import known_regions, known_zones
+from estimator.grid import grid as grid_of
 from proxy.errors import ConfigError
 
 Name = Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9_.-]{0,63}$")]
@@ -98,6 +99,11 @@ class ProviderSection(Section, frozen=True):
     models: tuple[str, ...] = ()
     zone: Zone | None = None
     region: str | None = None  # "aws:eu-north-1": the grid zone follows from it
+
+
+def zone_of(provider: ProviderSection, otherwise: str | None) -> str | None:
+    """Give the electricity zone of a provider's machines; ``otherwise`` is where one stands that does not say."""
+    return grid_of(provider.region).zone if provider.region is not None else provider.zone or otherwise
 
 
 class RouteSection(Section, frozen=True):

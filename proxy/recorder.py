@@ -27,17 +27,7 @@ from proxy.call import Closed, Opened
 from proxy.errors import LedgerError, LedgerReplacedError
 from proxy.in_flight import InFlight
 from proxy.lag import Lag
-from proxy.ledger.row import (
-    Estimator,
-    Familiar,
-    estimated,
-    interrupted_row,
-    known_row,
-    lines_of,
-    row_of,
-    time_at,
-    with_lines,
-)
+from proxy.ledger.row import Estimator, Familiar, composed, interrupted_row, time_at
 from proxy.ledger.tables import CallRow
 from proxy.ledger.write import Beside, Ledger, Position
 from proxy.space import Space, space
@@ -368,39 +358,15 @@ class Recorder:
                 row = interrupted_row(call)
                 row = row if reason is None else msgspec.structs.replace(row, reason=reason)
             else:
-                row = self._row(call)
-                if call.lines or call.counted_as is not None:
-                    lines = lines_of(call, self._estimate)
-                    row = with_lines(row, lines) if lines else row
+                row, lines, failed = composed(call, self._estimate, self._familiar)
+                self._told.counts["unestimated"] += failed and call.opened.id not in self._told.repeated
+                if lines or call.counted_as is not None:
                     beside = Beside(lines=lines, counted_as=call.counted_as, shown_again=call.shown_again)
         except Exception as error:
             call_id = call.id if isinstance(call, Opened) else call.opened.id
             self._refuse(call_id, segment, f"{type(error).__name__}: {error}")
         else:
             rows.append(_Composed(row, segment, beside))
-
-    def _row(self, call: Closed) -> CallRow:
-        opened = call.opened
-        model = call.model or opened.model_requested
-        if model is not None and self._familiar is not None:
-            try:
-                known = self._familiar(
-                    model,
-                    provider=opened.provider,
-                    zone=opened.zone,
-                    at_us=opened.started_at_us,
-                    service_tier=call.service_tier,
-                    region=call.region,
-                )
-                row = None if known is None else known_row(call, known)
-            except Exception:  # whatever it is, the estimate itself says it
-                row = None
-            if row is not None:
-                return row
-        estimate = estimated(call, self._estimate)
-        if isinstance(estimate, str) and call.usage is not None and opened.id not in self._told.repeated:
-            self._told.counts["unestimated"] += 1
-        return row_of(call, estimate)
 
     def _refuse(self, call_id: str, segment: str, reason: str) -> None:
         _log.error("call %s cannot be a row, its segment %s is set aside: %s", call_id, segment, reason)

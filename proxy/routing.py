@@ -8,8 +8,7 @@ from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from urllib.parse import urlsplit
 
-from estimator.grid import grid
-from proxy.config import Config, ProviderSection, RouteSection, resolve_secret
+from proxy.config import Config, ProviderSection, RouteSection, resolve_secret, zone_of
 from proxy.errors import ConfigError, Refusal
 from proxy.sigv4 import AwsCredential
 
@@ -222,7 +221,7 @@ def _provider(row: ProviderSection, zone: str | None) -> Provider:
         aws=aws_credential(row),
         asks_for_usage=row.inject_usage == "auto" and row.stream_usage == "on_request",
         drains=row.on_abort == "drain",
-        zone=grid(row.region).zone if row.region is not None else row.zone or zone,
+        zone=zone_of(row, zone),
     )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
+from operator import attrgetter
 from typing import Any
 
 import msgspec
@@ -68,6 +69,43 @@ class Bulk:
         finally:
             cursor.close()
         return True
+
+
+class BulkUpdate:
+    """Changes columns of rows of one table that are found by others, given as structs with these names.
+
+    ``same`` names a column that one value is written to in all rows, which no struct has.
+    """
+
+    def __init__(
+        self, table: sa.Table, columns: Sequence[str], where: Sequence[str], dialect: Dialect, same: str | None = None
+    ) -> None:
+        quote = dialect.identifier_preparer.quote
+        sqlite = dialect.name == "sqlite"
+        mark = "?" if sqlite else "%s"
+        changes = ", ".join(f"{quote(name)} = {mark}" for name in ((same, *columns) if same else columns))
+        found = " AND ".join(f"{quote(name)} = {mark}" for name in where)
+        self._update = f"UPDATE {table.name} SET {changes} WHERE {found}"  # noqa: S608
+        names = (*columns, *where)
+        self._values = attrgetter(*names)
+        self._converters = [
+            (index, convert)
+            for index, name in enumerate(names)
+            if (convert := _converter(table.c[name].type, sqlite=sqlite)) is not None
+        ]
+
+    def write(self, connection: Connection, rows: Iterable[object], *same: object) -> None:
+        """Change rows; ``same`` is the value for the column of that name, where there is one."""
+        written = [(*same, *self._converted(row)) for row in rows]
+        if written:
+            connection.exec_driver_sql(self._update, written)
+
+    def _converted(self, row: object) -> list[Any]:
+        values = list(self._values(row))
+        for index, convert in self._converters:
+            if values[index] is not None:
+                values[index] = convert(values[index])
+        return values
 
 
 def _converter(kind: sa.types.TypeEngine[Any], *, sqlite: bool) -> Callable[[Any], Any] | None:

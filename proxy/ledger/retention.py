@@ -19,7 +19,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from proxy.errors import LedgerError
 from proxy.ledger.engine import WRITE, shown
 from proxy.ledger.partitions import Partition, detached, partitions
-from proxy.ledger.tables import calls, counted_usage, retention, usage_lines
+from proxy.ledger.tables import calls, counted_usage, former_estimates, retention, usage_lines
 from proxy.ledger.write import Ledger
 
 ROWS_AT_ONCE = 2000
@@ -121,7 +121,7 @@ def _drop(engine: Engine, table: str) -> int:
     """Drop a month that was taken out, with what belongs to its calls; gives how many rows it had."""
     with _writing(engine) as connection:
         run = connection.exec_driver_sql
-        for beside in (usage_lines, counted_usage):
+        for beside in (usage_lines, counted_usage, former_estimates):
             run(f"DELETE FROM {beside.name} USING {table} WHERE {beside.name}.call_id = {table}.id")  # noqa: S608
         rows = run(f"SELECT count(*) FROM {table}").scalar()  # noqa: S608
         run(f"DROP TABLE {table}")
@@ -143,6 +143,7 @@ def _delete_some(connection: Connection, before: datetime) -> int:
         some = ids[start : start + 500]
         connection.execute(sa.delete(usage_lines).where(usage_lines.c.call_id.in_(some)))
         connection.execute(sa.delete(counted_usage).where(counted_usage.c.call_id.in_(some)))
+        connection.execute(sa.delete(former_estimates).where(former_estimates.c.call_id.in_(some)))
         within = calls.c.started_at.between(found[0].started_at, found[-1].started_at)
         connection.execute(sa.delete(calls).where(calls.c.id.in_(some), within))
     return len(found)

@@ -18,6 +18,7 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Dialect
 
+from proxy.ledger.emptied import Emptied
 from proxy.ledger.rollup_tables import (
     ALL_DIMENSIONS,
     FIGURES,
@@ -37,6 +38,7 @@ QUARTERS_A_DAY = 96
 _KEYS_KEPT = 100_000  # that are known to be written; clients choose some of their parts
 
 Key = tuple[str | None, ...]
+Place = tuple[int, Key]  # a quarter or a day, and whose sums
 Sums = tuple[Any, ...]  # in the order of FIGURES; dollars in units of the last decimal
 
 _DETAILS = attrgetter(*ALL_DIMENSIONS)
@@ -106,13 +108,43 @@ def key_of(dimensions: Key) -> int:
     return int.from_bytes(hashlib.blake2b(_encode(dimensions), digest_size=8).digest()) >> 1
 
 
+def _summed_up(rows: Iterable[CallRow]) -> tuple[dict[Place, Sums], ...]:
+    """Give what rows add up to: by quarter and by day over few dimensions, by day over all."""
+    alike: dict[Place, list[CallRow]] = {}
+    for row in rows:
+        alike.setdefault(((row.started_at - EPOCH) // QUARTER, _DETAILS(row)), []).append(row)
+    quarters: dict[Place, Sums] = {}
+    days: dict[Place, Sums] = {}
+    details: dict[Place, Sums] = {}
+    for (quarter, wide), group in alike.items():
+        sums, first = sums_of(group), group[0]
+        model = first.model if first.model is not None else first.model_requested
+        few = (first.team, first.provider, model, first.estimate_key)
+        day = quarter // QUARTERS_A_DAY
+        for found, place in ((quarters, (quarter, few)), (days, (day, few)), (details, (day, wide))):
+            found[place] = merged(found[place], sums) if place in found else sums
+    return quarters, days, details
+
+
+def change(before: Sums | None, after: Sums | None) -> Sums:
+    """Give what must be added to sums so that they have ``after`` in the place of ``before``."""
+    none = (None,) * len(FIGURES)
+    return tuple(
+        None if old is None and new is None else (new or 0) - (old or 0)
+        for old, new in zip(before or none, after or none, strict=True)
+    )
+
+
 class Rollups:
     """Writes sums; one for each writer of a ledger."""
 
     def __init__(self, dialect: Dialect) -> None:
-        self._quarters = _Rollup(calls_by_quarter, model_keys, dialect)
-        self._days = _Rollup(calls_by_day, model_keys, dialect)
-        self._details = _Rollup(details_by_day, detail_keys, dialect)
+        day = QUARTER * QUARTERS_A_DAY
+        self._all = (
+            _Rollup(calls_by_quarter, model_keys, QUARTER, dialect),
+            _Rollup(calls_by_day, model_keys, day, dialect),
+            _Rollup(details_by_day, detail_keys, day, dialect),
+        )
 
     def add(self, connection: Connection, rows: Sequence[CallRow]) -> None:
         """Add rows to the sums, in the transaction that writes them.
@@ -120,36 +152,32 @@ class Rollups:
         Everything is written in one order, so that machines which share a ledger wait for each other and never in
         a circle.
         """
-        alike: dict[tuple[int, Key], list[CallRow]] = {}
-        for row in rows:
-            alike.setdefault(((row.started_at - EPOCH) // QUARTER, _DETAILS(row)), []).append(row)
-        quarters: dict[tuple[int, Key], Sums] = {}
-        days: dict[tuple[int, Key], Sums] = {}
-        details: dict[tuple[int, Key], Sums] = {}
-        for (quarter, wide), group in alike.items():
-            sums, first = sums_of(group), group[0]
-            model = first.model if first.model is not None else first.model_requested
-            few = (first.team, first.provider, model, first.estimate_key)
-            day = quarter // QUARTERS_A_DAY
-            for found, place in ((quarters, (quarter, few)), (days, (day, few)), (details, (day, wide))):
-                found[place] = merged(found[place], sums) if place in found else sums
-        self._quarters.add(connection, quarters)
-        self._days.add(connection, days)
-        self._details.add(connection, details)
+        for rollup, sums in zip(self._all, _summed_up(rows), strict=True):
+            rollup.add(connection, sums)
+
+    def replace(self, connection: Connection, before: Sequence[CallRow], after: Sequence[CallRow]) -> None:
+        """Take rows that the sums have out of them and others in, in the transaction that has changed the rows.
+
+        Whole numbers and dollars stay exact; what is not whole stays as it was to the digit where nothing of it
+        changed, and may be off in its last digits where something did. The order is that of :meth:`add`.
+        """
+        for rollup, old, new in zip(self._all, _summed_up(before), _summed_up(after), strict=True):
+            rollup.replace(connection, old, new)
 
     def committed(self) -> None:
         """Take note that the keys which were written are there to stay."""
-        for each in (self._quarters, self._days, self._details):
+        for each in self._all:
             each.committed()
 
     def forget(self) -> None:
         """Take nothing for granted any more: the ledger is, or may be, another."""
-        for each in (self._quarters, self._days, self._details):
+        for each in self._all:
             each.forget()
 
 
 class _Rollup:
-    def __init__(self, table: sa.Table, keys: sa.Table, dialect: Dialect) -> None:
+    def __init__(self, table: sa.Table, keys: sa.Table, width: timedelta, dialect: Dialect) -> None:
+        self._emptied = Emptied(table, keys, lambda time: (EPOCH + time * width, EPOCH + (time + 1) * width))
         quote = dialect.identifier_preparer.quote
         mark = "?" if dialect.name == "sqlite" else "%s"
         self._to_dollars = dialect.name != "sqlite"
@@ -171,7 +199,7 @@ class _Rollup:
         self._known: set[int] = set()
         self._fresh: set[int] = set()
 
-    def add(self, connection: Connection, sums: Mapping[tuple[int, Key], Sums]) -> None:
+    def add(self, connection: Connection, sums: Mapping[Place, Sums]) -> None:
         keys = {key_of(dimensions): dimensions for _, dimensions in sums}
         self._fresh = keys.keys() - self._known
         if self._fresh:
@@ -179,6 +207,18 @@ class _Rollup:
         rows = sorted(((time, key_of(dimensions)), figures) for (time, dimensions), figures in sums.items())
         if rows:
             connection.exec_driver_sql(self._upsert, [(*place, *self._written(figures)) for place, figures in rows])
+
+    def replace(self, connection: Connection, before: Mapping[Place, Sums], after: Mapping[Place, Sums]) -> None:
+        places = [place for place in {**before, **after} if before.get(place) != after.get(place)]
+        self.add(connection, {place: change(before.get(place), after.get(place)) for place in places})
+        self._emptied.mend(
+            connection,
+            {
+                (time, key_of(dimensions)): (dimensions, before[time, dimensions], after.get((time, dimensions)))
+                for time, dimensions in places
+                if (time, dimensions) in before
+            },
+        )
 
     def committed(self) -> None:
         if len(self._known) > _KEYS_KEPT:

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
@@ -195,6 +195,8 @@ def row_of(closed: Closed, estimate: Estimate | str) -> CallRow:
         grams_co2e_shared_down=grams_down,
         grams_co2e_shared_up=grams_up,
         attributes=opened.attributes or None,
+        summed_calls=closed.calls,
+        region=closed.region,
     )
 
 
@@ -272,7 +274,46 @@ def known_row(closed: Closed, known: Known) -> CallRow | None:
         figures.grams_co2e_shared_down,
         figures.grams_co2e_shared_up,
         opened.attributes or None,
+        1,
+        closed.region,
     )
+
+
+class Composed(NamedTuple):
+    """The row of a call that ended, its lines, and whether the estimator failed at a call whose usage is known."""
+
+    row: CallRow
+    lines: tuple[LineRow, ...]
+    failed: bool
+
+
+def composed(closed: Closed, estimate: Estimator, familiar: Familiar | None) -> Composed:
+    """Estimate a call and its lines, by the shorter way where there is one, and compose their rows."""
+    row, failed = _own_row(closed, estimate, familiar)
+    lines = lines_of(closed, estimate) if closed.lines else ()
+    return Composed(with_lines(row, lines) if lines else row, lines, failed)
+
+
+def _own_row(closed: Closed, estimate: Estimator, familiar: Familiar | None) -> tuple[CallRow, bool]:
+    opened = closed.opened
+    model = closed.model or opened.model_requested
+    if model is not None and familiar is not None:
+        try:
+            known = familiar(
+                model,
+                provider=opened.provider,
+                zone=opened.zone,
+                at_us=opened.started_at_us,
+                service_tier=closed.service_tier,
+                region=closed.region,
+            )
+            row = None if known is None else known_row(closed, known)
+        except Exception:  # whatever it is, the estimate itself says it
+            row = None
+        if row is not None:
+            return row, False
+    made = estimated(closed, estimate)
+    return row_of(closed, made), isinstance(made, str) and closed.usage is not None
 
 
 def lines_of(closed: Closed, estimate: Estimator) -> tuple[LineRow, ...]:

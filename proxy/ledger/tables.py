@@ -25,6 +25,14 @@ metadata = sa.MetaData(
     }
 )
 
+# The columns of calls that an estimate fills: another estimate of the same call changes these alone.
+ESTIMATE = (
+    "facts_version", "method", "tier", "estimate_reason", "zone", "flops", "joules_low", "joules", "joules_high",
+    "it_joules", "grams_co2e_low", "grams_co2e", "grams_co2e_high", "embodied_grams_co2e", "market_grams_co2e",
+    "liters", "cost_usd", "price_id", "grid_source", "estimate_key", "joules_shared_down", "joules_shared_up",
+    "grams_co2e_shared_down", "grams_co2e_shared_up",
+)  # fmt: skip
+
 # One row per upstream attempt or refusal, as the gate and the estimator left it.
 calls = sa.Table(
     "calls",
@@ -96,8 +104,13 @@ calls = sa.Table(
     sa.Column("grams_co2e_shared_down", sa.Double),
     sa.Column("grams_co2e_shared_up", sa.Double),
     sa.Column("attributes", Json),  # what else the request said about its caller: SDK, retry, metadata, …
+    # These two say nothing in rows of releases before them.
+    sa.Column("summed_calls", sa.BigInteger),  # whose sum the tokens are: a batch answers many at once
+    sa.Column("region", sa.Text),  # where the provider said that it kept the call, at a price of its own
     # Ours: whether the sums of the rollups have it. What a release without rollups writes says no.
     sa.Column("rolled_up", sa.Boolean, nullable=False, server_default=sa.false()),
+    # Which of estimate_generations its estimate is of; NULL: it is the one it was recorded with.
+    sa.Column("generation", sa.BigInteger),
     # Reports cut by time, and by time within one team.
     sa.Index("ix_calls_started_at", "started_at"),
     sa.Index("ix_calls_team_started_at", "team", "started_at"),
@@ -139,6 +152,7 @@ usage_lines = sa.Table(
     sa.Column("liters", sa.Double),
     sa.Column("cost_usd", Usd),
     sa.Column("price_id", sa.Text),
+    sa.Column("summed_calls", sa.BigInteger),  # whose sum the line is; NULL: a release before it wrote the line
 )
 
 # Whose usage has been counted, where a provider shows it more than once: the response, batch or run, by its id.
@@ -177,6 +191,36 @@ journal_positions = sa.Table(
     sa.Column("segment", sa.Text, primary_key=True),
     sa.Column("resolved_to", sa.BigInteger, nullable=False),  # byte offset; no call opened before it is still open
     sa.Column("read_to", sa.BigInteger, nullable=False),  # byte offset; everything before it is in the ledger
+)
+
+
+# Re-estimations of stored calls. One that is under way has no end; one that another overtook ends unfinished.
+estimate_generations = sa.Table(
+    "estimate_generations",
+    metadata,
+    sa.Column("generation", sa.BigInteger, primary_key=True, autoincrement=False),  # 1, 2, …
+    sa.Column("calls_from", UtcDateTime, nullable=False),  # the period of calls, [from, to)
+    sa.Column("calls_to", UtcDateTime, nullable=False),
+    sa.Column("facts_version", sa.Text, nullable=False),
+    sa.Column("settings", sa.Text, nullable=False),  # a digest of the release and the configuration
+    sa.Column("began_at", UtcDateTime, nullable=False),
+    sa.Column("ended_at", UtcDateTime),
+    sa.Column("finished", sa.Boolean, nullable=False),  # it came to the end of its period
+    sa.Column("done_to", UtcDateTime),  # the last call that was looked at: its start and its id
+    sa.Column("done_to_id", sa.Text),
+    sa.Column("looked_at", sa.BigInteger, nullable=False),  # calls
+    sa.Column("changed", sa.BigInteger, nullable=False),
+)
+
+# What stood in the columns of the estimate of a call (number 0) or of its line before a generation changed it.
+former_estimates = sa.Table(
+    "former_estimates",
+    metadata,
+    sa.Column("call_id", sa.Text, primary_key=True),
+    sa.Column("number", sa.SmallInteger, primary_key=True, autoincrement=False),
+    sa.Column("generation", sa.BigInteger, primary_key=True, autoincrement=False),  # the one that came in its place
+    *(sa.Column(each.name, each.type, nullable=each.nullable) for each in (calls.c[name] for name in ESTIMATE)),
+    sqlite_with_rowid=False,
 )
 
 
@@ -244,6 +288,8 @@ class CallRow(msgspec.Struct, frozen=True, gc=False):
     grams_co2e_shared_down: float | None
     grams_co2e_shared_up: float | None
     attributes: dict[str, str] | None
+    summed_calls: int | None = None
+    region: str | None = None
 
 
 call_columns = tuple(calls.c[name] for name in CallRow.__struct_fields__)
@@ -283,3 +329,12 @@ class LineRow(msgspec.Struct, frozen=True, kw_only=True):
     liters: float | None
     cost_usd: Decimal | None
     price_id: str | None
+    summed_calls: int | None = None
+
+
+Former = msgspec.defstruct(
+    "Former",
+    [("call_id", str), ("number", int), ("generation", int), *((name, Any) for name in ESTIMATE)],
+    frozen=True,
+    gc=False,
+)

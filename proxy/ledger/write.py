@@ -81,7 +81,7 @@ class Ledger:
         driver: Any = dialect.loaded_dbapi
         self._driver_error: type[Exception] = driver.Error
         self._row_errors = (*_ROW_ERRORS, driver.IntegrityError, driver.DataError)
-        self._calls, self._lines = Bulk(calls, dialect, more=(True,)), Bulk(usage_lines, dialect)
+        self._calls, self._lines = Bulk(calls, dialect, more=(True, None)), Bulk(usage_lines, dialect)
         self._facts_written: set[str] = set()
         self._file = sqlite_file(engine)
         self._identity: tuple[int, int] | None = None  # of the file, once it is known to be a ledger

@@ -4,7 +4,7 @@ import msgspec
 
 from proxy.ledger.tables import CallRow, calls
 
-OURS = ["rolled_up"]  # the columns that are for the ledger itself; they come last
+OURS = ["rolled_up", "generation"]  # the columns that are for the ledger itself; they come last
 
 # The columns of `calls` that the public contract promises, as users' own queries name them.
 _PROMISED = """

@@ -1,0 +1,179 @@
+"""What estimating calls anew changes, by model and team: before, after, how many gain a figure and how many lose it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from proxy.ledger.tables import CallRow
+from proxy.reports import figures
+
+FIGURES = ("cost_usd", "joules", "grams_co2e", "liters")
+_UNITS = {"joules": "J", "grams_co2e": "g", "liters": "L"}
+_TITLES = {"cost_usd": "dollars", "joules": "energy", "grams_co2e": "CO2e", "liters": "water"}
+Key = tuple[str | None, str | None]  # model, team
+
+
+@dataclass(slots=True)
+class Change:
+    """Sums of one figure over the calls that have it; None where none has."""
+
+    before: Any = None
+    after: Any = None
+    gained: int = 0  # calls that have it now and had it not
+    lost: int = 0
+
+    def take(self, before: Any, after: Any) -> None:
+        """Add one call."""
+        self.before, self.after = _plus(self.before, before), _plus(self.after, after)
+        self.gained += before is None and after is not None
+        self.lost += before is not None and after is None
+
+    def add(self, other: Change) -> None:
+        """Add another group's."""
+        self.before, self.after = _plus(self.before, other.before), _plus(self.after, other.after)
+        self.gained, self.lost = self.gained + other.gained, self.lost + other.lost
+
+
+@dataclass(slots=True)
+class Group:
+    """The calls of one model and team: how many there are, how many change, how many cannot be estimated anew."""
+
+    calls: int = 0
+    changed: int = 0
+    kept: int = 0
+    figures: dict[str, Change] = field(default_factory=lambda: {name: Change() for name in FIGURES})
+
+    def add(self, other: Group) -> None:
+        """Add another group."""
+        self.calls, self.changed = self.calls + other.calls, self.changed + other.changed
+        self.kept += other.kept
+        for name, change in self.figures.items():
+            change.add(other.figures[name])
+
+
+class Differences:
+    """Sums up calls as they come."""
+
+    def __init__(self) -> None:
+        self.groups: dict[Key, Group] = {}
+
+    def take(self, before: CallRow, after: CallRow | None, *, changes: bool) -> None:
+        """Add a call; ``after`` is None where it stays as it is because it cannot be estimated anew."""
+        key = (before.model if before.model is not None else before.model_requested, before.team)
+        group = self.groups.setdefault(key, Group())
+        group.calls += 1
+        group.changed += changes
+        group.kept += after is None
+        for name, change in group.figures.items():
+            change.take(getattr(before, name), getattr(before if after is None else after, name))
+
+    @property
+    def total(self) -> Group:
+        """All groups as one."""
+        total = Group()
+        for group in self.groups.values():
+            total.add(group)
+        return total
+
+
+def as_document(differences: Differences) -> dict[str, Any]:
+    """Give the groups and their total for JSON; dollars are exact decimals, as text."""
+    ranked = sorted(differences.groups.items(), key=_rank)
+    return {
+        "units": {"cost_usd": "USD", **_UNITS},
+        "rows": [{"model": model, "team": team, **_plain(group)} for (model, team), group in ranked],
+        "total": _plain(differences.total),
+    }
+
+
+def print_differences(differences: Differences, console: Console) -> None:
+    """Print a line for each figure of each group that changes, and for each of their total."""
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for title in ("model", "team"):
+        table.add_column(title, overflow="fold", max_width=48)
+    for title in ("calls", "changed"):
+        table.add_column(title, justify="right")
+    table.add_column("figure")
+    for title in ("before", "after", "change", "gained", "lost"):
+        table.add_column(title, justify="right", no_wrap=True)
+    for (model, team), group in sorted(differences.groups.items(), key=_rank):
+        if group.changed:
+            _lines(table, (model, team), group, style="")
+    _lines(table, ("total", ""), differences.total, style="bold")
+    console.width = max(console.width, console.measure(table, options=console.options.update(max_width=10_000)).maximum)
+    console.print(table)
+
+
+def _lines(table: Table, names: Iterable[str | None], group: Group, *, style: str) -> None:
+    heads = [_text(name) for name in names] + [Text(f"{group.calls:,}"), Text(f"{group.changed:,}")]
+    for number, (name, change) in enumerate(group.figures.items()):
+        lead = heads if number == 0 else [Text("")] * len(heads)
+        cells = (
+            _TITLES[name],
+            _written(name, change.before),
+            _written(name, change.after),
+            _difference(name, change),
+            figures.count(change.gained),
+            figures.count(change.lost),
+        )
+        table.add_row(*lead, *map(Text, cells), style=style)
+
+
+def _difference(name: str, change: Change) -> str:
+    if change.before is None or change.after is None:
+        return "–"
+    by = change.after - change.before
+    if not by:
+        return "none"
+    sign = "+" if by > 0 else "-"
+    if not change.before:
+        return f"{sign}{_written(name, abs(by))}"
+    return f"{sign}{_written(name, abs(by))} ({sign}{figures.digits(100 * abs(float(by) / float(change.before)))} %)"
+
+
+def _written(name: str, value: Any) -> str:
+    return figures.dollars(value) if name == "cost_usd" else figures.quantity(value, _UNITS[name])
+
+
+def _text(name: str | None) -> Text:
+    return Text("".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in name or "–"))
+
+
+def _rank(item: tuple[Key, Group]) -> tuple[int, str, str]:
+    (model, team), group = item
+    return (-group.changed, model or "", team or "")
+
+
+def _plus(one: Any, other: Any) -> Any:
+    return other if one is None else one if other is None else one + other
+
+
+def _plain(group: Group) -> Mapping[str, Any]:
+    def value(figure: Any) -> Any:
+        return f"{figure.normalize():f}" if isinstance(figure, Decimal) else figure
+
+    def change(each: Change) -> Any:
+        return None if each.before is None or each.after is None else value(each.after - each.before)
+
+    return {
+        "calls": group.calls,
+        "changed": group.changed,
+        "kept": group.kept,
+        **{
+            name: {
+                "before": value(each.before),
+                "after": value(each.after),
+                "change": change(each),
+                "gained": each.gained,
+                "lost": each.lost,
+            }
+            for name, each in group.figures.items()
+        },
+    }
