@@ -18,6 +18,7 @@ from proxy.commands.facts import facts
 from proxy.commands.keys import keys
 from proxy.commands.migrate import migrate
 from proxy.commands.recompute import recompute
+from proxy.commands.reconcile import reconcile
 from proxy.commands.report import report
 from proxy.commands.retention import retention
 from proxy.commands.serve import serve
@@ -49,7 +50,7 @@ def joulegate(
     """Meter LLM traffic in FLOPs, joules, CO2e, water and dollars."""
 
 
-for command in (serve, simulate, estimate, report, recompute, migrate, retention, doctor):
+for command in (serve, simulate, estimate, report, recompute, reconcile, migrate, retention, doctor):
     app.command()(command)
 for group in (facts, keys):
     app.add_typer(group)

@@ -224,6 +224,25 @@ former_estimates = sa.Table(
 )
 
 
+# What providers state of usage and cost, as it was read: `source` is a digest of the file, `number` counts its lines.
+statements = sa.Table(
+    "statements",
+    metadata,
+    sa.Column("source", sa.Text, primary_key=True),
+    sa.Column("number", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("read_at", UtcDateTime, nullable=False),
+    sa.Column("provider", sa.Text, nullable=False),
+    sa.Column("day", sa.Date, nullable=False),  # UTC
+    sa.Column("key", sa.Text),
+    sa.Column("project", sa.Text),
+    sa.Column("model", sa.Text),
+    sa.Column("input_tokens", sa.BigInteger),  # includes the cached ones
+    sa.Column("cached_input_tokens", sa.BigInteger),
+    sa.Column("output_tokens", sa.BigInteger),
+    sa.Column("usd", Usd),
+)
+
+
 class CallRow(msgspec.Struct, frozen=True, gc=False):
     """One row of ``calls``: same names, same order; what is not known is None."""
 

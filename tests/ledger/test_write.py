@@ -52,7 +52,7 @@ def test_rows_come_back_as_they_were_given(engine, ledger):
         reason="'; DROP TABLE calls; --",
         stream=False,
     )
-    bare = call_row(**{name: None for name in calls.columns.keys() if calls.c[name].nullable})  # noqa: SIM118
+    bare = call_row(**{name: None for name in CallRow.__struct_fields__ if calls.c[name].nullable})
     committed = put(ledger, full, bare)
     assert committed.new == (full, bare)
     assert stored(engine) == [full, bare]

@@ -1,0 +1,225 @@
+"""``joulegate reconcile``: hold a provider's invoice or export against the ledger, and say what explains the rest."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from proxy.config import Config, load
+from proxy.errors import ConfigError, LedgerError
+from proxy.reconciling.comparison import Compared, Key, Recorded, Side, beyond, compare, statement_sides
+from proxy.reconciling.statement import Shape, Stated, StatementError, read_statement
+
+NO = 1
+_NAMES = ("model", "key", "project")
+Named = Callable[[str, str, str | None], str | None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Outcome:
+    shape: Shape
+    source: str
+    kept: bool  # False: that file was read before
+    by: tuple[str, ...]
+    compared: list[Compared]
+    beyond: list[str]
+
+
+def reconcile(
+    file: Annotated[Path, typer.Argument(help="A CSV file: an invoice, or an export of usage or cost.")],
+    by: Annotated[str, typer.Option(help="What to compare beside provider and day: model, key, project.")] = "model",
+    tolerance: Annotated[
+        float | None,
+        typer.Option(min=0, metavar="PERCENT", help="Exit status 1 where a provider's sum differs by more."),
+    ] = None,
+    provider: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Whose it is, where that has another name here.")
+    ] = None,
+    rename: Annotated[
+        list[str] | None, typer.Option(metavar="THEIRS=OURS", help="A key's or project's name here; may be repeated.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    database: Annotated[str | None, typer.Option(metavar="URL", help="Ledger, if not the configured.")] = None,
+    config: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Configuration; default: joulegate.toml here.")
+    ] = None,
+) -> None:
+    """Hold a provider's statement against the ledger, day by day (UTC).
+
+    What differs is taken apart: calls that only one side has, tokens, calls without a price, another
+    price. Exports of OpenAI's and Anthropic's consoles are understood as they are. The statement is
+    kept in the table statements.
+
+    For example:
+
+    \b
+    joulegate reconcile cost_2026-11.csv
+    joulegate reconcile usage.csv --by key --rename key_abc=search-ci --tolerance 1
+    """  # noqa: D301 - typer keeps the lines of a paragraph that begins with this character
+    names = tuple(name.strip() for name in by.split(",") if name.strip())
+    if unknown := [name for name in names if name not in _NAMES]:
+        raise ConfigError(f"--by {unknown[0]}: choose from {', '.join(_NAMES)}")
+    flags: dict[str, object] = {} if database is None else {"ledger.url": database}
+    found = load(config, flags=flags).config
+    try:
+        data = file.read_bytes()
+        shape, lines = read_statement(data.decode(), provider)
+    except (OSError, UnicodeDecodeError) as error:
+        raise StatementError(f"{file}: {getattr(error, 'strerror', None) or error}") from None
+    except StatementError as error:
+        raise StatementError(f"{file}: {error}") from None
+    source = hashlib.sha256(data).hexdigest()[:16]
+    named = _naming(found, dict(map(_renamed, rename or ())))
+    share = None if tolerance is None else Decimal(str(tolerance)) / 100
+    outcome = _compare(found.ledger.url, source, shape, lines, names, named, share)
+    if as_json:
+        typer.echo(json.dumps(_document(outcome), indent=2))
+    else:
+        _print(outcome)
+    if outcome.beyond:
+        raise typer.Exit(NO)
+
+
+def _renamed(text: str) -> tuple[str, str]:
+    theirs, equals, ours = text.partition("=")
+    if not (theirs and equals and ours):
+        raise ConfigError(f"--rename {text!r}: write it as THEIRS=OURS")
+    return theirs, ours
+
+
+def _naming(config: Config, renamed: Mapping[str, str]) -> Named:
+    """Give the names under which both sides are compared: a model by its card, whatever either calls it."""
+    from proxy.estimating import ConfiguredEstimator
+
+    estimate = ConfiguredEstimator(config)
+
+    def named(provider: str, dimension: str, value: str | None) -> str | None:
+        if value is None or dimension != "model":
+            return None if value is None else renamed.get(value, value)
+        spelled = value.lower().replace(" ", "-").replace(".", "-")  # Claude Sonnet 4.5
+        found = (estimate.card_id(each, provider) for each in (value, spelled))
+        return next(filter(None, found), value.lower())
+
+    return named
+
+
+def _compare(
+    url: str,
+    source: str,
+    shape: Shape,
+    lines: Sequence[Stated],
+    by: tuple[str, ...],
+    named: Named,
+    tolerance: Decimal | None,
+) -> _Outcome:
+    # SQLAlchemy takes half a second to import, so only here.
+    from sqlalchemy.exc import SQLAlchemyError
+
+    from proxy.ledger.engine import WRITE, open_engine
+    from proxy.ledger.revision import require_head
+    from proxy.ledger.statements import keep, recorded
+
+    engine = open_engine(url)
+    try:
+        require_head(engine)
+        with engine.execution_options(**{WRITE: True}).begin() as connection:
+            kept = keep(connection, source, lines, datetime.now(UTC))
+        with engine.connect() as connection:
+            ours = recorded(connection, lines, by, named)
+    except SQLAlchemyError as error:
+        raise LedgerError(f"the ledger cannot be used: {getattr(error, 'orig', None) or error}") from error
+    finally:
+        engine.dispose()
+
+    def names(line: Stated) -> tuple[str | None, ...]:
+        return tuple(named(line.provider, name, getattr(line, name)) for name in by)
+
+    theirs: dict[Key, Side] = statement_sides(lines, names)
+    compared = compare(theirs, ours)
+    off = [] if tolerance is None else beyond(compared, tolerance)
+    return _Outcome(shape=shape, source=source, kept=kept, by=by, compared=compared, beyond=off)
+
+
+def _document(outcome: _Outcome) -> dict[str, Any]:
+    return {
+        "statement": outcome.source,
+        "shape": outcome.shape.name,
+        "read_before": not outcome.kept,
+        "by": ["provider", "day", *outcome.by],
+        "rows": [_row(outcome.by, each) for each in outcome.compared],
+        "beyond_tolerance": outcome.beyond,
+    }
+
+
+def _row(by: Sequence[str], each: Compared) -> dict[str, Any]:
+    provider, day, names = each.key
+    recorded = each.recorded or Recorded()
+    return {
+        "provider": provider,
+        "day": day.isoformat(),
+        **dict(zip(by, names, strict=True)),
+        "stated_usd": _exact(each.stated.usd if each.stated else None),
+        "ledger_usd": _exact(recorded.side.usd),
+        "residual_usd": _exact(each.residual_usd),
+        "stated_tokens": each.stated.tokens if each.stated else None,
+        "ledger_tokens": recorded.side.tokens,
+        "residual_tokens": each.residual_tokens,
+        "calls": recorded.calls,
+        "unpriced_calls": recorded.unpriced_calls,
+        "inferred_calls": recorded.inferred_calls,
+        "absent_calls": recorded.absent_calls,
+        "parts": [{"kind": part.kind, "usd": _exact(part.usd), "says": part.says} for part in each.parts],
+    }
+
+
+def _exact(value: Decimal | None) -> str | None:
+    return None if value is None else f"{value.normalize():f}"
+
+
+def _signed(value: Decimal) -> str:
+    from proxy.reports import figures
+
+    return f"{'-' if value < 0 else '+'}{figures.dollars(abs(value))}"
+
+
+def _print(outcome: _Outcome) -> None:
+    from proxy.reports import figures
+
+    console = Console(soft_wrap=True, highlight=False)
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for title in ("day", "provider", *outcome.by):
+        table.add_column(title)
+    for title in ("stated", "ledger", "differ by", "tokens differ by"):
+        table.add_column(title, justify="right", no_wrap=True)
+    table.add_column("because")
+    differing = [each for each in outcome.compared if each.parts]
+    for each in differing:
+        provider, day, names = each.key
+        side = each.recorded.side if each.recorded else Side()
+        why = [f"{part.says}{'' if part.usd is None else f' ({_signed(part.usd)})'}" for part in each.parts]
+        cells = [day.isoformat(), provider, *(name or "–" for name in names)]
+        cells += [figures.dollars(each.stated.usd if each.stated else None), figures.dollars(side.usd)]
+        cells += ["–" if each.residual_usd is None else _signed(each.residual_usd)]
+        cells += ["–" if each.residual_tokens is None else f"{each.residual_tokens:+,}", "; ".join(why)]
+        table.add_row(*(Text("".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in x)) for x in cells))
+    wide = Console(highlight=False)
+    wide.width = max(wide.width, wide.measure(table, options=wide.options.update(max_width=10_000)).maximum)
+    if differing:
+        wide.print(table)
+        console.print()
+    again = "" if outcome.kept else "; this file was read before and is kept once"
+    agree = len(outcome.compared) - len(differing)
+    console.print(f"{outcome.shape.name}: {agree:,} of {len(outcome.compared):,} lines agree{again}.", markup=False)
+    if outcome.beyond:
+        console.print(f"Beyond the tolerance: {', '.join(outcome.beyond)}.", markup=False)

@@ -1,0 +1,1 @@
+"""A provider's own statement of usage and cost, held against the ledger."""
