@@ -18,10 +18,10 @@ import sqlalchemy as sa
 
 from estimator.uncertainty import Group, Total
 from proxy.ledger.rollup_tables import BANDED, COUNTS, FIGURES, SUMS, calls_by_day
-from proxy.ledger.rollups import EPOCH
+from proxy.ledger.rollups import EPOCH, any_left
 from proxy.ledger.sources import DIMENSIONS, TIME_DIMENSIONS
 from proxy.ledger.stretches import questions
-from proxy.ledger.tables import CallRow, call_columns, calls, retention, rows_of
+from proxy.ledger.tables import NOT_ROLLED_UP, CallRow, call_columns, calls, retention, rows_of
 
 __all__ = ["DIMENSIONS", "TIME_DIMENSIONS", "Totals", "recent", "splits", "totals"]
 
@@ -92,11 +92,12 @@ def splits(
         # Calls that get into the sums meanwhile must not be missed, nor met twice.
         connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
     names = tuple(dict.fromkeys(name for each in by for name in each))
+    left = not from_rows and any_left(connection)
     if not from_rows:
-        start, end = _where_calls_are(connection, start, end)
+        start, end = _where_calls_are(connection, start, end, left=left)
     kept = connection.scalar(sa.select(sa.func.max(retention.c.rows_from)))
     gathered: list[dict[tuple[str | None, ...], _Gathered]] = [{} if each else {(): _Gathered()} for each in by]
-    for question in questions(names, start=start, end=end, zone=zone, rows_from=kept, from_rows=from_rows):
+    for question in questions(names, start=start, end=end, zone=zone, rows_from=kept, left=left, from_rows=from_rows):
         written = cache(question.written)
         for row in connection.execute(question.select):
             place = {
@@ -108,15 +109,19 @@ def splits(
     return [[group.totals(key) for key, group in groups.items()] for groups in gathered]
 
 
-def _where_calls_are(connection: sa.Connection, start: datetime, end: datetime) -> tuple[datetime, datetime]:
+def _where_calls_are(
+    connection: sa.Connection, start: datetime, end: datetime, *, left: bool
+) -> tuple[datetime, datetime]:
     """Narrow a period to the days that have calls: a century has too many to be asked for one by one."""
     day, moment = calls_by_day.c.day, calls.c.started_at
-    summed = sa.select(sa.func.min(day), sa.func.max(day))
-    left = sa.select(sa.func.min(moment), sa.func.max(moment)).where(sa.not_(calls.c.rolled_up))
-    first, last = connection.execute(summed).one()
-    begins, ends = connection.execute(left).one()
+    # One by one: SQLite looks at one end of an index for a single minimum or maximum, and at all of it for both.
+    first, last = (connection.scalar(sa.select(end_of(day))) for end_of in (sa.func.min, sa.func.max))
     known = [EPOCH + timedelta(days=first), EPOCH + timedelta(days=last + 1)] if first is not None else []
-    known += [begins, ends + timedelta(microseconds=1)] if begins is not None else []
+    if left:
+        begins, ends = connection.execute(
+            sa.select(sa.func.min(moment), sa.func.max(moment)).where(NOT_ROLLED_UP)
+        ).one()
+        known += [begins, ends + timedelta(microseconds=1)] if begins is not None else []
     return max(start, min(known, default=start)), min(end, max(known, default=start))
 
 

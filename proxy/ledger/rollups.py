@@ -30,7 +30,7 @@ from proxy.ledger.rollup_tables import (
     model_keys,
 )
 from proxy.ledger.sqltypes import USD_DECIMALS
-from proxy.ledger.tables import CallRow, call_columns, calls, rows_of
+from proxy.ledger.tables import NOT_ROLLED_UP, CallRow, call_columns, calls, rows_of
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 QUARTER = timedelta(minutes=15)
@@ -240,14 +240,22 @@ class _Rollup:
 
 def left(connection: Connection) -> int:
     """Count the calls that the sums lack."""
-    return connection.scalar(sa.select(sa.func.count()).select_from(calls).where(sa.not_(calls.c.rolled_up))) or 0
+    return connection.scalar(sa.select(sa.func.count()).select_from(calls).where(NOT_ROLLED_UP)) or 0
+
+
+def any_left(connection: Connection) -> bool:
+    """Whether there are calls that the sums lack; as a rule there are none, and to know it costs next to nothing."""
+    by = "INDEXED BY ix_calls_not_rolled_up" if connection.dialect.name == "sqlite" else ""  # it would read all calls
+    return connection.exec_driver_sql(f"SELECT 1 FROM calls {by} WHERE NOT rolled_up LIMIT 1").first() is not None  # noqa: S608
 
 
 def roll_up(connection: Connection, rollups: Rollups, limit: int) -> int:
     """Take up to ``limit`` calls that the sums lack into them, in the connection's transaction; gives how many."""
+    if not any_left(connection):
+        return 0
     select = (
         sa.select(*call_columns)
-        .where(sa.not_(calls.c.rolled_up))
+        .where(NOT_ROLLED_UP)
         .order_by(calls.c.started_at)
         .limit(limit)
         .with_for_update(skip_locked=True)
@@ -261,7 +269,7 @@ def roll_up(connection: Connection, rollups: Rollups, limit: int) -> int:
         ids = [row.id for row in rows[start : start + 500]]
         connection.execute(
             sa.update(calls)
-            .where(calls.c.id.in_(ids), calls.c.started_at.between(*ends), sa.not_(calls.c.rolled_up))
+            .where(calls.c.id.in_(ids), calls.c.started_at.between(*ends), NOT_ROLLED_UP)
             .values(rolled_up=True)
         )
     return len(rows)

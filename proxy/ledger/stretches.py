@@ -19,7 +19,7 @@ from sqlalchemy.sql.expression import ColumnElement
 from proxy.errors import RowsGoneError
 from proxy.ledger.rollups import EPOCH, QUARTER, QUARTERS_A_DAY
 from proxy.ledger.sources import DAYS, DETAILS, DIMENSIONS, FEW, QUARTERS, ROWS, TIME_DIMENSIONS, Source
-from proxy.ledger.tables import calls
+from proxy.ledger.tables import NOT_ROLLED_UP, calls
 
 _DAY = timedelta(days=1)
 _QUARTERS_AN_HOUR = 4
@@ -44,11 +44,13 @@ def questions(
     end: datetime,
     zone: ZoneInfo,
     rows_from: datetime | None = None,
+    left: bool = True,
     from_rows: bool = False,
 ) -> Iterator[Question]:
     """Give what must be asked to sum [start, end) by the named dimensions; raises KeyError on an unknown one.
 
-    Raises :class:`RowsGoneError` where rows from before ``rows_from`` are needed, which are deleted.
+    ``left``: some calls are in no sum yet. Raises :class:`RowsGoneError` where rows from before ``rows_from`` are
+    needed, which are deleted.
     """
     for name in names:
         if name not in DIMENSIONS:
@@ -75,8 +77,8 @@ def questions(
         _require_rows(a, rows_from)
     for stretches in _bounded(rows):
         yield _of_rows(names, stretches, zone)
-    for some in _bounded(rolled):
-        yield _of_rows(names, [(_time(a), _time(b)) for a, b in some], zone, sa.not_(calls.c.rolled_up))
+    for some in _bounded(rolled if left else []):
+        yield _of_rows(names, [(_time(a), _time(b)) for a, b in some], zone, NOT_ROLLED_UP)
 
 
 def _require_rows(start: datetime, rows_from: datetime | None) -> None:

@@ -122,6 +122,9 @@ calls = sa.Table(
     ),
 )
 
+# In the words of the partial index: in others SQLite does not see that it will do.
+NOT_ROLLED_UP = sa.literal_column("NOT calls.rolled_up", sa.Boolean())
+
 # What a call consumed beside the tokens its row states: compaction, an advisor, a model it fell back to. The
 # estimates and the dollars of the call's row include those of its lines.
 usage_lines = sa.Table(

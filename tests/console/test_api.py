@@ -9,7 +9,7 @@ import msgspec
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from proxy.ledger.tables import CallRow, calls
+from proxy.ledger.tables import CallRow, call_columns
 from tests.console.conftest import NOON, serve
 from tests.rows import UNESTIMATED, UNMETERED, UNPRICED, call_row
 
@@ -30,7 +30,7 @@ def test_calls_are_ledger_rows_the_latest_first(console):
     console.record(*rows)
     found = get(console, "/api/calls")["calls"]
     assert [each["id"] for each in found] == [row.id for row in reversed(rows)]
-    assert list(found[0]) == [column.name for column in calls.columns]
+    assert list(found[0]) == [column.name for column in call_columns]
     assert found[2]["cost_usd"] == "0.0000001"
     assert found[1]["cost_usd"] is found[1]["joules"] is found[1]["input_tokens"] is None
     read = msgspec.convert(found[2], CallRow, strict=False)

@@ -175,3 +175,16 @@ def test_keys_are_written_once_and_by_their_dimensions(engine):
             (None, None),
             ("search", "u"),
         }
+
+
+def test_where_all_is_summed_up_no_report_of_whole_days_reads_rows(engine):
+    Ledger(engine).commit([call_row() for _ in range(300)], journal="j", positions={}, at=NOW)
+    heard: list[str] = []
+    november = {"start": datetime(2026, 11, 1, tzinfo=UTC), "end": datetime(2026, 12, 1, tzinfo=UTC)}
+    with engine.connect() as connection:
+        sa.event.listen(connection, "before_cursor_execute", lambda *given: heard.append(given[2]))
+        splits(connection, (("team",),), **november, zone=ZoneInfo("UTC"))
+        (looked,) = [each for each in heard if "FROM calls " in each]
+        assert "LIMIT 1" in looked
+        if engine.dialect.name == "sqlite":
+            assert "ix_calls_not_rolled_up" in str(connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {looked}").all())
