@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
@@ -28,6 +28,11 @@ class Change:
     after: Any = None
     gained: int = 0  # calls that have it now and had it not
     lost: int = 0
+
+    @property
+    def moved(self) -> bool:
+        """Whether anything of it is another."""
+        return bool(self.gained or self.lost or self.before != self.after)
 
     def take(self, before: Any, after: Any) -> None:
         """Add one call."""
@@ -94,7 +99,7 @@ def as_document(differences: Differences) -> dict[str, Any]:
 
 
 def print_differences(differences: Differences, console: Console) -> None:
-    """Print a line for each figure of each group that changes, and for each of their total."""
+    """Print a line for each figure that changes in a group, and for each of their total."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for title in ("model", "team"):
         table.add_column(title, overflow="fold", max_width=48)
@@ -105,15 +110,19 @@ def print_differences(differences: Differences, console: Console) -> None:
         table.add_column(title, justify="right", no_wrap=True)
     for (model, team), group in sorted(differences.groups.items(), key=_rank):
         if group.changed:
-            _lines(table, (model, team), group, style="")
-    _lines(table, ("total", ""), differences.total, style="bold")
+            moved = [name for name, each in group.figures.items() if each.moved]
+            _lines(table, (model or "–", team or "–"), group, moved, style="")
+    _lines(table, ("total", ""), differences.total, FIGURES, style="bold")
     console.width = max(console.width, console.measure(table, options=console.options.update(max_width=10_000)).maximum)
     console.print(table)
 
 
-def _lines(table: Table, names: Iterable[str | None], group: Group, *, style: str) -> None:
+def _lines(table: Table, names: Sequence[str], group: Group, shown: Sequence[str], *, style: str) -> None:
     heads = [_text(name) for name in names] + [Text(f"{group.calls:,}"), Text(f"{group.changed:,}")]
-    for number, (name, change) in enumerate(group.figures.items()):
+    if not shown:  # only what is said beside the figures: the version of the facts, a reason
+        table.add_row(*heads, "none of these", style=style)
+    for number, name in enumerate(shown):
+        change = group.figures[name]
         lead = heads if number == 0 else [Text("")] * len(heads)
         cells = (
             _TITLES[name],
@@ -142,8 +151,8 @@ def _written(name: str, value: Any) -> str:
     return figures.dollars(value) if name == "cost_usd" else figures.quantity(value, _UNITS[name])
 
 
-def _text(name: str | None) -> Text:
-    return Text("".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in name or "–"))
+def _text(name: str) -> Text:
+    return Text("".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in name))
 
 
 def _rank(item: tuple[Key, Group]) -> tuple[int, str, str]:

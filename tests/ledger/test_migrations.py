@@ -21,7 +21,7 @@ from tests.rows import PLAIN, UNESTIMATED, UNMETERED, UNPRICED, call_row, insert
 
 ROWS = 300
 ZONES = ("USA", None, "aws:eu-north-1", "gcp:nowhere-9", "SWE", "azure:westeurope")
-OLD = ("0001", "0002", "0003", "0004", "0005")
+OLD = ("0001", "0002", "0003", "0004", "0005", "0006")
 ROW_COLUMNS = frozenset(CallRow.__struct_fields__)
 ALWAYS = {
     "start": datetime(2000, 1, 1, tzinfo=UTC),
