@@ -156,6 +156,12 @@ def free_port(listen: str) -> str:
         raise ConfigError(message) from None
 
 
+def gate_says(config: Config) -> str | None:
+    """Ask the gate of a configuration how it and its ledger are doing; None where none of ours answers."""
+    found = _running("gate", config.gate.listen, "/readyz")
+    return None if found is None else found.says
+
+
 def _running(what: str, listen: str, path: str) -> Finding | None:
     """Ask the service that has a port how it is doing; None where none of ours answers."""
     host, port = split_listen(listen)

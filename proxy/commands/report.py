@@ -6,13 +6,17 @@ import sys
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 from rich.console import Console
 
+from proxy.checks import gate_says
 from proxy.config import load
 from proxy.errors import ConfigError, LedgerError
+
+if TYPE_CHECKING:
+    from proxy.reports.table import Report
 
 
 class Name(StrEnum):
@@ -22,6 +26,9 @@ class Name(StrEnum):
     ENERGY = "energy"
     CARBON = "carbon"
     WATER = "water"
+    FOCUS = "focus"
+    SCI = "sci"
+    GHG = "ghg"
 
 
 class Form(StrEnum):
@@ -34,24 +41,37 @@ class Form(StrEnum):
 
 def report(
     name: Annotated[Name, typer.Argument(help="What to report.", show_default=False)],
-    by: Annotated[str, typer.Option(help="Dimensions to split by, separated by commas; empty: only the sum.")] = (
-        "team,model"
-    ),
+    by: Annotated[
+        str | None,
+        typer.Option(
+            help="Dimensions to split by, separated by commas; empty: only the sum.",
+            show_default="team,model; of ghg tier",
+        ),
+    ] = None,
     start: Annotated[str | None, typer.Option("--from", metavar="DATE", help="First day (or moment).")] = None,
     end: Annotated[str | None, typer.Option("--to", metavar="DATE", help="Last day, included (or moment).")] = None,
     month: Annotated[str | None, typer.Option(metavar="YYYY-MM", help="One month; the current one by default.")] = None,
     tz: Annotated[str, typer.Option(metavar="ZONE", help="Time zone that decides what a day is.")] = "UTC",
     form: Annotated[
         Form | None,
-        typer.Option("--format", help="Table for people, csv or json for programs.", show_default=Form.TABLE.value),
+        typer.Option(
+            "--format", help="Table for people, csv or json for programs.", show_default="table; of focus csv"
+        ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
+    allocate: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="TEAM=dollars|tokens",
+            help="Of cost: spread this shared team's dollars over the others by their share of dollars or tokens.",
+        ),
+    ] = None,
     database: Annotated[str | None, typer.Option(metavar="URL", help="Ledger to read, if not the configured.")] = None,
     config: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Configuration; default: joulegate.toml here.")
     ] = None,
 ) -> None:
-    """Report cost, energy, carbon or water of the metered calls.
+    """Report cost, energy, carbon or water of the metered calls, or their FOCUS, SCI and GHG Protocol forms.
 
     Dollars are exact sums; joules, grams and liters are estimates.
     What the figures leave out stands under the table.
@@ -62,45 +82,68 @@ def report(
     joulegate report cost --by team,model
     joulegate report energy --by day --month 2026-11 --tz Europe/Berlin
     joulegate report carbon --by provider --from 2026-11-01 --to 2026-11-15 --format csv
+    joulegate report cost --by team --allocate platform=tokens
+    joulegate report focus --month 2026-11 > focus.csv
     """  # noqa: D301 - typer keeps the lines of a paragraph that begins with this character
     if as_json and form not in (None, Form.JSON):
         raise ConfigError(f"--json and --format {form} contradict each other: give one of them")
+    if name is Name.FOCUS and form is Form.TABLE:
+        raise ConfigError("focus is a file for programs: give --format csv or json")
     flags: dict[str, object] = {} if database is None else {"ledger.url": database}
-    url = load(config, flags=flags).config.ledger.url
-    form = Form.JSON if as_json else form or Form.TABLE
-    _write(name, by=by, month=month, start=start, end=end, tz=tz, url=url, form=form)
+    loaded = load(config, flags=flags).config
+    # Of another ledger than the service's own the gate knows nothing.
+    service = gate_says(loaded) if database is None else None
+    form = Form.JSON if as_json else form or (Form.CSV if name is Name.FOCUS else Form.TABLE)
+    made = _made(
+        name,
+        by=by,
+        period=Asked(month=month, start=start, end=end, tz=tz),
+        allocate=allocate or [],
+        url=loaded.ledger.url,
+        service=service,
+    )
+    _write(made, form)
 
 
-def _write(
-    name: Name, *, by: str, month: str | None, start: str | None, end: str | None, tz: str, url: str, form: Form
-) -> None:
+class Asked(NamedTuple):
+    """A period in the words of the options."""
+
+    month: str | None
+    start: str | None
+    end: str | None
+    tz: str
+
+
+def _made(name: Name, *, by: str | None, period: Asked, allocate: list[str], url: str, service: str | None) -> Report:
     # SQLAlchemy takes half a second to import, so only here.
     from sqlalchemy.exc import SQLAlchemyError
 
     from proxy.ledger.engine import open_engine
     from proxy.ledger.revision import require_head
-    from proxy.reports import period, split, table
-    from proxy.reports.carbon import CARBON
-    from proxy.reports.cost import COST
-    from proxy.reports.energy import ENERGY
-    from proxy.reports.kind import lay_out
-    from proxy.reports.water import WATER
+    from proxy.reports.making import question_of
+    from proxy.reports.period import parse
 
-    kinds = {Name.COST: COST, Name.ENERGY: ENERGY, Name.CARBON: CARBON, Name.WATER: WATER}
-    dimensions = split.dimensions(by)
-    asked = period.parse(month=month, start=start, end=end, tz=tz, now=datetime.now(UTC))
+    question = question_of(name.value, by, allocate)
+    asked = parse(**period._asdict(), now=datetime.now(UTC))
     engine = open_engine(url)
     try:
         require_head(engine)
         with engine.connect() as connection:
-            made = lay_out(kinds[name], split.split(connection, dimensions, asked))
+            return question.ask(connection, asked, service)
     except SQLAlchemyError as error:
         raise LedgerError(f"the ledger cannot be read: {getattr(error, 'orig', None) or error}") from error
     finally:
         engine.dispose()
+
+
+def _write(made: Report, form: Form) -> None:
+    from proxy.reports import table
+
     match form:
         case Form.CSV:
             sys.stdout.write(table.as_csv(made))
+            # A CSV file has no place for what its figures leave out.
+            sys.stderr.writelines(f"* {note}\n" for note in made.notes)
         case Form.JSON:
             sys.stdout.write(table.as_json(made).decode() + "\n")
         case Form.TABLE:

@@ -20,5 +20,5 @@ CARBON = Kind(
     rank="grams_co2e",
     unknown="carbon_unknown_calls",
     lacking="a carbon estimate",
-    figure="carbon is",
+    so="carbon is a lower bound",
 )

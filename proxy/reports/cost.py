@@ -20,5 +20,5 @@ COST = Kind(
     rank="cost_usd",
     unknown="unpriced_calls",
     lacking="a price",
-    figure="dollars are",
+    so="dollars are a lower bound",
 )

@@ -20,5 +20,5 @@ ENERGY = Kind(
     rank="joules",
     unknown="energy_unknown_calls",
     lacking="an energy estimate",
-    figure="energy is",
+    so="energy is a lower bound",
 )

@@ -63,11 +63,14 @@ def count(value: int | None) -> str:
 
 def share(part: int, whole: int) -> str:
     """Write a part of a whole in per cent; a part that is there never rounds to none, nor a gap to all."""
-    if whole == 0:
-        return "–"
-    percent = 100 * part / whole
-    if 0 < percent < 1:
+    return "–" if whole == 0 else percent(part / whole)
+
+
+def percent(fraction: float) -> str:
+    """Write a fraction in per cent, under the same rule."""
+    value = 100 * fraction
+    if 0 < value < 1:
         return "<1 %"
-    if 99 < percent < 100:
+    if 99 < value < 100:
         return ">99 %"
-    return f"{percent:.0f} %"
+    return f"{value:.0f} %"

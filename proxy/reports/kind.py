@@ -2,17 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from proxy.ledger.read import TIME_DIMENSIONS, Totals
 from proxy.reports import notes
+from proxy.reports.metering import metering_of
 from proxy.reports.split import Split
 from proxy.reports.table import Cell, Column, Report
 
 
+def _nothing_more(split: Split, group: Totals) -> Mapping[str, Cell]:
+    return {}
+
+
+def _nothing_to_say(split: Split) -> list[str]:
+    return []
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kind:
-    """``columns`` name fields of Totals, ``rank`` the figure it is about, ``unknown`` the count of calls without it."""
+    """``columns`` name fields of Totals or of what is ``reckoned``, ``rank`` the figure that the report is about.
+
+    ``unknown`` is the count of calls without it. ``reckoned`` makes figures of a group, or of the total, that the
+    ledger has no sums of; ``within`` is what it wants the group's parts to be split by.
+    """
 
     name: str
     title: str
@@ -20,35 +34,48 @@ class Kind:
     rank: str
     unknown: str
     lacking: str  # what such a call has not: "a price"
-    figure: str  # what is then a lower bound: "dollars are"
+    so: str  # what follows from that: "dollars are a lower bound"
+    reckoned: Callable[[Split, Totals], Mapping[str, Cell]] = _nothing_more
+    says: Callable[[Split], list[str]] = _nothing_to_say  # what else must be known to read it
+    within: tuple[str, ...] = ()
+    by: tuple[str, ...] = ("team", "model")  # where nothing else is asked for
 
 
-def lay_out(kind: Kind, split: Split) -> Report:
-    """Make the report: the largest figure first, time in its order, and what the figures leave out."""
+def lay_out(kind: Kind, split: Split, service: str | None = None) -> Report:
+    """Make the report: the largest figure first, time in its order, and what the figures leave out.
 
-    def figures(group: Totals) -> tuple[Cell, ...]:
-        return tuple(getattr(group, column.key) for column in kind.columns)
+    ``service`` is what a running gate says of its ledger.
+    """
 
-    def magnitude(group: Totals) -> float:
-        return -float(getattr(group, kind.rank) or 0)
+    def figures(group: Totals) -> dict[str, Cell]:
+        more = kind.reckoned(split, group)
+        return {
+            column.key: more[column.key] if column.key in more else getattr(group, column.key)
+            for column in kind.columns
+        }
+
+    def magnitude(row: tuple[Totals, dict[str, Cell]]) -> float:
+        return -float(row[1][kind.rank] or 0)
 
     # Of no calls there is one sum, of nothing: no row.
-    ranked = sorted((group for group in split.groups if group.calls), key=magnitude)
+    ranked = sorted(((group, figures(group)) for group in split.groups if group.calls), key=magnitude)
     times = [position for position, dimension in enumerate(split.by) if dimension in TIME_DIMENSIONS]
     if times:
-        ranked.sort(key=lambda group: [group.key[position] or "" for position in times])
+        ranked.sort(key=lambda row: [row[0].key[position] or "" for position in times])
     return Report(
         name=kind.name,
         title=kind.title,
         period=split.period,
         by=split.by,
         columns=(*(Column(key=dimension, title=dimension, kind="text") for dimension in split.by), *kind.columns),
-        rows=tuple((*group.key, *figures(group)) for group in ranked),
-        total=(*(None for _ in split.by), *figures(split.total)),
+        rows=tuple((*group.key, *row.values()) for group, row in ranked),
+        total=(*(None for _ in split.by), *figures(split.total).values()),
         notes=(
             *notes.nothing(split),
+            *(kind.says(split) if split.total.calls else ()),
             *notes.band(getattr(split.total, f"{kind.rank}_low", None)),
-            *notes.without(split, kind.unknown, kind.lacking, kind.figure),
-            *notes.usage_sources(split.total),
+            *notes.without(split, kind.unknown, kind.lacking, kind.so),
+            *notes.health(split, kind.unknown, service),
         ),
+        metering=metering_of(split, service),
     )

@@ -19,20 +19,39 @@ def band(low: float | None) -> list[str]:
     ]
 
 
-def without(split: Split, unknown: str, lacking: str, figure: str) -> list[str]:
+def without(split: Split, unknown: str, lacking: str, so: str) -> list[str]:
     """Say how many calls have tokens but lack the figure, ``unknown`` being the field that counts them."""
+    said = _lacking(split, unknown, lacking)
+    return [f"{said[0]}, so {so}: {said[1]}"] if said else []
+
+
+def health(split: Split, told: str, service: str | None) -> list[str]:
+    """Say how well the calls were metered; ``told`` is the field that :func:`without` has told of already."""
+    asked = [("unpriced_calls", "a price")]
+    if told in ("unpriced_calls", ""):
+        asked = [*(asked if told == "" else []), ("energy_unknown_calls", "an energy estimate")]
+    found = [_lacking(split, unknown, lacking) for unknown, lacking in asked]
+    return [
+        *(f"{said[0]}: {said[1]}" for said in found if said),
+        *_usage_sources(split.total),
+        *([] if service is None else [f"ledger: {service}"]),
+    ]
+
+
+def _lacking(split: Split, unknown: str, lacking: str) -> tuple[str, str] | None:
+    """Say how many calls lack something, and of which models."""
     number = getattr(split.total, unknown)
     if not number:
-        return []
+        return None
     models = [(int(getattr(each, unknown)), each.key[0] or "no model named") for each in split.models]
     ranked = sorted((each for each in models if each[0]), key=lambda each: (-each[0], each[1]))
     named = ", ".join(f"{model} ({calls:,})" for calls, model in ranked[:_SHOWN])
     more = f" and {len(ranked) - _SHOWN} more" if len(ranked) > _SHOWN else ""
     calls = "1 call" if number == 1 else f"{number:,} calls"
-    return [f"{calls} of {split.total.calls:,} without {lacking}, so {figure} a lower bound: {named}{more}"]
+    return f"{calls} of {split.total.calls:,} without {lacking}", f"{named}{more}"
 
 
-def usage_sources(total: Totals) -> list[str]:
+def _usage_sources(total: Totals) -> list[str]:
     """Say where the token counts came from."""
     sources = {
         "reported by the provider": total.reported_calls,

@@ -48,6 +48,24 @@ def zone_named(name: str) -> ZoneInfo:
         ) from error
 
 
+def day_of(text: str, zone: ZoneInfo) -> Period:
+    """Give the local day written 2026-11-23, as the ledger's dimension ``day`` is."""
+    day = date.fromisoformat(text)
+    return Period(start=_midnight(day, zone), end=_midnight(day + timedelta(days=1), zone), zone=zone)
+
+
+def month_of(text: str, zone: ZoneInfo) -> Period:
+    """Give the local month written 2026-11; raises QuestionError."""
+    found = _MONTH.fullmatch(text)
+    if found is None or found[1] == "0000":
+        raise QuestionError(f"{text!r} is not a month: write it as 2026-11")
+    year, month = int(found[1]), int(found[2])
+    if year == date.max.year:
+        raise QuestionError(f"{text!r} is too far in the future")
+    following = date(year + 1, 1, 1) if month == 12 else date(year, month + 1, 1)
+    return Period(start=_midnight(date(year, month, 1), zone), end=_midnight(following, zone), zone=zone)
+
+
 def today(now: datetime, zone: ZoneInfo) -> Period:
     """Give the local day that ``now`` falls into."""
     day = now.astimezone(zone).date()
@@ -63,7 +81,7 @@ def parse(*, month: str | None, start: str | None, end: str | None, tz: str, now
     if month is not None and (start is not None or end is not None):
         raise QuestionError("give either --month or --from and --to, not both")
     if start is None and end is None:
-        return _month(month if month is not None else f"{now.astimezone(zone):%Y-%m}", zone)
+        return month_of(month if month is not None else f"{now.astimezone(zone):%Y-%m}", zone)
     if start is None:
         raise QuestionError("--to needs --from")
     begin = _moment(start, zone, "--from", included=False)
@@ -71,17 +89,6 @@ def parse(*, month: str | None, start: str | None, end: str | None, tz: str, now
     if stop <= begin:
         raise QuestionError(f"the period is empty: it ends at {stop.isoformat()}, not after {begin.isoformat()}")
     return Period(start=begin, end=stop, zone=zone)
-
-
-def _month(text: str, zone: ZoneInfo) -> Period:
-    found = _MONTH.fullmatch(text)
-    if found is None or found[1] == "0000":
-        raise QuestionError(f"{text!r} is not a month: write it as 2026-11")
-    year, month = int(found[1]), int(found[2])
-    if year == date.max.year:
-        raise QuestionError(f"{text!r} is too far in the future")
-    following = date(year + 1, 1, 1) if month == 12 else date(year, month + 1, 1)
-    return Period(start=_midnight(date(year, month, 1), zone), end=_midnight(following, zone), zone=zone)
 
 
 def _moment(text: str, zone: ZoneInfo, option: str, *, included: bool) -> datetime:

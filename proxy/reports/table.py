@@ -18,6 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 from proxy.reports import figures
+from proxy.reports.metering import Metering
 from proxy.reports.period import Period
 
 _NO_LIMIT = 10_000  # characters in a line
@@ -32,13 +33,14 @@ class Column:
 
     key: str
     title: str
-    kind: Literal["text", "count", "dollars", "quantity"]
+    kind: Literal["text", "count", "dollars", "quantity", "share"]
     unit: str = ""
+    summed: bool = True  # the total has it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """Rows and their total, one cell per column; notes say what the figures leave out."""
+    """Rows and their total, one cell per column; notes and ``metering`` say what the figures leave out."""
 
     name: str
     title: str
@@ -48,6 +50,7 @@ class Report:
     rows: tuple[tuple[Cell, ...], ...]
     total: tuple[Cell, ...]
     notes: tuple[str, ...] = field(default=())
+    metering: Metering | None = None
 
 
 def print_table(report: Report, console: Console) -> None:
@@ -91,8 +94,8 @@ def as_csv(report: Report) -> str:
 def as_json(report: Report) -> bytes:
     """Write rows, total, period and notes as one JSON object."""
     keys = [column.key for column in report.columns]
-    aggregated = [i for i, column in enumerate(report.columns) if column.kind != "text"]
-    document = {
+    aggregated = [i for i, column in enumerate(report.columns) if column.kind != "text" and column.summed]
+    document: dict[str, object] = {
         "report": report.name,
         "from": report.period.start.isoformat(),
         "to": report.period.end.isoformat(),
@@ -103,6 +106,8 @@ def as_json(report: Report) -> bytes:
         "total": {keys[i]: _exact(report.total[i]) for i in aggregated},
         "notes": report.notes,
     }
+    if report.metering is not None:
+        document["metering"] = report.metering
     return msgspec.json.format(msgspec.json.encode(document), indent=2)
 
 
@@ -120,6 +125,8 @@ def _written(report: Report, position: int) -> tuple[str, list[str]]:
             return column.title, [
                 figures.dollars(cell, peak) if isinstance(cell, Decimal) else figures.UNKNOWN for cell in cells
             ]
+        case "share":
+            return column.title, [figures.percent(cell) if isinstance(cell, float) else "–" for cell in cells]
         case "quantity":
             alike = [
                 i for i, other in enumerate(report.columns) if (other.kind, other.unit) == ("quantity", column.unit)

@@ -16,5 +16,5 @@ WATER = Kind(
     rank="liters",
     unknown="water_unknown_calls",
     lacking="a water estimate",
-    figure="water is",
+    so="water is a lower bound",
 )

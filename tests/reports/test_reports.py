@@ -1,11 +1,13 @@
-"""The four reports and the command that prints them, over one small ledger."""
+"""The reports and the command that prints them, over one small ledger."""
 
 from __future__ import annotations
 
 import csv
 import io
+import threading
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import msgspec
 import pytest
@@ -56,6 +58,7 @@ def test_dollars_are_exact(ledger):
     assert document["total"]["calls"] == 5
     assert document["notes"] == [
         "1 call of 5 without a price, so dollars are a lower bound: house-model (1)",
+        "1 call of 5 without an energy estimate: house-model (1)",
         "token counts: 60 % reported by the provider, 20 % counted by the gate, 20 % absent",
     ]
 
@@ -127,7 +130,7 @@ def test_csv(ledger):
 
 
 @pytest.mark.parametrize("by", ["team,model", "", "day"])
-@pytest.mark.parametrize("name", ["cost", "energy", "carbon", "water"])
+@pytest.mark.parametrize("name", ["cost", "energy", "carbon", "water", "sci", "ghg"])
 def test_no_calls_says_when_and_what_to_do_and_nothing_is_unknown(ledger, name, by):
     words = (name, "--by", by, "--month", "2020-01", "--database", ledger)
     ran = run(*words)
@@ -142,6 +145,53 @@ def test_no_calls_says_when_and_what_to_do_and_nothing_is_unknown(ledger, name, 
 def test_no_calls_on_one_day(ledger):
     ran = run("cost", "--from", "2020-01-01", "--to", "2020-01-01", "--tz", "Asia/Kolkata", "--database", ledger)
     assert "* no calls on 2020-01-01 (Asia/Kolkata): choose" in ran.stdout
+
+
+@pytest.mark.parametrize("name", ["cost", "energy", "carbon", "water", "sci", "ghg", "focus"])
+def test_every_report_says_how_its_calls_were_metered(ledger, name):
+    metering = read_json(name, "--database", ledger, *NOVEMBER)["metering"]
+    assert metering == {
+        "calls": 5,
+        "usage_sources": {"reported": 3, "counted": 1, "inferred": 0, "absent": 1},
+        "unpriced_calls": 1,
+        "energy_unknown_calls": 1,
+        "carbon_unknown_calls": 1,
+        "water_unknown_calls": 1,
+        "unpriced_models": ["house-model"],
+        "unknown_models": ["house-model"],
+        "service": None,
+    }
+
+
+def test_of_the_configured_ledger_a_running_gate_says_how_far_it_is_behind(ledger, tmp_path):
+    class Ready(BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(200 if self.path == "/readyz" else 404)
+            self.end_headers()
+            self.wfile.write(b"ready, the ledger is 0.4 s behind\n")
+
+        def log_message(self, *_):
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Ready) as gate:
+        threading.Thread(target=gate.serve_forever).start()
+        config = tmp_path / "joulegate.toml"
+        config.write_text(f'[gate]\nlisten = "127.0.0.1:{gate.server_port}"\n[ledger]\nurl = "{ledger}"\n')
+        document = read_json("cost", "--config", str(config), *NOVEMBER)
+        other = read_json("cost", "--config", str(config), "--database", ledger, *NOVEMBER)
+        gate.shutdown()
+    says = f"a gate runs on 127.0.0.1:{gate.server_port}: ready, the ledger is 0.4 s behind"
+    assert document["metering"]["service"] == says
+    assert document["notes"][-1] == f"ledger: {says}"
+    assert other["metering"]["service"] is None
+    silent = read_json("cost", "--config", str(config), *NOVEMBER)
+    assert silent["metering"]["service"] is None
+
+
+def test_a_csv_file_says_beside_it_what_it_leaves_out(ledger):
+    ran = run("energy", "--format", "csv", "--database", ledger, *NOVEMBER)
+    assert "* 1 call of 5 without a price: house-model (1)\n" in ran.stderr
+    assert "without" not in ran.stdout
 
 
 @pytest.mark.parametrize("form", ["csv", "table"])
@@ -168,6 +218,14 @@ def test_json_is_short_for_its_format(ledger):
         (("cost", "--tz", "Berlin"), "no time zone 'Berlin': use an IANA name"),
         (("cost", "--from", "soon"), "--from 'soon' is not a date"),
         (("cost", "--database", "sqlite:////nowhere/ledger.db"), "there is no ledger at /nowhere/ledger.db: start"),
+        (("focus", "--format", "table"), "focus is a file for programs: give --format csv or json"),
+        (("focus", "--by", "team"), "the rows of focus are always by day, team, project, provider, model"),
+        (("energy", "--allocate", "ads=tokens"), "it goes with cost, not with energy"),
+        (("cost", "--allocate", "ads"), "cannot allocate 'ads': write TEAM=dollars or TEAM=tokens"),
+        (("cost", "--allocate", "ads=calls"), "cannot allocate 'ads=calls'"),
+        (("cost", "--allocate", "ads=tokens", "--by", "model"), "leave out --by, or give --by team"),
+        (("cost", "--allocate", "ads=tokens", "--allocate", "ads=dollars", *NOVEMBER), "names a team twice"),
+        (("cost", "--allocate", "adds=tokens", *NOVEMBER), "team 'adds': it has no calls then; teams: ads, search"),
         (("cost", "--database", "nonsense"), "the database URL"),
         (("cost", "--database", "sqlite:///pyproject.toml"), "cannot be used"),
         (("cost", "--config", "/nowhere/joulegate.toml"), "/nowhere/joulegate.toml"),
@@ -180,7 +238,7 @@ def test_a_wrong_question_is_answered_with_what_to_do(ledger, words, says):
     assert ran.stdout == ""
 
 
-@pytest.mark.parametrize("words", [("focus",), ("cost", "--format", "pdf")])
+@pytest.mark.parametrize("words", [("statement",), ("cost", "--format", "pdf")])
 def test_what_is_not_there_yet_is_not_offered(words):
     assert run(*words).exit_code == 2
 

@@ -42,6 +42,15 @@ def test_columns_of_one_unit_share_one_scale():
     assert total.split() == ["total", "3", "0.00100", "2.00", "<$0.000001"]
 
 
+def test_a_share_is_written_in_per_cent_and_is_exact_for_programs():
+    columns = (Column(key="team", title="team", kind="text"), Column(key="share", title="share", kind="share"))
+    rows = (("a", 0.754), ("b", 0.0004), ("c", None))
+    report = Report(name="ghg", title="T", period=PERIOD, by=("team",), columns=columns, rows=rows, total=(None, 1.0))
+    assert [line.split()[-2:] for line in printed(report).splitlines()[4:6]] == [["75", "%"], ["<1", "%"]]
+    assert printed(report).splitlines()[6].split() == ["c", "–"]
+    assert table.as_csv(report).splitlines()[1:] == ["a,0.754", "b,0.0004", "c,"]
+
+
 def test_unknown_is_written_out():
     text = printed(made((None, 0, None, None, None)))
     assert text.splitlines()[4].split() == ["–", "0", "unknown", "unknown", "unknown"]
