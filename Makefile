@@ -36,6 +36,11 @@ $(VENV)/.ready-translate: requirements/translate.txt | $(VENV)/.ready-dev
 	@$(PIP) install --require-hashes --no-deps -r requirements/translate.txt
 	@touch $@
 
+# The FinOps validator of FOCUS files, for one test: it wants a newer Python than we do, so it has its own environment.
+$(VENV)-focus/.ready: requirements/focus.txt requirements/focus.sh
+	@PYTHON="$(PYTHON)" sh requirements/focus.sh $(VENV)-focus
+	@mkdir -p $(@D) && touch $@
+
 # The official client for Node, as its lock has it; npm's own settings say where from.
 NODE_SDK := tests/sdk/node/node_modules/.package-lock.json
 $(NODE_SDK): tests/sdk/node/package-lock.json
@@ -52,7 +57,7 @@ serve: $(VENV)/.ready-run  ## the gate and the console for real (joulegate.toml 
 test: $(VENV)/.ready-dev  ## the tests that need nothing but Python (minutes)
 	@$(BIN)/python -m pytest -m "not heavy" $(ARGS)
 
-test-all: $(VENV)/.ready-dev $(VENV)/.ready-sdks $(VENV)/.ready-translate $(NODE_SDK)  ## also the tests that need nginx, Prometheus, a browser, Node or many SDKs
+test-all: $(VENV)/.ready-dev $(VENV)/.ready-sdks $(VENV)/.ready-translate $(VENV)-focus/.ready $(NODE_SDK)  ## also the tests that need nginx, Prometheus, a browser, Node or many SDKs
 	@$(BIN)/python -m pytest $(ARGS)
 
 crash: $(VENV)/.ready-dev  ## 200 rounds of `kill -9` under load on each database, and a minute without one (half an hour)
@@ -77,5 +82,5 @@ lock:  ## rewrite requirements/*.txt from pyproject.toml
 	@UV=$(VENV)-lock/bin/uv sh requirements/lock.sh
 
 clean:  ## remove the virtual environments, caches and what the demo wrote
-	rm -rf $(VENV) $(VENV)-lock joulegate-demo build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(VENV)-lock $(VENV)-focus joulegate-demo build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -4,9 +4,11 @@
 set -eu
 cd "$(dirname "$0")/.."
 export UV_CUSTOM_COMPILE_COMMAND="make lock"
+lock() {
+    "${UV:-uv}" pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-emit-find-links --upgrade "$@"
+}
 compile() {
-    "${UV:-uv}" pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
-        --no-emit-find-links --upgrade "$@"
+    lock --python-version 3.11 "$@"
 }
 same="--constraints requirements/dev.txt"
 compile pyproject.toml --extra count --extra demo --extra grids --extra postgres --group build --group lint --group test \
@@ -25,3 +27,6 @@ compile pyproject.toml --extra count --extra demo --extra grids --extra postgres
 compile bench/litellm.in --overrides bench/litellm-overrides.in --output-file bench/litellm.txt
 # Atheris is the fuzzer of `python -m bench.fuzz` only, and is installed beside the environment, not into it.
 compile bench/fuzz.in --output-file bench/fuzz.txt
+# The FinOps validator of FOCUS files is for one test and lives in an environment of its own, of a newer Python.
+lock requirements/focus.in --python-version 3.12 --overrides requirements/focus-overrides.in \
+    --output-file requirements/focus.txt
