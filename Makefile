@@ -57,7 +57,7 @@ serve: $(VENV)/.ready-run  ## the gate and the console for real (joulegate.toml 
 test: $(VENV)/.ready-dev  ## the tests that need nothing but Python (minutes)
 	@$(BIN)/python -m pytest -m "not heavy" $(ARGS)
 
-test-all: $(VENV)/.ready-dev $(VENV)/.ready-sdks $(VENV)/.ready-translate $(VENV)-focus/.ready $(NODE_SDK)  ## also the tests that need nginx, Prometheus, a browser, Node or many SDKs
+test-all: $(VENV)/.ready-dev $(VENV)/.ready-sdks $(VENV)/.ready-engines $(VENV)/.ready-translate $(VENV)-focus/.ready $(NODE_SDK)  ## also the tests that need nginx, Prometheus, a browser, Node, ClickHouse's engine or many SDKs
 	@$(BIN)/python -m pytest $(ARGS)
 
 crash: $(VENV)/.ready-dev  ## 200 rounds of `kill -9` under load on each database, and a minute without one (half an hour)

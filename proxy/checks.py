@@ -65,6 +65,7 @@ def check_start(loaded: Loaded) -> list[Finding]:
         *_exposure(config),
         _tried("journal.directory", lambda: _journal(Path(config.journal.directory))),
         _tried("ledger.url", lambda: _ledger(config.ledger.url)),
+        *_mirror(config.mirror.url),
         *(finding for row in config.provider for finding in _provider(row, config)),
         *_translation(config),
         _tried("estimates", lambda: _estimates(config)),
@@ -251,6 +252,21 @@ def _engine(url: str) -> tuple[str, Path | None]:
     if backend == "sqlite" and file is None:
         raise ConfigError(f"{said} would be gone with the process that made it: name a file, {LEDGER_FORMS}")
     return said, file
+
+
+def _mirror(url: str | None) -> Iterator[Finding]:
+    """See whether its client is there; a server that is away is no error, the mirror follows when it is back."""
+    if url is None:
+        return
+    from proxy.ledger.engine import shown
+    from proxy.mirror.clickhouse import open_mirror
+
+    try:
+        open_mirror(url)
+    except LedgerError as error:
+        yield Finding("mirror.url", "error", _line(error))
+    else:
+        yield Finding("mirror.url", "ok", f"{shown(url)} can be used")
 
 
 def _sqlite(file: Path) -> None:

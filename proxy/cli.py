@@ -14,9 +14,11 @@ import typer
 
 from proxy.commands.doctor import doctor
 from proxy.commands.estimate import estimate
+from proxy.commands.export import export
 from proxy.commands.facts import facts
 from proxy.commands.keys import keys
 from proxy.commands.migrate import migrate
+from proxy.commands.mirror import mirror
 from proxy.commands.recompute import recompute
 from proxy.commands.reconcile import reconcile
 from proxy.commands.report import report
@@ -50,9 +52,9 @@ def joulegate(
     """Meter LLM traffic in FLOPs, joules, CO2e, water and dollars."""
 
 
-for command in (serve, simulate, estimate, report, recompute, reconcile, migrate, retention, doctor):
+for command in (serve, simulate, estimate, report, recompute, reconcile, migrate, retention, mirror, doctor):
     app.command()(command)
-for group in (facts, keys):
+for group in (facts, keys, export):
     app.add_typer(group)
 
 

@@ -68,6 +68,12 @@ class LedgerSection(Section, frozen=True):
     keep_days: Positive | None = None  # of rows; sums stay
 
 
+class MirrorSection(Section, frozen=True):
+    """Where the ledger is copied to."""
+
+    url: str | None = None  # of a ClickHouse
+
+
 class JournalSection(Section, frozen=True):
     """Where calls are written down before the ledger has them."""
 
@@ -197,6 +203,7 @@ class Config(Section, frozen=True):
     gate: GateSection = GateSection()
     console: ConsoleSection = ConsoleSection()
     ledger: LedgerSection = LedgerSection()
+    mirror: MirrorSection = MirrorSection()
     journal: JournalSection = JournalSection()
     log: LogSection = LogSection()
     provider: tuple[ProviderSection, ...] = ()
@@ -225,6 +232,7 @@ SETTINGS: dict[str, type[Section]] = {
     "gate": GateSection,
     "console": ConsoleSection,
     "ledger": LedgerSection,
+    "mirror": MirrorSection,
     "journal": JournalSection,
     "log": LogSection,
     "estimate": EstimateSection,

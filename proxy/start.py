@@ -27,6 +27,7 @@ from proxy.unwritten import Slot, slots
 log = logging.getLogger("joulegate")
 
 CONSOLE_STOP_S = 60.0  # the recorder takes over what the journals hold
+MIRROR_STOP_S = 10.0  # what it has not copied, the next start does
 TRANSLATOR_STOP_S = 5.0  # the gates have ended before it, and with them its calls
 PORT_STEP = 100  # from a port that is taken to the one proposed instead
 COULD_NOT_START = 1
@@ -108,10 +109,11 @@ def run(
         stop_within_s=CONSOLE_STOP_S,
         stage=RECORDER,
     )
-    children = [*gates, *translating, console]
+    behind = [console, *_mirroring(config)]
+    children = [*gates, *translating, *behind]
     if others is not None:
         traffic, simulator = others(gate_url)
-        children = [traffic, *gates, *translating, simulator, console]
+        children = [traffic, *gates, *translating, simulator, *behind]
     supervisor = Supervisor(children)
     if before is not None:
         supervisor.left, supervisor.pipe = list(before.left), before.lifeline
@@ -227,6 +229,18 @@ def _translate(config: Config, listening: socket.socket, word: bytes, lifeline: 
     from proxy.translation.process import run_translator  # what it imports is for its own process only
 
     run_translator(config, listening, word, lifeline)
+
+
+def _mirroring(config: Config) -> list[Child]:
+    if config.mirror.url is None:
+        return []
+    return [Child(name="mirror", run=partial(_mirror, config), stop_within_s=MIRROR_STOP_S, stage=RECORDER)]
+
+
+def _mirror(config: Config, lifeline: Lifeline) -> None:
+    from proxy.mirror.process import run_mirror
+
+    run_mirror(config, lifeline)
 
 
 def _announce(config: Config, gate_url: str, console_url: str) -> None:

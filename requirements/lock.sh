@@ -11,7 +11,7 @@ compile() {
     lock --python-version 3.11 "$@"
 }
 same="--constraints requirements/dev.txt"
-compile pyproject.toml --extra count --extra demo --extra grids --extra postgres --group build --group lint --group test \
+compile pyproject.toml --extra clickhouse --extra count --extra demo --extra grids --extra parquet --extra postgres --group build --group lint --group test \
     --group facts --group dashboards --output-file requirements/dev.txt
 # shellcheck disable=SC2086  # two words are meant
 {
@@ -21,6 +21,7 @@ compile pyproject.toml --extra count --extra demo --extra grids --extra postgres
     compile pyproject.toml --extra translate $same --overrides bench/litellm-overrides.in \
         --output-file requirements/translate.txt
     compile --group sdks $same --constraints requirements/translate.txt --output-file requirements/sdks.txt
+    compile --group engines $same --constraints requirements/translate.txt --output-file requirements/engines.txt
     compile --group build $same --output-file requirements/build.txt
 }
 # LiteLLM's proxy is a target of `make bench` only and lives in an environment of its own.

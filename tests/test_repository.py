@@ -91,7 +91,7 @@ def test_a_place_that_names_litellm_as_a_dependency_excludes_the_malicious_relea
 
 def test_the_locks_hold_what_pyproject_asks_for():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
-    groups = tuple(group for group in project["dependency-groups"] if group != "sdks")
+    groups = tuple(group for group in project["dependency-groups"] if group not in ("sdks", "engines"))
     extras = set(project["project"]["optional-dependencies"])
     contents = {
         "run": declared(project, groups=(), extras=("postgres",)),
@@ -99,7 +99,7 @@ def test_the_locks_hold_what_pyproject_asks_for():
         "translate": declared(project, groups=(), extras=("translate",)),
         "dev": declared(project, groups=groups, extras=tuple(extras - {"translate"})),
     }
-    for group in ("build", "sdks"):
+    for group in ("build", "sdks", "engines"):
         contents[group] = [Requirement(text) for text in project["dependency-groups"][group]]
     for name, wanted in contents.items():
         locked = pins(ROOT / "requirements" / f"{name}.txt")
@@ -113,9 +113,11 @@ def test_the_locks_hold_what_pyproject_asks_for():
 def test_the_smaller_locks_have_the_versions_the_tests_ran_with():
     dev = pins(ROOT / "requirements" / "dev.txt")
     beside = pins(ROOT / "requirements" / "translate.txt")
-    for name in ("run", "demo", "build", "translate", "sdks"):
+    for name in ("run", "demo", "build", "translate", "sdks", "engines"):
         for package, versions in pins(ROOT / "requirements" / f"{name}.txt").items():
-            if name in ("translate", "sdks") and package not in dev:  # installed beside dev.txt, for its heavy tests
+            if (
+                name in ("translate", "sdks", "engines") and package not in dev
+            ):  # installed beside dev.txt, for its heavy tests
                 assert versions.keys() == beside.get(package, versions).keys(), f"{name}.txt and translate.txt disagree"
                 continue
             assert versions.keys() == dev[package].keys(), (

@@ -109,7 +109,7 @@ def _settings(loaded: Loaded) -> list[Setting]:
         for key in kind.__struct_fields__:
             name = f"{section}.{key}"
             value = getattr(getattr(loaded.config, section), key)
-            value = shown(value) if name == "ledger.url" else value
+            value = shown(value) if name in ("ledger.url", "mirror.url") and value is not None else value
             settings.append(Setting(setting=name, value=value, origin=loaded.origins.get(name, "default")))
     return settings
 

@@ -120,14 +120,17 @@ def _made(name: Name, *, by: str | None, period: Asked, allocate: list[str], url
 
     from proxy.ledger.engine import open_engine
     from proxy.ledger.revision import require_head
+    from proxy.mirror.clickhouse import is_mirror, open_mirror
     from proxy.reports.making import question_of
     from proxy.reports.period import parse
 
     question = question_of(name.value, by, allocate)
     asked = parse(**period._asdict(), now=datetime.now(UTC))
-    engine = open_engine(url)
+    mirrored = is_mirror(url)
+    engine = open_mirror(url) if mirrored else open_engine(url)
     try:
-        require_head(engine)
+        if not mirrored:
+            require_head(engine)
         with engine.connect() as connection:
             return question.ask(connection, asked, service)
     except SQLAlchemyError as error:

@@ -86,8 +86,11 @@ def splits(
 ) -> list[list[Totals]]:
     """Give what :func:`totals` gives for each set of dimensions, reading the ledger once for all of them.
 
-    ``from_rows``: sum up the calls themselves, as far as they are kept, and not the rollups.
+    ``from_rows``: sum up the calls themselves, as far as they are kept, and not the rollups. A mirror has nothing but
+    the calls, and all of them.
     """
+    mirrored = connection.dialect.name == "clickhousedb"
+    from_rows = from_rows or mirrored
     if connection.dialect.name == "postgresql" and not connection.in_transaction():
         # Calls that get into the sums meanwhile must not be missed, nor met twice.
         connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
@@ -95,7 +98,7 @@ def splits(
     left = not from_rows and any_left(connection)
     if not from_rows:
         start, end = _where_calls_are(connection, start, end, left=left)
-    kept = connection.scalar(sa.select(sa.func.max(retention.c.rows_from)))
+    kept = None if mirrored else connection.scalar(sa.select(sa.func.max(retention.c.rows_from)))
     gathered: list[dict[tuple[str | None, ...], _Gathered]] = [{} if each else {(): _Gathered()} for each in by]
     for question in questions(names, start=start, end=end, zone=zone, rows_from=kept, left=left, from_rows=from_rows):
         written = cache(question.written)

@@ -45,6 +45,11 @@ def _quarter_on_postgresql(element: _QuarterHour, compiler: SQLCompiler, **optio
     return f"CAST(floor(extract(epoch FROM {compiler.process(element.clauses, **options)}) / {QUARTER_S}) AS BIGINT)"
 
 
+@compiles(_QuarterHour, "clickhousedb")
+def _quarter_on_clickhouse(element: _QuarterHour, compiler: SQLCompiler, **options: Any) -> str:
+    return f"intDiv(toUnixTimestamp({compiler.process(element.clauses, **options)}), {QUARTER_S})"
+
+
 TIME_DIMENSIONS: dict[str, Callable[[datetime], str]] = {
     "hour": lambda local: f"{local:%Y-%m-%d %H:00%z}",
     "day": lambda local: f"{local:%Y-%m-%d}",
