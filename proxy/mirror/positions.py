@@ -2,14 +2,15 @@
 
 The sums by quarter of an hour are written with the rows. So a quarter whose sums are those of its last copy has been
 copied whole, and one whose sums are others has new calls or new estimates, however late they came and whichever
-machine wrote them. Nothing on the way of a call has to know of mirrors.
+machine wrote them. Where new estimates leave every sum as it was, their generation tells. Nothing on the way of a call
+has to know of mirrors.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
@@ -18,6 +19,7 @@ from proxy.ledger.engine import WRITE
 from proxy.ledger.mirror_table import mirror_positions
 from proxy.ledger.rollup_tables import FIGURES, calls_by_quarter
 from proxy.ledger.rollups import EPOCH, QUARTER
+from proxy.ledger.tables import estimate_generations
 
 _LOCK = 0x6D6972726F72  # PostgreSQL's lock for beginning a copy: "mirror" in ASCII
 # Databases add floats up in any order: what differs behind these digits is the same sum.
@@ -111,12 +113,28 @@ class Positions:
 
 def _sums(connection: Connection, since: int | None) -> Iterator[tuple[int, int, str]]:
     quarter = calls_by_quarter.c.quarter
+    generations = _generations(connection)
     sums = (sa.func.sum(calls_by_quarter.c[name]) for name in FIGURES)
     select = sa.select(quarter, *sums).group_by(quarter).order_by(quarter)
     if since is not None:
         select = select.where(quarter >= since)
     for found, *figures in connection.execute(select):
-        yield found, int(figures[FIGURES.index("calls")]), " ".join(map(_written, figures))
+        latest = max((number for number, first, last in generations if first <= found <= last), default=0)
+        said = [_written(each) for each in figures] + ([f"generation {latest}"] if latest else [])
+        yield found, int(figures[FIGURES.index("calls")]), " ".join(said)
+
+
+def _generations(connection: Connection) -> list[tuple[int, int, int]]:
+    """Give the generations of estimates that have ended, with their first and last quarter.
+
+    Until then only the sums tell, or all of its stretch would be copied at each look.
+    """
+    table = estimate_generations.c
+    ended = sa.select(table.generation, table.calls_from, table.calls_to).where(table.ended_at.is_not(None))
+    return [
+        (number, quarter_of(start), quarter_of(end - timedelta(microseconds=1)))
+        for number, start, end in connection.execute(ended)
+    ]
 
 
 def _written(figure: object) -> str:

@@ -20,7 +20,7 @@ from proxy.errors import LedgerError
 from proxy.export.parquet import SCHEMA, count_by_day, export
 from proxy.ledger.engine import WRITE, open_engine
 from proxy.ledger.read import totals
-from proxy.ledger.tables import CallRow, calls
+from proxy.ledger.tables import CallRow, call_columns, calls
 from proxy.ledger.write import Ledger
 from tests.ledger.test_rollups import random_rows
 from tests.ledger.test_write import NOW
@@ -73,7 +73,7 @@ def test_every_value_of_a_row_comes_through(engine, lake):
         tags={"team": "sö"}, flags=("a",), units={"searches": 2.0}, cost_usd=Decimal("0.000000000001"),
         started_at=AT + timedelta(microseconds=1), stream=False, status=None,
     )  # fmt: skip
-    bare = call_row(**{name: None for name in calls.columns.keys() if calls.c[name].nullable})  # noqa: SIM118
+    bare = call_row(**{each.name: None for each in call_columns if each.nullable})
     write(engine, full, bare)
     exported(engine, lake)
     found = pq.ParquetFile(lake / "day=2026-11-23" / "calls.parquet").read().to_pylist()

@@ -24,7 +24,7 @@ from proxy.cli import app
 from proxy.errors import LedgerError
 from proxy.ledger.engine import WRITE
 from proxy.ledger.read import DIMENSIONS, recent, splits
-from proxy.ledger.tables import calls, usage_lines
+from proxy.ledger.tables import call_columns, calls, usage_lines
 from proxy.ledger.write import Beside, Ledger
 from proxy.mirror.clickhouse import ClickHouse, open_mirror
 from proxy.mirror.comparing import differences
@@ -118,7 +118,7 @@ def test_every_value_of_a_row_comes_through(engine, other, mirror):
         stream=False,
         started_at=AT + timedelta(microseconds=1),
     )
-    bare = call_row(**{name: None for name in calls.columns.keys() if calls.c[name].nullable})  # noqa: SIM118
+    bare = call_row(**{each.name: None for each in call_columns if each.nullable})
     write(engine, full, bare, beside={full.id: Beside(lines=(line(full.id), line(full.id, 2)))})
     mirror.catch_up()
     with other.connect() as connection:

@@ -6,7 +6,8 @@ from datetime import UTC, datetime, timedelta
 
 import sqlalchemy as sa
 
-from proxy.ledger.tables import calls
+from proxy.ledger.engine import WRITE
+from proxy.ledger.tables import calls, estimate_generations
 from proxy.ledger.write import Ledger
 from proxy.mirror.positions import Positions, moment, quarter_of
 from tests.ledger.test_write import NOW
@@ -39,6 +40,23 @@ def test_the_mirror_lacks_every_quarter_until_it_was_copied_and_again_when_a_cal
     assert quarters(positions) == [quarter_of(AT)]
     assert quarters(positions, quarter_of(AT) + 1) == []
     assert quarters(Positions(engine, "another")) == [quarter_of(AT), quarter_of(late)]
+
+
+def test_what_was_estimated_anew_is_copied_again_when_that_has_ended_whatever_its_figures_are(engine):
+    write(engine, call_row(started_at=AT), call_row(started_at=AT + timedelta(hours=1)))
+    positions = Positions(engine, "m")
+    copy_all(positions)
+    generation = {
+        "generation": 1, "calls_from": AT - timedelta(days=1), "calls_to": AT + timedelta(hours=1), "began_at": NOW,
+        "facts_version": "f2", "settings": "s", "finished": False, "looked_at": 1, "changed": 1,
+    }  # fmt: skip
+    with engine.connect().execution_options(**{WRITE: True}) as connection, connection.begin():
+        connection.execute(sa.insert(estimate_generations), [generation])
+    assert positions.lacking() == []
+    with engine.connect().execution_options(**{WRITE: True}) as connection, connection.begin():
+        connection.execute(sa.update(estimate_generations).values(ended_at=NOW, finished=True))
+    assert copy_all(positions) == [quarter_of(AT)]
+    assert positions.lacking() == []
 
 
 def test_a_copy_that_was_not_finished_is_made_again(engine):
