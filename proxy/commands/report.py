@@ -12,6 +12,7 @@ import typer
 from rich.console import Console
 
 from proxy.checks import gate_says
+from proxy.commands.export import INSTALL
 from proxy.config import load
 from proxy.errors import ConfigError, LedgerError
 
@@ -37,6 +38,7 @@ class Form(StrEnum):
     TABLE = "table"
     CSV = "csv"
     JSON = "json"
+    PARQUET = "parquet"
 
 
 def report(
@@ -55,7 +57,7 @@ def report(
     form: Annotated[
         Form | None,
         typer.Option(
-            "--format", help="Table for people, csv or json for programs.", show_default="table; of focus csv"
+            "--format", help="Table for people; csv, json or parquet for programs.", show_default="table; of focus csv"
         ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
@@ -88,7 +90,7 @@ def report(
     if as_json and form not in (None, Form.JSON):
         raise ConfigError(f"--json and --format {form} contradict each other: give one of them")
     if name is Name.FOCUS and form is Form.TABLE:
-        raise ConfigError("focus is a file for programs: give --format csv or json")
+        raise ConfigError("focus is a file for programs: give --format csv, json or parquet")
     flags: dict[str, object] = {} if database is None else {"ledger.url": database}
     loaded = load(config, flags=flags).config
     # Of another ledger than the service's own the gate knows nothing.
@@ -139,6 +141,16 @@ def _made(name: Name, *, by: str | None, period: Asked, allocate: list[str], url
         engine.dispose()
 
 
+def _as_parquet(made: Report) -> bytes:
+    if sys.stdout.isatty():
+        raise ConfigError("Parquet is no text: send it to a file, … --format parquet > report.parquet")
+    try:
+        from proxy.reports.parquet import as_parquet
+    except ImportError as error:
+        raise ConfigError(f"Parquet cannot be written ({error}); {INSTALL}") from None
+    return as_parquet(made)
+
+
 def _write(made: Report, form: Form) -> None:
     from proxy.reports import table
 
@@ -147,6 +159,8 @@ def _write(made: Report, form: Form) -> None:
             sys.stdout.write(table.as_csv(made))
             # A CSV file has no place for what its figures leave out.
             sys.stderr.writelines(f"* {note}\n" for note in made.notes)
+        case Form.PARQUET:
+            sys.stdout.buffer.write(_as_parquet(made))
         case Form.JSON:
             sys.stdout.write(table.as_json(made).decode() + "\n")
         case Form.TABLE:

@@ -32,7 +32,7 @@ _UNNAMED = "unknown"  # names that FOCUS wants of every charge
 class _Column(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     of: str | None = None
     fixed: str | None = msgspec.field(name="is", default=None)
-    kind: Literal["text", "count", "dollars", "quantity"] = "text"
+    kind: Literal["text", "time", "count", "dollars", "quantity"] = "text"
     unit: str = ""
     summed: bool = True
 

@@ -33,7 +33,7 @@ class Column:
 
     key: str
     title: str
-    kind: Literal["text", "count", "dollars", "quantity", "share"]
+    kind: Literal["text", "time", "count", "dollars", "quantity", "share"]
     unit: str = ""
     summed: bool = True  # the total has it
 
@@ -116,7 +116,7 @@ def _written(report: Report, position: int) -> tuple[str, list[str]]:
     column = report.columns[position]
     cells = _cells(report, position)
     match column.kind:
-        case "text":
+        case "text" | "time":
             return column.title, ["–" if cell is None else str(cell) for cell in cells]
         case "count":
             return column.title, [figures.count(cell) if isinstance(cell, int) else figures.UNKNOWN for cell in cells]

@@ -218,7 +218,7 @@ def test_json_is_short_for_its_format(ledger):
         (("cost", "--tz", "Berlin"), "no time zone 'Berlin': use an IANA name"),
         (("cost", "--from", "soon"), "--from 'soon' is not a date"),
         (("cost", "--database", "sqlite:////nowhere/ledger.db"), "there is no ledger at /nowhere/ledger.db: start"),
-        (("focus", "--format", "table"), "focus is a file for programs: give --format csv or json"),
+        (("focus", "--format", "table"), "focus is a file for programs: give --format csv, json or parquet"),
         (("focus", "--by", "team"), "the rows of focus are always by day, team, project, provider, model"),
         (("energy", "--allocate", "ads=tokens"), "it goes with cost, not with energy"),
         (("cost", "--allocate", "ads"), "cannot allocate 'ads': write TEAM=dollars or TEAM=tokens"),
