@@ -105,6 +105,8 @@ def open_mirror(url: str) -> Engine:
         raise LedgerError(f"the mirror {shown(url)} cannot be used ({error}); {INSTALL}") from error
     except SQLAlchemyError as error:
         raise LedgerError(f"the mirror {shown(url)} cannot be used: {error}; say {FORM}") from error
+    except ValueError as error:  # a port that is no number; the message may quote a password
+        raise LedgerError(f"the mirror's URL cannot be read; say {FORM}") from error
 
 
 class ClickHouse:

@@ -159,6 +159,22 @@ def test_a_database_that_is_away_is_a_warning(tmp_path):
     assert "canary" not in done.stdout
 
 
+@pytest.mark.parametrize(
+    ("url", "level"),
+    [
+        ("clickhousedb://user:canary@host:8123/db", "ok"),
+        ("clickhousedb://user:canary@host:canary/db", "error"),
+        ("postgresql+psycopg://user:canary@host/db", "error"),
+    ],
+)
+def test_a_mirror_is_looked_at_and_its_password_is_not_shown(tmp_path, url, level):
+    done = doctor(tmp_path, PORTS, "--json", JOULEGATE_MIRROR_URL=url)
+    assert checks(done)["mirror.url"][0] == level
+    assert done.returncode == (1 if level == "error" else 0)
+    assert "canary@" not in done.stdout
+    assert ":canary" not in done.stdout
+
+
 def test_a_ledger_of_a_newer_release_is_an_error(tmp_path):
     with sqlite3.connect(tmp_path / "joulegate.db") as connection:
         connection.execute("CREATE TABLE alembic_version (version_num TEXT)")

@@ -15,6 +15,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from zoneinfo import ZoneInfo
 
+import httpx2
 import msgspec
 import pytest
 import sqlalchemy as sa
@@ -32,6 +33,7 @@ from proxy.mirror.mirror import Mirror, OtherMirrorError
 from tests.ledger.test_rollups import known, random_rows
 from tests.ledger.test_write import NOW, line
 from tests.rows import call_row
+from tests.service.running import service
 
 pytestmark = pytest.mark.heavy
 
@@ -304,3 +306,19 @@ def test_a_killed_mirror_loses_and_doubles_nothing(sqlite_engine, tmp_path):
 def begun(engine: sa.Engine) -> int:
     with engine.connect() as connection:
         return connection.exec_driver_sql("SELECT count(*) FROM mirror_positions WHERE sums IS NULL").scalar()
+
+
+def test_serve_keeps_a_configured_mirror_up_to_date(tmp_path):
+    url = f"clickhousedb:///default?interface=chdb&path={tmp_path}/clickhouse"
+    with service(tmp_path, f'[mirror]\nurl = "{url}"\n') as running:
+        assert "mirror" in running.named_children()
+        httpx2.post(f"{running.gate}/v1/chat/completions", json={"model": "nobody-has-it", "messages": []})
+        running.wait_for_calls(1)
+        deadline = time.monotonic() + 60
+        while not running.calls("SELECT 1 FROM mirror_positions WHERE sums IS NOT NULL"):
+            assert time.monotonic() < deadline, running.output.decode()
+            time.sleep(0.1)
+        assert running.stop() == 0
+    command = [sys.executable, "-m", "proxy.cli", "mirror", "--check", "--json"]
+    checked = subprocess.run(command, cwd=tmp_path, check=False, capture_output=True, text=True)
+    assert msgspec.json.decode(checked.stdout) == {"same": True, "days": []}, checked.stderr
