@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from proxy.reports.split import Split
@@ -38,7 +38,12 @@ def metering_of(split: Split, service: str | None = None) -> Metering:
         energy_unknown_calls=total.energy_unknown_calls,
         carbon_unknown_calls=total.carbon_unknown_calls,
         water_unknown_calls=total.water_unknown_calls,
-        unpriced_models=tuple(each.key[0] for each in split.models if each.unpriced_calls),
-        unknown_models=tuple(each.key[0] for each in split.models if each.energy_unknown_calls),
+        unpriced_models=_in_order(each.key[0] for each in split.models if each.unpriced_calls),
+        unknown_models=_in_order(each.key[0] for each in split.models if each.energy_unknown_calls),
         service=service,
     )
+
+
+def _in_order(names: Iterable[str | None]) -> tuple[str | None, ...]:
+    """Put names in one order, whatever order the database gave them in."""
+    return tuple(sorted(names, key=lambda name: name or ""))
