@@ -35,6 +35,7 @@ from proxy.ledger.tables import NOT_ROLLED_UP, CallRow, call_columns, calls, row
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 QUARTER = timedelta(minutes=15)
 QUARTERS_A_DAY = 96
+_SQLITE_INTEGER_MOST = 2**63 - 1
 _KEYS_KEPT = 100_000  # that are known to be written; clients choose some of their parts
 
 Key = tuple[str | None, ...]
@@ -231,11 +232,13 @@ class _Rollup:
         self._fresh = set()
 
     def _written(self, figures: Sums) -> Sums:
-        if not self._to_dollars:
-            return figures
         at = 1 + _NUMBER_OF_COST
-        cost = None if figures[at] is None else Decimal(figures[at]).scaleb(-USD_DECIMALS)
-        return (*figures[:at], cost, *figures[at + 1 :])
+        cost = figures[at]
+        if cost is None or (not self._to_dollars and cost <= _SQLITE_INTEGER_MOST):
+            return figures
+        # Beyond nine million dollars, which absurd counts of a provider can make, SQLite itself goes on with a float.
+        written = Decimal(cost).scaleb(-USD_DECIMALS) if self._to_dollars else float(cost)
+        return (*figures[:at], written, *figures[at + 1 :])
 
 
 def left(connection: Connection) -> int:

@@ -188,3 +188,18 @@ def test_where_all_is_summed_up_no_report_of_whole_days_reads_rows(engine):
         assert "LIMIT 1" in looked
         if engine.dialect.name == "sqlite":
             assert "ix_calls_not_rolled_up" in str(connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {looked}").all())
+
+
+def test_an_absurd_cost_stops_no_recording(engine):
+    """A provider that states billions of a billed unit must not keep the calls of others out of the ledger."""
+    ledger = Ledger(engine)
+    absurd = [call_row(cost_usd=Decimal(9_300_000), started_at=NOW) for _ in range(2)]
+    committed = ledger.commit([*absurd, call_row(started_at=NOW)], journal="j", positions={}, at=NOW)
+    assert (len(committed.new), committed.refused) == (3, ())
+    ledger.commit([call_row(cost_usd=Decimal(9_300_000), started_at=NOW)], journal="j", positions={}, at=NOW)
+    with engine.connect() as connection:
+        (found,) = splits(
+            connection, ((),), start=NOW - timedelta(days=1), end=NOW + timedelta(days=1), zone=ZoneInfo("UTC")
+        )[0]
+    assert found.calls == 4
+    assert float(found.cost_usd) == pytest.approx(27_900_000, rel=1e-6)
