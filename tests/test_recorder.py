@@ -880,6 +880,35 @@ def test_a_call_s_figures_include_those_of_its_lines(bench):
     assert "odd: " in with_unknown.estimate_reason
 
 
+def test_a_call_that_consumed_nothing_but_its_lines_is_their_sum(bench):
+    """A batch's results: what each model answered is a line, the call itself states nothing."""
+    usage = Usage(input_tokens=1000, output_tokens=500)
+    results = closed(
+        opened(model_requested=None),
+        usage=None,
+        usage_source="reported",
+        model=None,
+        lines=(
+            UsageLine(kind="batch", model="gpt-4o", usage=usage),
+            UsageLine(kind="batch", model="llama-3.1-8b-instruct", usage=usage),
+        ),
+    )
+    journal = bench.journal()
+    for record in (results.opened, results):
+        journal.append(record)
+    journal.close()
+    bench.recorder().run_once()
+    (row,) = bench.rows()
+    with bench.engine.connect() as connection:
+        lines = connection.execute(sa.select(usage_lines).order_by(usage_lines.c.number)).all()
+    assert [each.tier for each in lines] == ["closed_model", "open_model"]
+    assert (row.tier, row.input_tokens) == ("closed_model", None)
+    assert row.joules == pytest.approx(sum(each.joules for each in lines))
+    assert row.joules_low < row.joules < row.joules_high
+    assert row.joules_shared_down == pytest.approx(row.joules - row.joules_low)
+    assert row.grams_co2e == pytest.approx(sum(each.grams_co2e for each in lines))
+
+
 def test_a_batch_is_estimated_as_the_calls_it_was(bench):
     alone = closed(usage=Usage(input_tokens=1000, cached_input_tokens=200, output_tokens=300))
     batch = closed(usage=Usage(input_tokens=1_000_007, cached_input_tokens=200_000, output_tokens=300_003), calls=1000)

@@ -6,13 +6,14 @@ import dataclasses
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, get_args
 
 import msgspec
 
 from estimator import Estimate, Usage
 from estimator.errors import UnknownZoneError
 from estimator.grid import grid
+from estimator.profiles import Tier
 from estimator.uncertainty import deviations
 from estimator.usage import UsageLine
 from proxy.call import Closed, Opened
@@ -333,21 +334,30 @@ def _line(closed: Closed, number: int, line: UsageLine, estimate: Estimator) -> 
 def with_lines(row: CallRow, lines: Sequence[LineRow]) -> CallRow:
     """Add the estimates of its lines to a call's: its dollars, joules, grams and liters are all it caused.
 
-    A sum with an unknown part is unknown. The lines' errors are taken as shared with the call's, the wider reading.
+    A sum with an unknown part is unknown; a call that consumed nothing beside its lines, as a batch's results, is their
+    sum alone. The lines' errors are taken as shared with the call's, the wider reading.
     """
+    own = row.input_tokens is not None or row.output_tokens is not None or bool(row.units)
     sums: dict[str, Any] = {}
     for name in _SUMMED:
-        parts = [getattr(each, name) for each in (row, *lines)]
+        parts = [getattr(each, name) for each in ((row, *lines) if own else lines)]
         sums[name] = None if None in parts else sum(parts[1:], parts[0])
+    if not own:
+        row = msgspec.structs.replace(row, estimate_reason=None, tier=max((line.tier for line in lines), key=_doubt))
     for name, middle in (("joules", "joules"), ("grams_co2e", "grams_co2e")):
         for side, edge in (("down", f"{name}_low"), ("up", f"{name}_high")):
-            shared = getattr(row, f"{name}_shared_{side}")
+            shared = getattr(row, f"{name}_shared_{side}") if own else 0.0
             known = shared is not None and sums[edge] is not None
             wider = sum(abs(getattr(line, edge) - getattr(line, middle)) for line in lines) if known else 0.0
             sums[f"{name}_shared_{side}"] = shared + wider if known else None
     reasons = [f"{line.kind}: {line.estimate_reason}" for line in lines if line.estimate_reason is not None]
     reason = "; ".join(filter(None, (row.estimate_reason, *reasons))) or None
     return msgspec.structs.replace(row, estimate_reason=reason, **sums)
+
+
+def _doubt(tier: str) -> int:
+    """Order the tiers of evidence from the surest to none."""
+    return get_args(Tier).index(tier)
 
 
 def counted_before(row: CallRow) -> CallRow:
