@@ -11,7 +11,7 @@ from proxy.reasons import ENDINGS, REFUSALS, sentence
 ROOT = Path(__file__).parents[1]
 # Where a reason is an argument, by the function's name: its position.
 REFUSING = {"Refusal": 1, "_refuse": 1}
-ENDING = {"UpstreamError": 1, "fail": 1, "_fail": 4, "end": 3, "_end_without_client": 2}
+ENDING = {"UpstreamError": 1, "fail": 1, "_fail": 4, "end": 3, "_end_without_client": 3}
 
 
 def literals() -> tuple[set[str], set[str]]:
