@@ -97,8 +97,10 @@ def test_the_revisions_build_the_tables_the_code_uses(engine):
         command.check(alembic_config(connection))
     inspected = sa.inspect(engine)
     for table in metadata.sorted_tables:
-        # In the database they stand in the order in which releases added them.
-        assert {column["name"] for column in inspected.get_columns(table.name)} == set(table.columns.keys())
+        names = [column["name"] for column in inspected.get_columns(table.name)]
+        assert sorted(names) == sorted(table.columns.keys())
+        if table.name != "calls":  # whose columns stand in the order in which releases added them
+            assert names == table.columns.keys()
         indexes = {index["name"]: index["column_names"] for index in inspected.get_indexes(table.name)}
         assert indexes == {index.name: index.columns.keys() for index in table.indexes}
 
