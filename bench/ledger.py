@@ -3,7 +3,8 @@
     python -m bench.ledger [--rows 40000] [--rounds 5] [--on sqlite,postgresql] [--postgresql URL]
 
 Bare is what the database takes with nothing around it: executemany into SQLite, COPY into PostgreSQL, of the
-same rows into a table of the same layout and indexes, in transactions of the same size. Both run in every round: the
+same calls into one table with the columns of ``calls``, keyed by id and indexed by start, in transactions of the same
+size. Both run in every round: the
 ratio per round is the evidence, the absolute figures move with the machine. That of the CPU times (of this process, not
 of the server) holds also where others use the machine. Without a URL a server is started from the
 wheel that the tests use (Unix socket, settings as initdb leaves them). Also prints bytes per row and per append.
@@ -24,6 +25,8 @@ from pathlib import Path
 import msgspec
 import psycopg
 import sqlalchemy as sa
+from sqlalchemy.dialects import sqlite
+from sqlalchemy.schema import CreateTable
 
 import estimator
 from proxy.call import Closed, Opened, Record
@@ -32,7 +35,6 @@ from proxy.estimating import ConfiguredEstimator
 from proxy.identity import uuid7
 from proxy.journal import Journal
 from proxy.ledger.engine import open_engine
-from proxy.ledger.partitions import Months
 from proxy.ledger.revision import migrate
 from proxy.ledger.tables import calls
 from proxy.ledger.write import Ledger
@@ -40,7 +42,7 @@ from proxy.metrics import Metrics
 from proxy.recorder import BATCH, Recorder
 
 Server = Callable[[str], str]  # makes an empty database of a name, gives its URL
-SIZE = "SELECT sum(pg_relation_size(inhrelid)) FROM pg_inherits WHERE inhparent = 'calls'::regclass"
+SIZE = "SELECT sum(pg_relation_size(inhrelid)) FROM pg_inherits WHERE inhparent = 'call_rows'::regclass"
 TEAMS = ["search", "support", "research"]
 
 MODELS = [("openai", "gpt-4o"), ("anthropic", "claude-sonnet-4-5"), ("groq", "llama-3.1-8b-instant")]
@@ -111,17 +113,16 @@ def recorded(directory: Path, engine: sa.Engine, count: int) -> tuple[float, flo
 
 
 def bare_sqlite(ours: Path, bare: Path) -> tuple[float, float, float]:
-    """Load what is in ``ours`` into ``bare``; gives seconds, CPU seconds and the bytes per row of ``ours``."""
-    engine = open_engine(f"sqlite:///{bare}")
-    migrate(engine)
-    engine.dispose()
+    """Load the calls in ``ours`` into ``bare``; gives seconds, CPU seconds and the bytes per row of ``ours``."""
     with sqlite3.connect(ours) as source:
         rows = source.execute("SELECT * FROM calls").fetchall()
         source.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        size = source.execute("SELECT sum(pgsize - unused) FROM dbstat WHERE name = 'calls'").fetchone()[0]
+        size = source.execute("SELECT sum(pgsize - unused) FROM dbstat WHERE name = 'call_rows'").fetchone()[0]
     source.close()
     target = sqlite3.connect(bare, isolation_level=None)
+    target.execute("PRAGMA journal_mode=WAL")
     target.execute("PRAGMA synchronous=NORMAL")
+    _make_bare(target.execute, sqlite.dialect())
     insert = f"INSERT INTO calls VALUES ({','.join('?' * len(rows[0]))})"
     began, began_cpu = time.perf_counter(), time.process_time()
     for start in range(0, len(rows), BATCH // 2):
@@ -134,16 +135,15 @@ def bare_sqlite(ours: Path, bare: Path) -> tuple[float, float, float]:
 
 
 def bare_postgresql(engine: sa.Engine, other: sa.Engine) -> tuple[float, float, float]:
-    """Load what is in ``engine``'s calls into those of ``other``; gives seconds, CPU seconds here, bytes per row."""
-    migrate(other)
-    with other.begin() as connection, engine.connect() as filled:
-        Months().ensure(connection, filled.scalars(sa.select(calls.c.started_at)))
+    """Load the calls in ``engine`` into ``other``; gives seconds, CPU seconds here, bytes per row of ``engine``."""
     with psycopg.connect(_dsn(engine.url)) as source:
         rows = source.execute("SELECT * FROM calls").fetchall()
         size = source.execute(SIZE).fetchone()
     assert size is not None
     load = [tuple(_plain(each) for each in row) for row in rows]
     with psycopg.connect(_dsn(other.url)) as target:
+        _make_bare(target.execute, other.dialect)
+        target.commit()
         began, began_cpu = time.perf_counter(), time.process_time()
         for start in range(0, len(load), BATCH // 2):
             with target.cursor() as cursor, cursor.copy("COPY calls FROM STDIN") as copy:
@@ -152,6 +152,13 @@ def bare_postgresql(engine: sa.Engine, other: sa.Engine) -> tuple[float, float, 
             target.commit()
         took, cpu = time.perf_counter() - began, time.process_time() - began_cpu
     return took, cpu, float(size[0]) / len(rows)
+
+
+def _make_bare(execute: Callable[[str], object], dialect: sa.Dialect) -> None:
+    """Make a table with the columns of ``calls``, its key and an index of its start."""
+    bare = calls.to_metadata(sa.MetaData())
+    execute(str(CreateTable(bare).compile(dialect=dialect)))
+    execute("CREATE INDEX bare_started_at ON calls (started_at)")
 
 
 def _dsn(url: sa.URL) -> str:

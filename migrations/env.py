@@ -10,7 +10,7 @@ from sqlalchemy.engine import Connection, Engine
 from proxy.ledger import mirror_table, rollup_tables  # noqa: F401 - they belong to the metadata
 from proxy.ledger.tables import metadata
 
-PARTITION = re.compile(r"calls_(before|\d{4}_\d\d)")
+PARTITION = re.compile(r"call_rows_\d{4}_\d\d")
 
 
 def of_the_model(name: str | None, kind: str, _: object) -> bool:

@@ -12,8 +12,10 @@ import msgspec
 import sqlalchemy as sa
 
 from proxy.ledger.engine import WRITE
+from proxy.ledger.keys import Keys
 from proxy.ledger.partitions import Months
-from proxy.ledger.tables import CallRow, calls
+from proxy.ledger.stored import kinds_of, stored
+from proxy.ledger.tables import CallRow, call_kinds, call_rows
 
 _numbers = itertools.count(1)
 
@@ -108,11 +110,14 @@ def call_row(**changes: Any) -> CallRow:
 
 
 def insert(engine: sa.Engine, *rows: CallRow) -> None:
-    """Put rows into a ledger's calls."""
+    """Put calls into a ledger that its sums lack."""
     with engine.connect().execution_options(**{WRITE: True}) as connection, connection.begin():
         if engine.dialect.name == "postgresql":
             Months().ensure(connection, [row.started_at for row in rows])
-        connection.execute(sa.insert(calls), [msgspec.structs.asdict(row) for row in rows])
+        Keys(call_kinds, engine.dialect).ensure(connection, kinds_of(rows))
+        names = call_rows.columns.keys()
+        values = [dict(zip(names, stored(row), strict=True)) | {"rolled_up": False} for row in rows]
+        connection.execute(sa.insert(call_rows), values)
 
 
 def known(models: Collection[str]) -> Callable[[CallRow], str | None]:

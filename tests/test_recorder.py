@@ -402,10 +402,10 @@ def test_while_the_ledger_is_away_nothing_is_lost_and_the_lag_grows(bench):
     catch_up(recorder)
     assert recorder.lag_seconds == 0
     with bench.engine.connect() as connection:
-        connection.execute(sa.text("ALTER TABLE calls RENAME TO calls_away"))
+        connection.execute(sa.text("ALTER TABLE call_rows RENAME TO calls_away"))
         connection.commit()
     journal.append(first)
-    with pytest.raises(LedgerError, match="calls"):
+    with pytest.raises(LedgerError, match="call_rows"):
         recorder.run_once()
     journal.append(closed())
     bench.now = AT_US / 1e6 + 110
@@ -413,7 +413,7 @@ def test_while_the_ledger_is_away_nothing_is_lost_and_the_lag_grows(bench):
         recorder.run_once()
     assert recorder.lag_seconds == pytest.approx(100)
     with bench.engine.connect() as connection:
-        connection.execute(sa.text("ALTER TABLE calls_away RENAME TO calls"))
+        connection.execute(sa.text("ALTER TABLE calls_away RENAME TO call_rows"))
         connection.commit()
     catch_up(recorder)
     assert len(bench.rows()) == len(bench.heard) == 2
@@ -479,13 +479,13 @@ def test_a_ledger_away_when_a_replayed_opening_is_looked_up_costs_nothing(bench)
     bench.recorders[-1].close()
     second = bench.recorder()
     with bench.engine.connect() as connection:
-        connection.execute(sa.text("ALTER TABLE calls RENAME TO calls_away"))
+        connection.execute(sa.text("ALTER TABLE call_rows RENAME TO calls_away"))
         connection.commit()
     for _ in range(2):
         with pytest.raises(LedgerError):
             second.run_once()
     with bench.engine.connect() as connection:
-        connection.execute(sa.text("ALTER TABLE calls_away RENAME TO calls"))
+        connection.execute(sa.text("ALTER TABLE calls_away RENAME TO call_rows"))
         connection.commit()
     catch_up(second)
     assert second.calls_in_flight == 1

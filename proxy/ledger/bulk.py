@@ -18,35 +18,30 @@ from sqlalchemy.engine import Connection, Dialect
 from proxy.ledger.sqltypes import USD_DECIMALS, Usd, UtcDateTime
 
 Values = tuple[Any, ...]
+Converters = list[tuple[int, Callable[[Any], Any]]]
 _to_json = msgspec.json.Encoder().encode
 
 
 class Bulk:
-    """Writes rows of one table, given as structs whose fields are its columns in order; ``more`` are those behind."""
+    """Writes rows of one table; ``values`` gives those of a row, in the order of the columns."""
 
-    def __init__(self, table: sa.Table, dialect: Dialect, more: Values = ()) -> None:
-        self._more = more
+    def __init__(
+        self, table: sa.Table, dialect: Dialect, values: Callable[[Any], Sequence[Any]] = msgspec.structs.astuple
+    ) -> None:
         quote = dialect.identifier_preparer.quote
         self._sqlite = dialect.name == "sqlite"
-        self._columns = ", ".join(quote(column.name) for column in table.columns)
+        self._values = values
+        columns = ", ".join(quote(column.name) for column in table.columns)
         marks = ", ".join(["?" if self._sqlite else "%s"] * len(table.columns))
-        self.insert = f"INSERT INTO {table.name} ({self._columns}) VALUES ({marks}) ON CONFLICT DO NOTHING"  # noqa: S608
-        self._copy = f"COPY {table.name} ({self._columns}) FROM STDIN"
-        self._converters = [
-            (index, convert)
-            for index, column in enumerate(table.columns)
-            if (convert := _converter(column.type, sqlite=self._sqlite)) is not None
-        ]
+        self.insert = f"INSERT INTO {table.name} ({columns}) VALUES ({marks}) ON CONFLICT DO NOTHING"  # noqa: S608
+        self._copy = f"COPY {table.name} ({columns}) FROM STDIN"
+        self._converters = converters(table.columns, sqlite=self._sqlite)
 
-    def values(self, row: msgspec.Struct) -> Values:
+    def values(self, row: object) -> Values:
         """Give a row as the driver takes it."""
-        values = list(msgspec.structs.astuple(row))
-        for index, convert in self._converters:
-            if values[index] is not None:
-                values[index] = convert(values[index])
-        return (*values, *self._more)
+        return tuple(converted(list(self._values(row)), self._converters))
 
-    def write(self, connection: Connection, rows: Iterable[msgspec.Struct]) -> bool:
+    def write(self, connection: Connection, rows: Iterable[object]) -> bool:
         """Write rows; False where some were there already, and then the caller must roll back: some may be written.
 
         Raises what the driver raises, which is not always a ``SQLAlchemyError``.
@@ -72,13 +67,19 @@ class Bulk:
 
 
 class BulkUpdate:
-    """Changes columns of rows of one table that are found by others, given as structs with these names.
+    """Changes columns of rows of one table that are found by others; ``values`` gives the new ones and those to find.
 
-    ``same`` names a column that one value is written to in all rows, which no struct has.
+    ``same`` names a column that one value is written to in all rows.
     """
 
     def __init__(
-        self, table: sa.Table, columns: Sequence[str], where: Sequence[str], dialect: Dialect, same: str | None = None
+        self,
+        table: sa.Table,
+        columns: Sequence[str],
+        where: Sequence[str],
+        dialect: Dialect,
+        same: str | None = None,
+        values: Callable[[Any], Sequence[Any]] | None = None,
     ) -> None:
         quote = dialect.identifier_preparer.quote
         sqlite = dialect.name == "sqlite"
@@ -87,25 +88,28 @@ class BulkUpdate:
         found = " AND ".join(f"{quote(name)} = {mark}" for name in where)
         self._update = f"UPDATE {table.name} SET {changes} WHERE {found}"  # noqa: S608
         names = (*columns, *where)
-        self._values = attrgetter(*names)
-        self._converters = [
-            (index, convert)
-            for index, name in enumerate(names)
-            if (convert := _converter(table.c[name].type, sqlite=sqlite)) is not None
-        ]
+        self._values = values or attrgetter(*names)
+        self._converters = converters([table.c[name] for name in names], sqlite=sqlite)
 
     def write(self, connection: Connection, rows: Iterable[object], *same: object) -> None:
         """Change rows; ``same`` is the value for the column of that name, where there is one."""
-        written = [(*same, *self._converted(row)) for row in rows]
+        written = [(*same, *converted(list(self._values(row)), self._converters)) for row in rows]
         if written:
             connection.exec_driver_sql(self._update, written)
 
-    def _converted(self, row: object) -> list[Any]:
-        values = list(self._values(row))
-        for index, convert in self._converters:
-            if values[index] is not None:
-                values[index] = convert(values[index])
-        return values
+
+def converters(columns: Iterable[sa.Column[Any]], *, sqlite: bool) -> Converters:
+    """Give what must be done to values of some of the columns, and the places of these."""
+    found = ((index, _converter(column.type, sqlite=sqlite)) for index, column in enumerate(columns))
+    return [(index, convert) for index, convert in found if convert is not None]
+
+
+def converted(values: list[Any], converters: Converters) -> list[Any]:
+    """Turn the values of a row into the driver's, in place."""
+    for index, convert in converters:
+        if values[index] is not None:
+            values[index] = convert(values[index])
+    return values
 
 
 def _converter(kind: sa.types.TypeEngine[Any], *, sqlite: bool) -> Callable[[Any], Any] | None:

@@ -13,18 +13,18 @@ from datetime import UTC, datetime
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from proxy.ledger.tables import calls
+from proxy.ledger.tables import call_rows
 
 _LOCK = 0x6D6F6E7468  # PostgreSQL's lock for making partitions: "month" in ASCII
 _BOUNDS = sa.text(
     "SELECT child.relname, pg_get_expr(child.relpartbound, child.oid), inhdetachpending FROM pg_inherits"
-    " JOIN pg_class child ON child.oid = inhrelid WHERE inhparent = 'calls'::regclass"
+    " JOIN pg_class child ON child.oid = inhrelid WHERE inhparent = 'call_rows'::regclass"
 )
 _LEFT = sa.text(
     "SELECT relname FROM pg_class WHERE relkind = 'r' AND pg_table_is_visible(oid)"
-    " AND relname ~ '^calls_[0-9]{4}_[0-9]{2}$' AND NOT relispartition"
+    " AND relname ~ '^call_rows_[0-9]{4}_[0-9]{2}$' AND NOT relispartition"
 )
-_RANGE = re.compile(r"FROM \((MINVALUE|'[^']+')\) TO \('([^']+)'\)")
+_RANGE = re.compile(r"FROM \('([^']+)'\) TO \('([^']+)'\)")
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -53,21 +53,21 @@ class Month:
     @property
     def table(self) -> str:
         """The name of its partition."""
-        return f"calls_{self.year:04}_{self.month:02}"
+        return f"call_rows_{self.year:04}_{self.month:02}"
 
 
 @dataclass(frozen=True, slots=True)
 class Partition:
-    """A table that holds the calls started before ``end``, and not before ``start`` where that is known."""
+    """A table that holds the calls started in [start, end)."""
 
     table: str
-    start: datetime | None
+    start: datetime
     end: datetime
     leaving: bool = False  # its detaching was begun and not ended
 
     def holds(self, at: datetime) -> bool:
         """Whether a call of that time lies in it."""
-        return (self.start is None or self.start <= at) and at < self.end
+        return self.start <= at < self.end
 
 
 def partitions(connection: Connection) -> list[Partition]:
@@ -76,8 +76,7 @@ def partitions(connection: Connection) -> list[Partition]:
     for table, bound, leaving in connection.execute(_BOUNDS):
         ends = _RANGE.search(bound)
         if ends is not None:
-            start = None if ends[1] == "MINVALUE" else _time(ends[1].strip("'"))
-            found.append(Partition(table, start, _time(ends[2]), leaving))
+            found.append(Partition(table, _time(ends[1]), _time(ends[2]), leaving))
     return sorted(found, key=lambda each: each.end)
 
 
@@ -109,9 +108,7 @@ class Months:
         connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_LOCK})")
         present = partitions(connection)
         for month in sorted(wanted | {month.next for month in wanted}):
-            if not any(
-                (each.start is None or each.start <= month.start) and month.start < each.end for each in present
-            ):
+            if not any(each.holds(month.start) for each in present):
                 _make(connection, month)
         return wanted
 
@@ -122,8 +119,8 @@ class Months:
 
 def _make(connection: Connection, month: Month) -> None:
     run = connection.exec_driver_sql
-    run(f"CREATE TABLE {month.table} (LIKE {calls.name} INCLUDING DEFAULTS)")
+    run(f"CREATE TABLE {month.table} (LIKE {call_rows.name} INCLUDING DEFAULTS)")
     run(
-        f"ALTER TABLE {calls.name} ATTACH PARTITION {month.table}"
+        f"ALTER TABLE {call_rows.name} ATTACH PARTITION {month.table}"
         f" FOR VALUES FROM ('{month.start.isoformat()}') TO ('{month.next.start.isoformat()}')"
     )

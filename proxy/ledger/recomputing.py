@@ -24,14 +24,18 @@ from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
 from proxy.errors import LedgerError
 from proxy.ledger.bulk import Bulk, BulkUpdate
 from proxy.ledger.engine import WRITE, shown
+from proxy.ledger.keys import Keys
 from proxy.ledger.restating import Restating
 from proxy.ledger.rollups import Rollups
+from proxy.ledger.stored import ESTIMATED, FOUND_BY, estimated_anew, kind_of, kinds_of
 from proxy.ledger.tables import (
     ESTIMATE,
     CallRow,
     Former,
     LineRow,
     call_columns,
+    call_kinds,
+    call_rows,
     calls,
     estimate_generations,
     facts_versions,
@@ -124,7 +128,10 @@ class Recomputing:
         dialect = engine.dialect
         self._rollups = Rollups(dialect)
         self._former = Bulk(former_estimates, dialect)
-        self._calls = BulkUpdate(calls, ESTIMATE, ("id", "started_at"), dialect, same="generation")
+        self._kinds = Keys(call_kinds, dialect)
+        self._calls = BulkUpdate(
+            call_rows, ("kind", *ESTIMATED), FOUND_BY, dialect, same="generation", values=estimated_anew
+        )
         self._lines = BulkUpdate(usage_lines, _OF_A_LINE, ("call_id", "number"), dialect)
         self._facts_written = False
 
@@ -188,6 +195,7 @@ class Recomputing:
                 before, after = zip(*((each.before, each.after) for each in summed), strict=True)
                 self._rollups.replace(connection, before, after)
         self._rollups.committed()
+        self._kinds.remember(kind_of(each.after) for each in changed if each.after is not None)
         self._facts_written = self._facts_written or bool(changed)
         return done
 
@@ -211,8 +219,8 @@ class Recomputing:
         for start in range(0, len(wanted), IDS_AT_ONCE):
             some = {each.before.id: each for each in wanted[start : start + IDS_AT_ONCE]}
             times = [each.before.started_at for each in some.values()]
-            select = sa.select(calls.c.id, calls.c.generation, calls.c.rolled_up).where(
-                calls.c.id.in_(some), calls.c.started_at.between(min(times), max(times))
+            select = sa.select(call_rows.c.id, call_rows.c.generation, call_rows.c.rolled_up).where(
+                call_rows.c.id.in_(some), call_rows.c.started_at.between(min(times), max(times))
             )
             locked = connection.execute(select.with_for_update())
             held |= {name: rolled_up for name, its, rolled_up in locked if its == some[name].generation}
@@ -232,6 +240,7 @@ class Recomputing:
                     former.append(_former(line, line.call_id, line.number, number))
         if former and not self._former.write(connection, former):
             raise LedgerError("former values of these calls are there already under this generation")
+        self._kinds.ensure(connection, kinds_of(after))
         self._calls.write(connection, after, number)
         self._lines.write(connection, lines)
 

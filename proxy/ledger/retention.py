@@ -19,7 +19,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from proxy.errors import LedgerError
 from proxy.ledger.engine import WRITE, shown
 from proxy.ledger.partitions import Partition, detached, partitions
-from proxy.ledger.tables import calls, counted_usage, former_estimates, retention, usage_lines
+from proxy.ledger.tables import call_rows, counted_usage, former_estimates, retention, usage_lines
 from proxy.ledger.write import Ledger
 
 ROWS_AT_ONCE = 2000
@@ -52,7 +52,7 @@ def plan(engine: Engine, before: datetime) -> Plan:
     """Say what would be deleted; raises :class:`LedgerError`."""
     with _said(engine), engine.connect() as connection:
         whole = _whole_months(connection, before)
-        old = sa.select(sa.func.count()).select_from(calls).where(calls.c.started_at < before)
+        old = sa.select(sa.func.count()).select_from(call_rows).where(call_rows.c.started_at < before)
         rows = connection.scalar(old) or 0
         inside = sum(connection.scalar(sa.text(f"SELECT count(*) FROM {each.table}")) or 0 for each in whole)  # noqa: S608
     return Plan(before=before, rows=rows, months=tuple(each.table for each in whole), rows_in_months=inside)
@@ -111,7 +111,7 @@ def _detach(engine: Engine, month: Partition) -> bool:
             if run(f"SELECT 1 FROM {month.table} WHERE NOT rolled_up LIMIT 1").scalar() is not None:  # noqa: S608
                 return False  # written by a release without sums since they were made; the next time
             way = "FINALIZE" if month.leaving else "CONCURRENTLY"
-            run(f"ALTER TABLE calls DETACH PARTITION {month.table} {way}")
+            run(f"ALTER TABLE call_rows DETACH PARTITION {month.table} {way}")
         finally:
             run("RESET lock_timeout")
     return True
@@ -130,9 +130,9 @@ def _drop(engine: Engine, table: str) -> int:
 
 def _delete_some(connection: Connection, before: datetime) -> int:
     old = (
-        sa.select(calls.c.id, calls.c.started_at)
-        .where(calls.c.started_at < before, calls.c.rolled_up)
-        .order_by(calls.c.started_at)
+        sa.select(call_rows.c.id, call_rows.c.started_at)
+        .where(call_rows.c.started_at < before, call_rows.c.rolled_up)
+        .order_by(call_rows.c.started_at)
         .limit(ROWS_AT_ONCE)
     )
     found = connection.execute(old).all()
@@ -144,8 +144,8 @@ def _delete_some(connection: Connection, before: datetime) -> int:
         connection.execute(sa.delete(usage_lines).where(usage_lines.c.call_id.in_(some)))
         connection.execute(sa.delete(counted_usage).where(counted_usage.c.call_id.in_(some)))
         connection.execute(sa.delete(former_estimates).where(former_estimates.c.call_id.in_(some)))
-        within = calls.c.started_at.between(found[0].started_at, found[-1].started_at)
-        connection.execute(sa.delete(calls).where(calls.c.id.in_(some), within))
+        within = call_rows.c.started_at.between(found[0].started_at, found[-1].started_at)
+        connection.execute(sa.delete(call_rows).where(call_rows.c.id.in_(some), within))
     return len(found)
 
 

@@ -6,19 +6,17 @@ taken in by :func:`roll_up`, a bounded number at a time.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from functools import lru_cache
 from operator import attrgetter
 from typing import Any
 
-import msgspec
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Dialect
 
 from proxy.ledger.emptied import Emptied
+from proxy.ledger.keys import Key, Keys, key_of
 from proxy.ledger.rollup_tables import (
     ALL_DIMENSIONS,
     FIGURES,
@@ -30,22 +28,21 @@ from proxy.ledger.rollup_tables import (
     model_keys,
 )
 from proxy.ledger.sqltypes import USD_DECIMALS
-from proxy.ledger.tables import NOT_ROLLED_UP, CallRow, call_columns, calls, rows_of
+from proxy.ledger.stored import kind_of
+from proxy.ledger.tables import CallRow, call_columns, call_rows, calls, rows_of
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 QUARTER = timedelta(minutes=15)
 QUARTERS_A_DAY = 96
 _SQLITE_INTEGER_MOST = 2**63 - 1
-_KEYS_KEPT = 100_000  # that are known to be written; clients choose some of their parts
 
-Key = tuple[str | None, ...]
 Place = tuple[int, Key]  # a quarter or a day, and whose sums
 Sums = tuple[Any, ...]  # in the order of FIGURES; dollars in units of the last decimal
 
 _DETAILS = attrgetter(*ALL_DIMENSIONS)
 _SUMMED = attrgetter(*SUMS)
+_LEFT = sa.literal_column("NOT rolled_up", sa.Boolean())  # in the words of the partial index
 _NUMBER_OF_COST = SUMS.index("cost_usd")
-_encode = msgspec.json.Encoder().encode
 
 
 def sums_of(rows: Sequence[CallRow]) -> Sums:
@@ -103,22 +100,17 @@ def merged(one: Sums, other: Sums) -> Sums:
     return tuple(b if a is None else a if b is None else a + b for a, b in zip(one, other, strict=True))
 
 
-@lru_cache(maxsize=_KEYS_KEPT)
-def key_of(dimensions: Key) -> int:
-    """Give the number of a key: 63 bits of a digest, so that a million keys collide once in ten million ledgers."""
-    return int.from_bytes(hashlib.blake2b(_encode(dimensions), digest_size=8).digest()) >> 1
-
-
 def _summed_up(rows: Iterable[CallRow]) -> tuple[dict[Place, Sums], ...]:
     """Give what rows add up to: by quarter and by day over few dimensions, by day over all."""
-    alike: dict[Place, list[CallRow]] = {}
+    alike: dict[tuple[int, int], list[CallRow]] = {}
     for row in rows:
-        alike.setdefault(((row.started_at - EPOCH) // QUARTER, _DETAILS(row)), []).append(row)
+        alike.setdefault(((row.started_at - EPOCH) // QUARTER, kind_of(row)), []).append(row)
     quarters: dict[Place, Sums] = {}
     days: dict[Place, Sums] = {}
     details: dict[Place, Sums] = {}
-    for (quarter, wide), group in alike.items():
+    for (quarter, _), group in alike.items():
         sums, first = sums_of(group), group[0]
+        wide = _DETAILS(first)
         model = first.model if first.model is not None else first.model_requested
         few = (first.team, first.provider, model, first.estimate_key)
         day = quarter // QUARTERS_A_DAY
@@ -179,7 +171,6 @@ class Rollups:
 class _Rollup:
     def __init__(self, table: sa.Table, keys: sa.Table, width: timedelta, dialect: Dialect) -> None:
         self._emptied = Emptied(table, keys, lambda time: (EPOCH + time * width, EPOCH + (time + 1) * width))
-        quote = dialect.identifier_preparer.quote
         mark = "?" if dialect.name == "sqlite" else "%s"
         self._to_dollars = dialect.name != "sqlite"
         time = next(iter(table.columns)).name
@@ -192,19 +183,12 @@ class _Rollup:
             f"INSERT INTO {table.name} ({', '.join(names)}) VALUES ({', '.join([mark] * len(names))})"  # noqa: S608
             f" ON CONFLICT ({time}, key) DO UPDATE SET {updates}"
         )
-        listed = [quote(column.name) for column in keys.columns]
-        self._insert_key = (
-            f"INSERT INTO {keys.name} ({', '.join(listed)}) VALUES ({', '.join([mark] * len(listed))})"  # noqa: S608
-            " ON CONFLICT DO NOTHING"
-        )
-        self._known: set[int] = set()
-        self._fresh: set[int] = set()
+        self._keys = Keys(keys, dialect)
+        self._written_keys: dict[int, Key] = {}  # by the transaction under way
 
     def add(self, connection: Connection, sums: Mapping[Place, Sums]) -> None:
-        keys = {key_of(dimensions): dimensions for _, dimensions in sums}
-        self._fresh = keys.keys() - self._known
-        if self._fresh:
-            connection.exec_driver_sql(self._insert_key, [(key, *keys[key]) for key in sorted(self._fresh)])
+        self._written_keys = {key_of(dimensions): dimensions for _, dimensions in sums}
+        self._keys.ensure(connection, self._written_keys)
         rows = sorted(((time, key_of(dimensions)), figures) for (time, dimensions), figures in sums.items())
         if rows:
             connection.exec_driver_sql(self._upsert, [(*place, *self._written(figures)) for place, figures in rows])
@@ -222,14 +206,11 @@ class _Rollup:
         )
 
     def committed(self) -> None:
-        if len(self._known) > _KEYS_KEPT:
-            self._known.clear()
-        self._known |= self._fresh
-        self._fresh = set()
+        self._keys.remember(self._written_keys)
+        self._written_keys = {}
 
     def forget(self) -> None:
-        self._known.clear()
-        self._fresh = set()
+        self._keys.forget()
 
     def _written(self, figures: Sums) -> Sums:
         at = 1 + _NUMBER_OF_COST
@@ -243,36 +224,39 @@ class _Rollup:
 
 def left(connection: Connection) -> int:
     """Count the calls that the sums lack."""
-    return connection.scalar(sa.select(sa.func.count()).select_from(calls).where(NOT_ROLLED_UP)) or 0
+    return connection.scalar(sa.select(sa.func.count()).select_from(call_rows).where(_LEFT)) or 0
 
 
 def any_left(connection: Connection) -> bool:
     """Whether there are calls that the sums lack; as a rule there are none, and to know it costs next to nothing."""
-    by = "INDEXED BY ix_calls_not_rolled_up" if connection.dialect.name == "sqlite" else ""  # it would read all calls
-    return connection.exec_driver_sql(f"SELECT 1 FROM calls {by} WHERE NOT rolled_up LIMIT 1").first() is not None  # noqa: S608
+    by = (
+        "INDEXED BY ix_call_rows_not_rolled_up" if connection.dialect.name == "sqlite" else ""
+    )  # it would read them all
+    found = connection.exec_driver_sql(f"SELECT 1 FROM call_rows {by} WHERE NOT rolled_up LIMIT 1")  # noqa: S608
+    return found.first() is not None
 
 
 def roll_up(connection: Connection, rollups: Rollups, limit: int) -> int:
     """Take up to ``limit`` calls that the sums lack into them, in the connection's transaction; gives how many."""
     if not any_left(connection):
         return 0
-    select = (
-        sa.select(*call_columns)
-        .where(NOT_ROLLED_UP)
-        .order_by(calls.c.started_at)
+    mine = (
+        sa.select(call_rows.c.id, call_rows.c.started_at)
+        .where(_LEFT)
+        .order_by(call_rows.c.started_at)
         .limit(limit)
         .with_for_update(skip_locked=True)
     )
-    rows = rows_of(connection.execute(select))
-    if not rows:
+    found = connection.execute(mine).all()
+    if not found:
         return 0
+    ends = found[0].started_at, found[-1].started_at
+    rows: list[CallRow] = []
+    for start in range(0, len(found), 500):
+        ids = [row.id for row in found[start : start + 500]]
+        select = sa.select(*call_columns).where(calls.c.id.in_(ids), calls.c.started_at.between(*ends))
+        rows += rows_of(connection.execute(select))
+        here = (call_rows.c.id.in_(ids), call_rows.c.started_at.between(*ends))
+        connection.execute(sa.update(call_rows).where(*here).values(rolled_up=True))
     rollups.add(connection, rows)
-    ends = min(row.started_at for row in rows), max(row.started_at for row in rows)
-    for start in range(0, len(rows), 500):
-        ids = [row.id for row in rows[start : start + 500]]
-        connection.execute(
-            sa.update(calls)
-            .where(calls.c.id.in_(ids), calls.c.started_at.between(*ends), NOT_ROLLED_UP)
-            .values(rolled_up=True)
-        )
     return len(rows)

@@ -1,6 +1,8 @@
-"""The ledger's tables, and a row of ``calls`` as Python sees it. The columns are a public contract.
+"""The ledger's tables, and a row of ``calls`` as Python sees it. The columns of calls are a public contract.
 
-NULL is not 0: an unknown figure is NULL, with the reason beside it.
+NULL is not 0: an unknown figure is NULL, with the reason beside it. ``calls`` is what everybody reads, a view. It is
+stored in two: ``call_kinds`` has what many calls have in common, nearly all of their text, each combination once;
+``call_rows`` has the rest of each call and the number of its kind.
 """
 
 from __future__ import annotations
@@ -33,10 +35,17 @@ ESTIMATE = (
     "grams_co2e_shared_down", "grams_co2e_shared_up",
 )  # fmt: skip
 
-# One row per upstream attempt or refusal, as the gate and the estimator left it.
+# What makes the kind of a call. Its number is a digest of these, in this order: see `keys`.
+KIND = (
+    "team", "project", "user", "key_id", "provider", "surface", "model_requested", "model", "stream", "status",
+    "outcome", "reason", "usage_source", "flags", "service_tier", "facts_version", "method", "tier", "estimate_reason",
+    "zone", "price_id", "grid_source", "estimate_key", "region",
+)  # fmt: skip
+
+# One row per upstream attempt or refusal, as the gate and the estimator left it. A view: nothing is written to it.
 calls = sa.Table(
     "calls",
-    metadata,
+    sa.MetaData(),
     # who and when
     sa.Column("id", sa.Text, primary_key=True),  # UUIDv7
     sa.Column("operation_id", sa.Text, nullable=False),  # shared by the attempts of one request
@@ -107,15 +116,36 @@ calls = sa.Table(
     # These two say nothing in rows of releases before them.
     sa.Column("summed_calls", sa.BigInteger),  # whose sum the tokens are: a batch answers many at once
     sa.Column("region", sa.Text),  # where the provider said that it kept the call, at a price of its own
-    # Ours: whether the sums of the rollups have it. What a release without rollups writes says no.
-    sa.Column("rolled_up", sa.Boolean, nullable=False, server_default=sa.false()),
+    sa.Column("rolled_up", sa.Boolean, nullable=False),  # ours: whether the sums of the rollups have it
     # Which of estimate_generations its estimate is of; NULL: it is the one it was recorded with.
     sa.Column("generation", sa.BigInteger),
-    # Reports cut by time, and by time within one team.
-    sa.Index("ix_calls_started_at", "started_at"),
-    sa.Index("ix_calls_team_started_at", "team", "started_at"),
+)
+
+
+def _stored(name: str) -> sa.Column[Any]:
+    column = calls.c[name]
+    return sa.Column(name, column.type, nullable=column.nullable)
+
+
+call_kinds = sa.Table(
+    "call_kinds",
+    metadata,
+    sa.Column("kind", sa.BigInteger, primary_key=True, autoincrement=False),
+    *map(_stored, KIND),
+    sqlite_with_rowid=False,
+)
+
+call_rows = sa.Table(
+    "call_rows",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("operation_id", sa.Text),  # NULL: the id, as it is where nothing was tried again
+    sa.Column("kind", sa.BigInteger, nullable=False),
+    *(_stored(each.name) for each in calls.c if each.name not in ("id", "operation_id", "rolled_up", *KIND)),
+    sa.Column("rolled_up", sa.Boolean, nullable=False),
+    sa.Index("ix_call_rows_started_at", "started_at"),
     sa.Index(
-        "ix_calls_not_rolled_up",
+        "ix_call_rows_not_rolled_up",
         "started_at",
         sqlite_where=sa.text("NOT rolled_up"),
         postgresql_where=sa.text("NOT rolled_up"),

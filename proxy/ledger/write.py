@@ -18,14 +18,18 @@ from proxy.errors import LedgerError, LedgerReplacedError
 from proxy.ledger.bulk import Bulk
 from proxy.ledger.engine import WRITE, shown
 from proxy.ledger.file import identity, sqlite_file
+from proxy.ledger.keys import Keys
 from proxy.ledger.partitions import Month, Months
 from proxy.ledger.revision import migrate
 from proxy.ledger.rollups import Rollups, roll_up
 from proxy.ledger.row import COUNTED_BEFORE, counted_before
+from proxy.ledger.stored import kind_of, kinds_of, stored
 from proxy.ledger.tables import (
     CallRow,
     LineRow,
     call_columns,
+    call_kinds,
+    call_rows,
     calls,
     counted_usage,
     facts_versions,
@@ -81,7 +85,8 @@ class Ledger:
         driver: Any = dialect.loaded_dbapi
         self._driver_error: type[Exception] = driver.Error
         self._row_errors = (*_ROW_ERRORS, driver.IntegrityError, driver.DataError)
-        self._calls, self._lines = Bulk(calls, dialect, more=(True, None)), Bulk(usage_lines, dialect)
+        self._kinds, self._calls = Keys(call_kinds, dialect), Bulk(call_rows, dialect, stored)
+        self._lines = Bulk(usage_lines, dialect)
         self._facts_written: set[str] = set()
         self._file = sqlite_file(engine)
         self._identity: tuple[int, int] | None = None  # of the file, once it is known to be a ledger
@@ -98,6 +103,7 @@ class Ledger:
         self._facts_written.clear()
         self._months.forget()
         self._rollups.forget()
+        self._kinds.forget()
         with self._transaction() as connection:
             self._written = self._positions(connection, journal)
         return dict(self._written)
@@ -113,11 +119,11 @@ class Ledger:
             return self._known(connection, ids)
 
     def rows(self, ids: Sequence[str]) -> list[CallRow]:
-        """Give the rows of those calls that have one."""
+        """Give the rows of those calls that have one, some hundreds in order at a time."""
         found: list[CallRow] = []
         with self._transaction() as connection:
             for at in range(0, len(ids), IDS_AT_ONCE):
-                select = sa.select(*call_columns).where(calls.c.id.in_(ids[at : at + IDS_AT_ONCE]))
+                select = sa.select(*call_columns).where(calls.c.id.in_(ids[at : at + IDS_AT_ONCE])).order_by(calls.c.id)
                 found += rows_of(connection.execute(select))
         return found
 
@@ -151,6 +157,7 @@ class Ledger:
             self._write_positions(connection, journal, positions)
             self._rollups.add(connection, new)  # last: other machines may wait for these sums
         self._rollups.committed()
+        self._kinds.remember(map(kind_of, new))
         self._months.remember(months)
         self._facts_written |= facts
         self._written |= positions
@@ -211,7 +218,7 @@ class Ledger:
         if not ids:
             return set()
         marks = ",".join([self._mark] * len(ids))
-        found = connection.exec_driver_sql(f"SELECT id FROM calls WHERE id IN ({marks})", tuple(ids))  # noqa: S608
+        found = connection.exec_driver_sql(f"SELECT id FROM call_rows WHERE id IN ({marks})", tuple(ids))  # noqa: S608
         return set(found.scalars())
 
     def _ensure_months(self, connection: Connection, rows: Sequence[CallRow]) -> set[Month]:
@@ -237,6 +244,7 @@ class Ledger:
         for row in fresh:  # one of them is bad: find it, keep the others
             savepoint = connection.begin_nested()
             try:
+                self._kinds.ensure(connection, kinds_of((row,)))
                 connection.exec_driver_sql(self._calls.insert, self._calls.values(row))
             except _ROW_ERRORS as error:
                 savepoint.rollback()
@@ -252,6 +260,7 @@ class Ledger:
             return True
         savepoint = connection.begin_nested()
         try:
+            self._kinds.ensure(connection, kinds_of(rows))
             whole = self._calls.write(connection, rows)
         except self._row_errors as error:
             if getattr(error, "sqlstate", None) == _NO_PARTITION:  # dropped since it was looked at

@@ -20,7 +20,7 @@ from proxy.errors import LedgerError
 from proxy.export.parquet import SCHEMA, count_by_day, export
 from proxy.ledger.engine import WRITE, open_engine
 from proxy.ledger.read import totals
-from proxy.ledger.tables import CallRow, call_columns, calls
+from proxy.ledger.tables import CallRow, call_columns, call_rows
 from proxy.ledger.write import Ledger
 from tests.ledger.test_rollups import random_rows
 from tests.ledger.test_write import NOW
@@ -133,7 +133,7 @@ def test_a_day_of_which_the_ledger_has_deleted_calls_stays_as_it_was_exported(en
     write(engine, gone, kept, call_row(started_at=AT + timedelta(days=1)))
     exported(engine, lake)
     with engine.connect().execution_options(**{WRITE: True}) as connection, connection.begin():
-        connection.execute(sa.delete(calls).where(calls.c.id == gone.id))
+        connection.execute(sa.delete(call_rows).where(call_rows.c.id == gone.id))
     ran = CliRunner().invoke(
         app, ["export", "parquet", str(lake), "--month", "2026-11", "--database", ledger_url, "--json"]
     )

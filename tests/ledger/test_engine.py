@@ -29,7 +29,7 @@ def test_readers_see_the_last_commit_while_a_writer_writes(tmp_path):
     insert(engine, call_row())
     count = "SELECT count(*) FROM calls"
     with engine.connect().execution_options(**{WRITE: True}) as writer, engine.connect() as reader:
-        writer.exec_driver_sql("DELETE FROM calls")
+        writer.exec_driver_sql("DELETE FROM call_rows")
         assert reader.exec_driver_sql(count).scalar() == 1
         writer.commit()
         assert reader.exec_driver_sql(count).scalar() == 1  # its own transaction goes on
@@ -45,7 +45,7 @@ def test_a_writing_transaction_takes_its_lock_at_the_start(tmp_path):
         writer.begin()
         other.exec_driver_sql("PRAGMA busy_timeout=1")
         with pytest.raises(sa.exc.OperationalError, match="locked"):
-            other.exec_driver_sql("DELETE FROM calls")
+            other.exec_driver_sql("DELETE FROM call_rows")
     engine.dispose()
 
 

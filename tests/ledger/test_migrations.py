@@ -12,7 +12,6 @@ from alembic import command
 
 from proxy.ledger.engine import WRITE, open_engine
 from proxy.ledger.file import make_file, sqlite_file
-from proxy.ledger.partitions import Months
 from proxy.ledger.read import recent, totals
 from proxy.ledger.revision import alembic_config, migrate, require_head
 from proxy.ledger.tables import CallRow, calls
@@ -21,7 +20,7 @@ from tests.rows import PLAIN, UNESTIMATED, UNMETERED, UNPRICED, call_row, insert
 
 ROWS = 300
 ZONES = ("USA", None, "aws:eu-north-1", "gcp:nowhere-9", "SWE", "azure:westeurope")
-OLD = ("0001", "0002", "0003", "0004", "0005", "0006")
+OLD = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0009")
 ROW_COLUMNS = frozenset(CallRow.__struct_fields__)
 ALWAYS = {
     "start": datetime(2000, 1, 1, tzinfo=UTC),
@@ -47,7 +46,9 @@ def fill(engine: sa.Engine, *rows: CallRow) -> list[CallRow]:
     absent = dict.fromkeys(set(CallRow.__struct_fields__) - set(there))
     if engine.dialect.name == "postgresql" and revision_of(engine) >= "0004":
         with engine.begin() as connection:
-            Months().ensure(connection, [row.started_at for row in rows])
+            for year, month in sorted({(row.started_at.year, row.started_at.month) for row in rows}):
+                ends = f"FROM ('{year}-{month}-01Z') TO ('{year + month // 12}-{month % 12 + 1}-01Z')"
+                connection.exec_driver_sql(f"CREATE TABLE calls_{year}_{month:02} PARTITION OF calls FOR VALUES {ends}")
     kept = [msgspec.structs.replace(row, **absent) for row in rows]
     with engine.connect().execution_options(**{WRITE: True}) as connection, connection.begin():
         connection.execute(sa.insert(table), [{name: getattr(row, name) for name in there} for row in kept])
@@ -62,7 +63,15 @@ def revision_of(engine: sa.Engine) -> str:
 def rows_over(days: int) -> list[CallRow]:
     """Rows of all kinds, the latest last."""
     begin = PLAIN.started_at - timedelta(days=days)
-    kinds = ({}, {"team": "ads", "tags": {"env": "prod"}}, UNPRICED, UNESTIMATED, UNMETERED, {"flags": ("usage.odd",)})
+    again = {"operation_id": "operation-again", "attempt": 2, "units": {"searches": 2.0}, "attributes": {"sdk": "x"}}
+    kinds = (
+        again,
+        {"team": "ads", "tags": {"env": "prod"}},
+        UNPRICED,
+        UNESTIMATED,
+        UNMETERED,
+        {"flags": ("usage.odd",)},
+    )
     return [
         call_row(**kinds[n % len(kinds)] | {"started_at": begin + timedelta(days=days) * n / ROWS}) for n in range(ROWS)
     ]

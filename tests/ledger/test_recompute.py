@@ -28,6 +28,7 @@ from proxy.ledger.tables import (
     CallRow,
     LineRow,
     call_columns,
+    call_rows,
     calls,
     estimate_generations,
     facts_versions,
@@ -300,7 +301,7 @@ def test_a_row_that_has_changed_or_gone_since_it_was_read_is_left_alone(engine, 
         pass
     changed = next(each.before.id for each in looked if each.changes and each.before.started_at > midnight)
     with engine.begin() as connection:
-        connection.execute(sa.update(calls).where(calls.c.id == changed).values(generation=0))
+        connection.execute(sa.update(call_rows).where(call_rows.c.id == changed).values(generation=0))
     done = recomputing.write(generation, looked, NOW)
     there = {row.id: row for row in stored(engine)}
     assert 0 < len(there) < 100

@@ -85,15 +85,19 @@ def test_a_question_that_needs_deleted_rows_is_told_what_to_ask(filled):
 @pytest.mark.parametrize("ledger_url", ["postgresql"], indirect=True)
 def test_whole_months_are_dropped_and_not_deleted_row_by_row(filled):
     months = plan(filled, CUT).months
-    assert months == ("calls_2026_08", "calls_2026_09")
+    assert months == ("call_rows_2026_08", "call_rows_2026_09")
     with filled.connect() as connection:
         connection.execution_options(isolation_level="AUTOCOMMIT").exec_driver_sql(
-            "ALTER TABLE calls DETACH PARTITION calls_2026_08 CONCURRENTLY"  # as one that was broken off then
+            "ALTER TABLE call_rows DETACH PARTITION call_rows_2026_08 CONCURRENTLY"  # as one that was broken off then
         )
     list(delete(filled, CUT, now=NOW, rest=lambda _: None))
     with filled.connect() as connection:
-        assert [each.table for each in partitions(connection)] == ["calls_2026_10", "calls_2026_11", "calls_2026_12"]
-        assert "calls_2026_08" not in sa.inspect(connection).get_table_names()
+        assert [each.table for each in partitions(connection)] == [
+            "call_rows_2026_10",
+            "call_rows_2026_11",
+            "call_rows_2026_12",
+        ]
+        assert "call_rows_2026_08" not in sa.inspect(connection).get_table_names()
     late = call_row(started_at=BEGIN)
     assert Ledger(filled).commit([late], journal="j", positions={}, at=NOW).new == (late,)
     assert read(filled, ("team",))[("search",)][0] == 1

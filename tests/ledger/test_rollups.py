@@ -15,7 +15,7 @@ from proxy.ledger.read import Totals, splits
 from proxy.ledger.rollup_tables import calls_by_day, calls_by_quarter, detail_keys, details_by_day, model_keys
 from proxy.ledger.sources import DIMENSIONS, TIME_DIMENSIONS
 from proxy.ledger.stretches import questions
-from proxy.ledger.tables import calls
+from proxy.ledger.tables import call_rows, calls
 from proxy.ledger.write import Ledger
 from tests.ledger.test_write import NOW
 from tests.rows import UNESTIMATED, UNMETERED, UNPRICED, call_row, insert
@@ -145,7 +145,7 @@ def test_the_rollups_are_all_that_a_report_of_whole_days_reads(engine):
     with engine.connect() as connection:
         before = [splits(connection, (by,), **period) for period, by in asked]
     with engine.begin() as connection:
-        connection.execute(sa.delete(calls))
+        connection.execute(sa.delete(call_rows))
     with engine.connect() as connection:
         assert [splits(connection, (by,), **period) for period, by in asked] == before
     assert sum(group.calls for group in before[0][0]) == 200
@@ -184,10 +184,10 @@ def test_where_all_is_summed_up_no_report_of_whole_days_reads_rows(engine):
     with engine.connect() as connection:
         sa.event.listen(connection, "before_cursor_execute", lambda *given: heard.append(given[2]))
         splits(connection, (("team",),), **november, zone=ZoneInfo("UTC"))
-        (looked,) = [each for each in heard if "FROM calls " in each]
+        (looked,) = [each for each in heard if "FROM call_rows " in each]
         assert "LIMIT 1" in looked
         if engine.dialect.name == "sqlite":
-            assert "ix_calls_not_rolled_up" in str(connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {looked}").all())
+            assert "ix_call_rows_not_rolled_up" in str(connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {looked}").all())
 
 
 def test_an_absurd_cost_stops_no_recording(engine):

@@ -15,7 +15,7 @@ from sqlalchemy.exc import StatementError
 from proxy.ledger.engine import open_engine
 from proxy.ledger.revision import migrate
 from proxy.ledger.sqltypes import Usd, UtcDateTime
-from proxy.ledger.tables import calls
+from proxy.ledger.tables import call_rows, calls
 from tests.rows import call_row, insert
 
 dollars = st.decimals(min_value=0, max_value=10_000, places=12) | st.decimals(
@@ -33,7 +33,7 @@ def engine(tmp_path_factory):
 
 def emptied(engine: sa.Engine) -> sa.Engine:
     with engine.begin() as connection:
-        connection.execute(sa.delete(calls))
+        connection.execute(sa.delete(call_rows))
     return engine
 
 

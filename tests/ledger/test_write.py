@@ -117,9 +117,9 @@ def test_known_calls(ledger):
 def test_a_database_that_is_away_is_one_kind_of_error(engine, ledger):
     row = call_row()
     with engine.begin() as connection:
-        connection.exec_driver_sql("ALTER TABLE calls RENAME TO elsewhere")
+        connection.exec_driver_sql("ALTER TABLE call_rows RENAME TO elsewhere")
     for act in (lambda: put(ledger, row), lambda: ledger.known([row.id])):
-        with pytest.raises(LedgerError, match="calls"):
+        with pytest.raises(LedgerError, match="call_rows"):
             act()
 
 
@@ -130,7 +130,7 @@ def test_a_database_that_stays_locked_is_away(tmp_path, sqlite_engine):
         connection.commit()
     other = open_engine(f"sqlite:///{tmp_path}/ledger.db")
     with other.connect() as blocker:
-        blocker.exec_driver_sql("DELETE FROM calls")
+        blocker.exec_driver_sql("DELETE FROM call_rows")
         with pytest.raises(LedgerError, match="locked"):
             put(ledger, call_row())
         blocker.rollback()

@@ -26,7 +26,7 @@ from proxy.cli import app
 from proxy.errors import LedgerError
 from proxy.ledger.engine import WRITE
 from proxy.ledger.read import DIMENSIONS, recent, splits
-from proxy.ledger.tables import call_columns, calls, usage_lines
+from proxy.ledger.tables import call_columns, call_rows, usage_lines
 from proxy.ledger.write import Beside, Ledger
 from proxy.mirror.clickhouse import ClickHouse, open_mirror
 from proxy.mirror.comparing import differences
@@ -178,7 +178,7 @@ def test_what_was_deleted_before_it_was_copied_is_said_and_what_was_copied_befor
     write(engine, first, second)
     mirror.catch_up()
     with engine.connect().execution_options(**{WRITE: True}) as connection, connection.begin():
-        connection.execute(sa.delete(calls))
+        connection.execute(sa.delete(call_rows))
     write(engine, third)
     done = Mirror(engine, ClickHouse(other)).catch_up()
     assert (done.calls, done.deleted) == (1, 2)

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import sqlalchemy as sa
 
 from proxy.ledger.engine import WRITE
-from proxy.ledger.tables import calls, estimate_generations
+from proxy.ledger.tables import call_rows, estimate_generations
 from proxy.ledger.write import Ledger
 from proxy.mirror.positions import Positions, moment, quarter_of
 from tests.ledger.test_write import NOW
@@ -103,7 +103,7 @@ def test_deleting_old_calls_from_the_ledger_takes_nothing_from_the_mirror(engine
     positions = Positions(engine, "m")
     copy_all(positions)
     with engine.begin() as connection:
-        connection.execute(sa.delete(calls))
+        connection.execute(sa.delete(call_rows))
     assert positions.lacking() == []
 
 

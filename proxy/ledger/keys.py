@@ -1,0 +1,58 @@
+"""Numbers for what many rows share: digests, so that no machine has to ask another which number something has."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+from typing import Any
+
+import msgspec
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection, Dialect
+
+from proxy.ledger.bulk import converted, converters
+
+Key = tuple[Any, ...]  # what is shared, by the columns of its table
+
+KEYS_KEPT = 100_000  # that are known to be written; clients choose some of their parts
+_encode = msgspec.json.Encoder().encode
+
+
+@lru_cache(maxsize=KEYS_KEPT)
+def key_of(shared: Key) -> int:
+    """Give the number of a key: 63 bits of a digest, so that a million keys collide once in ten million ledgers."""
+    return int.from_bytes(hashlib.blake2b(_encode(shared), digest_size=8).digest()) >> 1
+
+
+class Keys:
+    """Writes keys into their table, each at most once while it is known to be there."""
+
+    def __init__(self, table: sa.Table, dialect: Dialect) -> None:
+        quote = dialect.identifier_preparer.quote
+        columns = list(table.columns)
+        mark = "?" if dialect.name == "sqlite" else "%s"
+        listed = ", ".join(quote(column.name) for column in columns)
+        self._insert = (
+            f"INSERT INTO {table.name} ({listed}) VALUES ({', '.join([mark] * len(columns))})"  # noqa: S608
+            " ON CONFLICT DO NOTHING"
+        )
+        self._converters = converters(columns, sqlite=dialect.name == "sqlite")
+        self._known: set[int] = set()
+
+    def ensure(self, connection: Connection, keys: Mapping[int, Key]) -> None:
+        """Write those that are not known to be there, in one order for all machines."""
+        fresh = sorted(keys.keys() - self._known)
+        if fresh:
+            rows = [tuple(converted([key, *keys[key]], self._converters)) for key in fresh]
+            connection.exec_driver_sql(self._insert, rows)
+
+    def remember(self, keys: Iterable[int]) -> None:
+        """Take note of keys that are there to stay: the transaction that wrote them is committed."""
+        if len(self._known) > KEYS_KEPT:
+            self._known.clear()
+        self._known.update(keys)
+
+    def forget(self) -> None:
+        """Take nothing for granted any more: the ledger is, or may be, another."""
+        self._known.clear()
