@@ -15,18 +15,18 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from itertools import accumulate
-from operator import attrgetter
 from typing import Literal, Protocol
 
 import msgspec
 import prometheus_client
+from msgspec.structs import astuple
 from prometheus_client import CollectorRegistry, Counter
 from prometheus_client.core import GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
-from proxy.ledger.tables import CallRow
+from proxy.ledger.tables import CallRow, picked
 from proxy.space import Space
 
 OTHER = "other"
@@ -195,9 +195,9 @@ _COUNTED_COLUMNS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
 )
 _COUNTED = tuple((name, labels) for _, name, labels in _COUNTED_COLUMNS)
 _LABELS = {each.name: each.labels for each in DECLARED}
-_FIGURES = attrgetter(*(column for column, _, _ in _COUNTED_COLUMNS))
+_figures = picked(*(column for column, _, _ in _COUNTED_COLUMNS))
 # All that decides a row's labels; the price's id may tell which model it was.
-_LABELLED = attrgetter("team", "provider", "model", "model_requested", "price_id", "surface", "outcome", "usage_source")
+_labelled = picked("team", "provider", "model", "model_requested", "price_id", "surface", "outcome", "usage_source")
 
 
 class RecorderState(Protocol):
@@ -283,8 +283,8 @@ class Metrics:
     def record(self, rows: Sequence[CallRow]) -> None:
         """Add committed ledger rows."""
         alike: dict[tuple[str | None, ...], list[CallRow]] = {}
-        for row in rows:
-            alike.setdefault(_LABELLED(row), []).append(row)
+        for row, values in zip(rows, map(astuple, rows), strict=True):
+            alike.setdefault(_labelled(values), []).append(row)
         for group in alike.values():
             self._record(group)
         # Calls of one batch share their labels: one increment for each series, not for each call.
@@ -333,7 +333,7 @@ class Metrics:
         who = self._labels(first, calls)
         _, provider, model = who
         self._add("joulegate_calls_total", (*who, first.surface, first.outcome), calls)
-        columns = zip(*map(_FIGURES, rows), strict=True)
+        columns = zip(*map(_figures, map(astuple, rows)), strict=True)
         for (name, labels), column in zip(_COUNTED, columns, strict=True):
             self._add(name, (*who, *labels), _sum(column))
         if first.outcome == "ok":
@@ -407,8 +407,14 @@ class Metrics:
 
 def _sum(column: Sequence[float | Decimal | None]) -> float | None:
     """Add up what is known; a counter must never fall, and one NaN would spoil it for good."""
-    known = [float(each) for each in column if each is not None and 0 <= each < math.inf]
-    return sum(known) if known else None
+    known = [each for each in column if each is not None]
+    if not known:
+        return None
+    total = float(sum(known))
+    if total < math.inf and min(known) >= 0:  # so as a rule
+        return total
+    good = [float(each) for each in known if 0 <= each < math.inf]
+    return sum(good) if good else None
 
 
 class _Histogram(Collector):

@@ -88,7 +88,7 @@ _OF_BOTH = ", ".join(
     else f'{"k" if name in _KIND else "r"}."{name}"'
     for name in _CALLS
 )
-_SELECT = f"SELECT {_OF_BOTH} FROM call_rows AS r JOIN call_kinds AS k ON k.kind = r.kind"  # noqa: S608
+_SELECT = f"SELECT {_OF_BOTH} FROM call_rows AS r LEFT JOIN call_kinds AS k ON k.kind = r.kind"  # noqa: S608
 _NOT_ROLLED_UP = sa.text("NOT rolled_up")
 
 

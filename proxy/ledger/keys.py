@@ -39,11 +39,13 @@ class Keys:
         )
         self._converters = converters(columns, sqlite=dialect.name == "sqlite")
         self._known: set[int] = set()
+        self.fresh = False  # some were written since the last `remember`
 
     def ensure(self, connection: Connection, keys: Mapping[int, Key]) -> None:
         """Write those that are not known to be there, in one order for all machines."""
         fresh = sorted(keys.keys() - self._known)
         if fresh:
+            self.fresh = True
             rows = [tuple(converted([key, *keys[key]], self._converters)) for key in fresh]
             connection.exec_driver_sql(self._insert, rows)
 
@@ -52,6 +54,7 @@ class Keys:
         if len(self._known) > KEYS_KEPT:
             self._known.clear()
         self._known.update(keys)
+        self.fresh = False
 
     def forget(self) -> None:
         """Take nothing for granted any more: the ledger is, or may be, another."""

@@ -27,7 +27,7 @@ from proxy.ledger.engine import WRITE, shown
 from proxy.ledger.keys import Keys
 from proxy.ledger.restating import Restating
 from proxy.ledger.rollups import Rollups
-from proxy.ledger.stored import ESTIMATED, FOUND_BY, estimated_anew, kind_of, kinds_of
+from proxy.ledger.stored import ESTIMATED, FOUND_BY, estimated_anew, kinds_of
 from proxy.ledger.tables import (
     ESTIMATE,
     CallRow,
@@ -195,7 +195,8 @@ class Recomputing:
                 before, after = zip(*((each.before, each.after) for each in summed), strict=True)
                 self._rollups.replace(connection, before, after)
         self._rollups.committed()
-        self._kinds.remember(kind_of(each.after) for each in changed if each.after is not None)
+        if self._kinds.fresh:
+            self._kinds.remember(kinds_of(each.after for each in changed if each.after is not None))
         self._facts_written = self._facts_written or bool(changed)
         return done
 

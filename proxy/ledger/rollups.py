@@ -13,12 +13,14 @@ from operator import attrgetter
 from typing import Any
 
 import sqlalchemy as sa
+from msgspec.structs import astuple
 from sqlalchemy.engine import Connection, Dialect
 
 from proxy.ledger.emptied import Emptied
 from proxy.ledger.keys import Key, Keys, key_of
 from proxy.ledger.rollup_tables import (
     ALL_DIMENSIONS,
+    BANDED,
     FIGURES,
     SUMS,
     calls_by_day,
@@ -29,7 +31,7 @@ from proxy.ledger.rollup_tables import (
 )
 from proxy.ledger.sqltypes import USD_DECIMALS
 from proxy.ledger.stored import kind_of
-from proxy.ledger.tables import CallRow, call_columns, call_rows, calls, rows_of
+from proxy.ledger.tables import CallRow, call_columns, call_rows, calls, picked, rows_of
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 QUARTER = timedelta(minutes=15)
@@ -39,39 +41,33 @@ _SQLITE_INTEGER_MOST = 2**63 - 1
 Place = tuple[int, Key]  # a quarter or a day, and whose sums
 Sums = tuple[Any, ...]  # in the order of FIGURES; dollars in units of the last decimal
 
-_DETAILS = attrgetter(*ALL_DIMENSIONS)
-_SUMMED = attrgetter(*SUMS)
+_details = attrgetter(*ALL_DIMENSIONS)
+_summed = picked(*SUMS)
+# What a call whose tokens are known should have, in the order of the counts of those that lack it.
+_wanted = picked("input_tokens", "output_tokens", "cost_usd", "joules", "grams_co2e", "liters")
+_NONE_WANTED = [0, 0, 0, 0]
+_deviating = tuple(
+    picked(*(f"{name}{part}" for part in ("_low", "", "_high", "_shared_down", "_shared_up"))) for name in BANDED
+)
 _LEFT = sa.literal_column("NOT rolled_up", sa.Boolean())  # in the words of the partial index
 _NUMBER_OF_COST = SUMS.index("cost_usd")
 
 
-def sums_of(rows: Sequence[CallRow]) -> Sums:
-    """Add up rows of one estimate key."""
-    sums: list[Any] = [len(rows)]
-    for number, column in enumerate(zip(*map(_SUMMED, rows), strict=True)):
+def _sums_of(rows: Sequence[CallRow]) -> Sums:
+    """Add up calls of one kind."""
+    first, calls, values = rows[0], len(rows), list(map(astuple, rows))
+    sums: list[Any] = [calls]
+    for number, column in enumerate(zip(*map(_summed, values), strict=True)):
         known = column if None not in column else [each for each in column if each is not None]
         if number == _NUMBER_OF_COST:
             known = [int(each.scaleb(USD_DECIMALS)) for each in known]
         sums.append(sum(known) if known else None)
-    metered = [row for row in rows if row.input_tokens is not None or row.output_tokens is not None]
-    sources = [row.usage_source for row in rows]
-    sums += (
-        sum(row.cost_usd is None for row in metered),
-        sum(row.joules is None for row in metered),
-        sum(row.grams_co2e is None for row in metered),
-        sum(row.liters is None for row in metered),
-        sources.count("reported"),
-        sources.count("counted"),
-        sources.count("inferred"),
-        sum(row.usage_source == "absent" and row.provider is not None for row in rows),
-    )
-    sums += _deviations(
-        (row.joules_low, row.joules, row.joules_high, row.joules_shared_down, row.joules_shared_up) for row in rows
-    )
-    sums += _deviations(
-        (row.grams_co2e_low, row.grams_co2e, row.grams_co2e_high, row.grams_co2e_shared_down, row.grams_co2e_shared_up)
-        for row in rows
-    )
+    metered = [wanted for n_in, n_out, *wanted in map(_wanted, values) if n_in is not None or n_out is not None]
+    sums += [column.count(None) for column in zip(*metered, strict=True)] if metered else _NONE_WANTED
+    sums += [calls if first.usage_source == source else 0 for source in ("reported", "counted", "inferred")]
+    sums.append(calls if first.usage_source == "absent" and first.provider is not None else 0)
+    for deviating in _deviating:
+        sums += _deviations(map(deviating, values))
     return tuple(sums)
 
 
@@ -109,8 +105,8 @@ def _summed_up(rows: Iterable[CallRow]) -> tuple[dict[Place, Sums], ...]:
     days: dict[Place, Sums] = {}
     details: dict[Place, Sums] = {}
     for (quarter, _), group in alike.items():
-        sums, first = sums_of(group), group[0]
-        wide = _DETAILS(first)
+        sums, first = _sums_of(group), group[0]
+        wide = _details(first)
         model = first.model if first.model is not None else first.model_requested
         few = (first.team, first.provider, model, first.estimate_key)
         day = quarter // QUARTERS_A_DAY

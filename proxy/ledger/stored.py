@@ -3,28 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from operator import itemgetter
 from typing import Any
 
 from msgspec.structs import astuple
 
 from proxy.ledger.keys import Key, key_of
-from proxy.ledger.tables import ESTIMATE, KIND, CallRow, call_rows
+from proxy.ledger.tables import ESTIMATE, KIND, CallRow, call_rows, picked
 
 ESTIMATED = tuple(name for name in ESTIMATE if name in call_rows.columns)
 FOUND_BY = ("id", "started_at")  # where months lie apart, the time says in which
 
 _OF_THE_CALL = tuple(each.name for each in call_rows.columns if each.name in CallRow.__struct_fields__[2:])
-
-
-def _picked(names: Iterable[str]) -> itemgetter[tuple[Any, ...]]:
-    """Pick fields out of a row that was made a tuple, which takes a tenth of the time of asking the row for each."""
-    return itemgetter(*map(CallRow.__struct_fields__.index, names))
-
-
-_kind = _picked(KIND)
-_of_the_call = _picked(_OF_THE_CALL)
-_estimated = _picked((*ESTIMATED, *FOUND_BY))
+_kind = picked(*KIND)
+_of_the_call = picked(*_OF_THE_CALL)
+_estimated = picked(*ESTIMATED, *FOUND_BY)
 
 
 def kind_of(row: CallRow) -> int:

@@ -23,7 +23,7 @@ from proxy.ledger.partitions import Month, Months
 from proxy.ledger.revision import migrate
 from proxy.ledger.rollups import Rollups, roll_up
 from proxy.ledger.row import COUNTED_BEFORE, counted_before
-from proxy.ledger.stored import kind_of, kinds_of, stored
+from proxy.ledger.stored import kinds_of, stored
 from proxy.ledger.tables import (
     CallRow,
     LineRow,
@@ -157,7 +157,8 @@ class Ledger:
             self._write_positions(connection, journal, positions)
             self._rollups.add(connection, new)  # last: other machines may wait for these sums
         self._rollups.committed()
-        self._kinds.remember(map(kind_of, new))
+        if self._kinds.fresh:
+            self._kinds.remember(kinds_of(new))
         self._months.remember(months)
         self._facts_written |= facts
         self._written |= positions

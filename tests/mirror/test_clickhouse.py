@@ -137,7 +137,7 @@ def test_a_changed_estimate_replaces_the_one_before(engine, other, mirror):
     mirror.catch_up()
     # As re-estimating does: the rows and their sums change together.
     with engine.connect().execution_options(**{WRITE: True}) as connection, connection.begin():
-        for table in ("calls", "calls_by_quarter", "calls_by_day"):
+        for table in ("call_rows", "calls_by_quarter", "calls_by_day"):
             connection.exec_driver_sql(f"UPDATE {table} SET joules = joules * 2")
     done = Mirror(engine, ClickHouse(other)).catch_up()
     assert (done.calls, done.quarters) == (30, 2)
