@@ -6,7 +6,7 @@ add up, a call's own even out. What is summed is said in :mod:`proxy.ledger.stre
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -60,6 +60,9 @@ class Totals:
     absent_calls: int = 0  # of calls that reached a provider
 
 
+Key = tuple[str | None, ...]  # the values of the dimensions asked for
+Answer = Sequence[Any]  # of the database, without its key
+
 _NAMES = ("calls", *SUMS, *COUNTS)
 _BANDED = tuple((name, _NAMES.index(name)) for name in BANDED)
 
@@ -99,17 +102,54 @@ def splits(
     if not from_rows:
         start, end = _where_calls_are(connection, start, end, left=left)
     kept = None if mirrored else connection.scalar(sa.select(sa.func.max(retention.c.rows_from)))
-    gathered: list[dict[tuple[str | None, ...], _Gathered]] = [{} if each else {(): _Gathered()} for each in by]
+    found: dict[Key, list[Answer]] = {}
     for question in questions(names, start=start, end=end, zone=zone, rows_from=kept, left=left, from_rows=from_rows):
         written = cache(question.written)
         for row in connection.execute(question.select):
-            place = {
-                name: written(name, value) if name in TIME_DIMENSIONS else value
+            place = tuple(
+                written(name, value) if name in TIME_DIMENSIONS else value
                 for name, value in zip(names, row, strict=False)
-            }
-            for each, groups in zip(by, gathered, strict=True):
-                groups.setdefault(tuple(place[name] for name in each), _Gathered()).take(row[len(names) :])
-    return [[group.totals(key) for key, group in groups.items()] for groups in gathered]
+            )
+            found.setdefault(place, []).append(row[len(names) :])
+    return [_split(found, [names.index(name) for name in each]) for each in by]
+
+
+def _split(found: Mapping[Key, Sequence[Answer]], places: Sequence[int]) -> list[Totals]:
+    """Put together what has the same values in these places."""
+    if not places:
+        return [_totals((), [answer for answers in found.values() for answer in answers])]
+    groups: dict[Key, list[Answer]] = {}
+    for key, answers in found.items():
+        groups.setdefault(tuple(key[place] for place in places), []).extend(answers)
+    return [_totals(key, answers) for key, answers in groups.items()]
+
+
+def _totals(key: Key, answers: Sequence[Answer]) -> Totals:
+    """Add up answers: each has what errs alike, the figures, and four deviations for each quantity with a band."""
+    if not answers:
+        return Totals(key=key)
+    alike, *columns = zip(*answers, strict=True)
+    figures: dict[str, Any] = {}
+    for name, column in zip(_NAMES, columns, strict=False):
+        known = column if None not in column else [each for each in column if each is not None]
+        if known:  # unknown and unknown is unknown
+            # PostgreSQL sums whole numbers to a decimal.
+            figures[name] = sum(known) if name == "cost_usd" or not isinstance(known[0], Decimal) else int(sum(known))
+    deviations = iter(columns[len(_NAMES) :])
+    for name, place in _BANDED:
+        groups: dict[str, Group] = {}
+        for each, mid, down, up, own_down, own_up in zip(
+            alike, columns[place], *(next(deviations) for _ in range(4)), strict=True
+        ):
+            if mid is not None:
+                # A difference of squares may fall below zero by a rounding.
+                more = Group(mid, down, up, max(0.0, own_down), max(0.0, own_up))
+                known_before = groups.get(each or "")
+                groups[each or ""] = more if known_before is None else known_before + more
+        if groups:
+            band = Total(groups).range
+            figures |= {f"{name}_low": band.low, f"{name}_high": band.high}
+    return Totals(key=key, **figures)
 
 
 def _where_calls_are(
@@ -126,45 +166,6 @@ def _where_calls_are(
         ).one()
         known += [begins, ends + timedelta(microseconds=1)] if begins is not None else []
     return max(start, min(known, default=start)), min(end, max(known, default=start))
-
-
-class _Gathered:
-    """One group while its rows come in: the sums, and by quantity and key what is known of their errors."""
-
-    __slots__ = ("_errors", "_figures")
-
-    def __init__(self) -> None:
-        self._figures: list[Any] = [None] * len(_NAMES)
-        self._errors: dict[str, dict[str, Group]] = {name: {} for name in BANDED}
-
-    def take(self, row: Sequence[Any]) -> None:
-        """Add a row of the answer: the key, the figures, four deviations for each quantity with a band."""
-        key, figures, deviations = row[0] or "", row[1 : 1 + len(_NAMES)], row[1 + len(_NAMES) :]
-        # Unknown and unknown is unknown.
-        self._figures = [
-            b if a is None else a if b is None else a + b for a, b in zip(self._figures, figures, strict=True)
-        ]
-        for position, (name, place) in enumerate(_BANDED):
-            mid = figures[place]
-            if mid is not None:
-                down, up, own_down, own_up = deviations[4 * position : 4 * position + 4]
-                # A difference of squares may fall below zero by a rounding.
-                more = Group(mid, down, up, max(0.0, own_down), max(0.0, own_up))
-                groups = self._errors[name]
-                groups[key] = groups[key] + more if key in groups else more
-
-    def totals(self, key: tuple[str | None, ...]) -> Totals:
-        figures: dict[str, Any] = {
-            # PostgreSQL sums whole numbers to a decimal.
-            name: int(value) if isinstance(value, Decimal) and name != "cost_usd" else value
-            for name, value in zip(_NAMES, self._figures, strict=True)
-            if value is not None
-        }
-        for name, groups in self._errors.items():
-            if groups:
-                band = Total(groups).range
-                figures |= {f"{name}_low": band.low, f"{name}_high": band.high}
-        return Totals(key=key, **figures)
 
 
 def recent(connection: sa.Connection, *, limit: int) -> list[CallRow]:

@@ -1,7 +1,8 @@
-"""The sums that reports read: by quarter of an hour and by day (UTC) over few dimensions, by day also over all.
+"""The sums that reports read: by quarter, hour and day (UTC) over few dimensions, by day also over all.
 
 The few are what most reports are split by; where users are many, the sums over all dimensions hardly shrink.
-Every time zone in use is off UTC by whole quarters of an hour, so quarters can be put together to anyone's days.
+Every time zone in use is off UTC by whole quarters of an hour, so quarters can be put together to anyone's days; hours
+make that quick, since a local day cuts one of them at most.
 A key is a digest of its dimensions: no machine has to ask another for the number of a key.
 """
 
@@ -68,7 +69,8 @@ def _sums(name: str, time: str) -> sa.Table:
     )
 
 
-# Time is a number of quarters of an hour, or of days, since the Unix epoch, UTC.
+# Time is a number of quarters of an hour, of hours, or of days, since the Unix epoch, UTC.
 calls_by_quarter = _sums("calls_by_quarter", "quarter")  # and model_keys
+calls_by_hour = _sums("calls_by_hour", "hour")  # and model_keys
 calls_by_day = _sums("calls_by_day", "day")  # and model_keys
 details_by_day = _sums("details_by_day", "day")  # and detail_keys

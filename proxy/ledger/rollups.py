@@ -1,4 +1,4 @@
-"""Sums of rows, kept by quarter of an hour and by day in the transaction that writes the rows.
+"""Sums of rows, kept by quarter of an hour, hour and day in the transaction that writes the rows.
 
 So a call counts in them exactly once, whenever it comes. What another release wrote without its sums is marked, and
 taken in by :func:`roll_up`, a bounded number at a time.
@@ -24,6 +24,7 @@ from proxy.ledger.rollup_tables import (
     FIGURES,
     SUMS,
     calls_by_day,
+    calls_by_hour,
     calls_by_quarter,
     detail_keys,
     details_by_day,
@@ -35,10 +36,11 @@ from proxy.ledger.tables import CallRow, call_columns, call_rows, calls, picked,
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 QUARTER = timedelta(minutes=15)
+QUARTERS_AN_HOUR = 4
 QUARTERS_A_DAY = 96
 _SQLITE_INTEGER_MOST = 2**63 - 1
 
-Place = tuple[int, Key]  # a quarter or a day, and whose sums
+Place = tuple[int, Key]  # a quarter, an hour or a day, and whose sums
 Sums = tuple[Any, ...]  # in the order of FIGURES; dollars in units of the last decimal
 
 _details = attrgetter(*ALL_DIMENSIONS)
@@ -97,11 +99,12 @@ def merged(one: Sums, other: Sums) -> Sums:
 
 
 def _summed_up(rows: Iterable[CallRow]) -> tuple[dict[Place, Sums], ...]:
-    """Give what rows add up to: by quarter and by day over few dimensions, by day over all."""
+    """Give what rows add up to: by quarter, by hour and by day over few dimensions, by day over all."""
     alike: dict[tuple[int, int], list[CallRow]] = {}
     for row in rows:
         alike.setdefault(((row.started_at - EPOCH) // QUARTER, kind_of(row)), []).append(row)
     quarters: dict[Place, Sums] = {}
+    hours: dict[Place, Sums] = {}
     days: dict[Place, Sums] = {}
     details: dict[Place, Sums] = {}
     for (quarter, _), group in alike.items():
@@ -109,10 +112,11 @@ def _summed_up(rows: Iterable[CallRow]) -> tuple[dict[Place, Sums], ...]:
         wide = _details(first)
         model = first.model if first.model is not None else first.model_requested
         few = (first.team, first.provider, model, first.estimate_key)
-        day = quarter // QUARTERS_A_DAY
-        for found, place in ((quarters, (quarter, few)), (days, (day, few)), (details, (day, wide))):
+        hour, day = quarter // QUARTERS_AN_HOUR, quarter // QUARTERS_A_DAY
+        places = ((quarters, (quarter, few)), (hours, (hour, few)), (days, (day, few)), (details, (day, wide)))
+        for found, place in places:
             found[place] = merged(found[place], sums) if place in found else sums
-    return quarters, days, details
+    return quarters, hours, days, details
 
 
 def change(before: Sums | None, after: Sums | None) -> Sums:
@@ -128,9 +132,10 @@ class Rollups:
     """Writes sums; one for each writer of a ledger."""
 
     def __init__(self, dialect: Dialect) -> None:
-        day = QUARTER * QUARTERS_A_DAY
+        hour, day = QUARTER * QUARTERS_AN_HOUR, QUARTER * QUARTERS_A_DAY
         self._all = (
             _Rollup(calls_by_quarter, model_keys, QUARTER, dialect),
+            _Rollup(calls_by_hour, model_keys, hour, dialect),
             _Rollup(calls_by_day, model_keys, day, dialect),
             _Rollup(details_by_day, detail_keys, day, dialect),
         )

@@ -1,8 +1,8 @@
-"""Where sums can be read from: by quarter of an hour, by day over few dimensions or all, and the calls themselves."""
+"""Where sums are read from: by quarter, hour and day over few dimensions, by day over all; and the calls themselves."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
-from sqlalchemy.sql.expression import ColumnElement, FromClause
+from sqlalchemy.sql.expression import ColumnElement
 from sqlalchemy.sql.functions import FunctionElement
 
 from proxy.ledger.rollup_tables import (
@@ -18,11 +18,13 @@ from proxy.ledger.rollup_tables import (
     FIGURES,
     SUMS,
     calls_by_day,
+    calls_by_hour,
     calls_by_quarter,
     detail_keys,
     details_by_day,
     model_keys,
 )
+from proxy.ledger.rollups import QUARTERS_A_DAY, QUARTERS_AN_HOUR
 from proxy.ledger.tables import calls
 
 QUARTER_S = 900
@@ -57,15 +59,80 @@ TIME_DIMENSIONS: dict[str, Callable[[datetime], str]] = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Source:
-    """A table, or two joined; ``time`` is a number of quarters or of days, ``figures`` are in the order of FIGURES."""
+Stretch = tuple[int, int]  # [from, to), in quarters of an hour since the Unix epoch
 
-    table: FromClause
-    time: ColumnElement[int]
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RowsSource:
+    """The calls themselves."""
+
     dimensions: Mapping[str, ColumnElement[Any]]
-    key: ColumnElement[Any]  # what errs alike
-    figures: tuple[ColumnElement[Any], ...]
+    figures: tuple[ColumnElement[Any], ...]  # in the order of FIGURES
+    time: ColumnElement[int]  # in quarters
+
+    def select(self, names: Sequence[str], where: ColumnElement[bool]) -> sa.Select[Any]:
+        """Ask for the dimensions (of times: the quarter), the estimate key and, grouped by these, the figures."""
+        columns = [self.time if name in TIME_DIMENSIONS else self.dimensions[name] for name in names]
+        return _grouped(names, columns, calls.c.estimate_key, self.figures).where(where)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SumsSource:
+    """A table of sums, with the table of whose they are; ``width`` is what one of its rows spans, in quarters."""
+
+    sums: sa.Table
+    keys: sa.Table
+    dimensions: Mapping[str, ColumnElement[Any]]
+    width: int
+
+    def select(self, names: Sequence[str], stretches: Sequence[Stretch], bucket: Bucket | None) -> sa.Select[Any]:
+        """Ask for the dimensions (of times: the number of the bucket), the estimate key and the figures.
+
+        The sums are first added up by their keys, whose numbers are quick to compare, and only then by what they mean.
+        """
+        time, width = next(iter(self.sums.columns)), self.width
+        # Joined, each stretch is looked up in the index; as conditions side by side they would be tried on every row.
+        begins, ends = sa.column("begins", sa.BigInteger), sa.column("ends", sa.BigInteger)
+        within = sa.values(begins, ends, name="stretches").data([(a // width, b // width) for a, b in stretches]).cte()
+        here = sa.and_(time >= within.c.begins, time < within.c.ends)
+        number = sa.literal_column("0", sa.BigInteger) if bucket is None else bucket.of(time * width)
+        by_key = (
+            sa.select(
+                number.label("bucket"),
+                self.sums.c.key,
+                *(sa.func.sum(self.sums.c[name]).label(name) for name in FIGURES),
+            )
+            .select_from(within.join(self.sums, here))
+            .group_by(sa.column("bucket"), self.sums.c.key)
+            .subquery()
+        )
+        columns = [by_key.c.bucket if name in TIME_DIMENSIONS else self.dimensions[name] for name in names]
+        figures = tuple(sa.func.sum(by_key.c[name]) for name in FIGURES)
+        select = _grouped(names, columns, self.keys.c.estimate_key, figures)
+        return select.select_from(by_key.join(self.keys, by_key.c.key == self.keys.c.key))
+
+
+@dataclass(frozen=True, slots=True)
+class Bucket:
+    """Quarters put together to local hours or days: ``size`` of them, of a zone that is ``offset`` of them off UTC."""
+
+    size: int
+    offset: int
+
+    def of(self, quarter: ColumnElement[int]) -> ColumnElement[int]:
+        """Give the number of the bucket that a quarter lies in."""
+        return (quarter + self.offset) // self.size
+
+
+def _grouped(
+    names: Sequence[str],
+    columns: Sequence[ColumnElement[Any]],
+    key: ColumnElement[Any],
+    figures: Sequence[ColumnElement[Any]],
+) -> sa.Select[Any]:
+    labelled = [column.label(f"by_{name}") for name, column in zip(names, columns, strict=True)]
+    select = sa.select(*labelled, key, *figures)
+    return select.group_by(*(sa.column(column.name) for column in labelled), key)
 
 
 def _named(columns: Any) -> dict[str, ColumnElement[Any]]:
@@ -106,35 +173,12 @@ def _figures_of_rows() -> tuple[ColumnElement[Any], ...]:
     return tuple(found[name] for name in FIGURES)
 
 
-ROWS = Source(
-    table=calls,
-    time=_QuarterHour(calls.c.started_at),
-    dimensions=_named(calls.c),
-    key=calls.c.estimate_key,
-    figures=_figures_of_rows(),
-)
+ROWS = RowsSource(_named(calls.c), _figures_of_rows(), _QuarterHour(calls.c.started_at))
 FEW: dict[str, ColumnElement[Any]] = {name: model_keys.c[name] for name in ("team", "provider", "model")}
-QUARTERS = Source(
-    table=calls_by_quarter.join(model_keys, calls_by_quarter.c.key == model_keys.c.key),
-    time=calls_by_quarter.c.quarter,
-    dimensions=FEW,
-    key=model_keys.c.estimate_key,
-    figures=tuple(sa.func.sum(calls_by_quarter.c[name]) for name in FIGURES),
-)
-DAYS = Source(
-    table=calls_by_day.join(model_keys, calls_by_day.c.key == model_keys.c.key),
-    time=calls_by_day.c.day,
-    dimensions=FEW,
-    key=model_keys.c.estimate_key,
-    figures=tuple(sa.func.sum(calls_by_day.c[name]) for name in FIGURES),
-)
-DETAILS = Source(
-    table=details_by_day.join(detail_keys, details_by_day.c.key == detail_keys.c.key),
-    time=details_by_day.c.day,
-    dimensions=_named(detail_keys.c),
-    key=detail_keys.c.estimate_key,
-    figures=tuple(sa.func.sum(details_by_day.c[name]) for name in FIGURES),
-)
+QUARTERS = SumsSource(calls_by_quarter, model_keys, FEW, 1)
+HOURS = SumsSource(calls_by_hour, model_keys, FEW, QUARTERS_AN_HOUR)
+DAYS = SumsSource(calls_by_day, model_keys, FEW, QUARTERS_A_DAY)
+DETAILS = SumsSource(details_by_day, detail_keys, _named(detail_keys.c), QUARTERS_A_DAY)
 
 # What can be asked for, in the order in which it is listed.
 DIMENSIONS = (

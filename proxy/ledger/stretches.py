@@ -1,8 +1,9 @@
-"""How a period is put together from sums: whole days (UTC) where they do, quarters of an hour where days are cut.
+"""How a period is put together from sums: whole days (UTC) where they do, hours where days are cut, and quarters.
 
-A day is cut where the period begins or ends in it, and where the hours, days or months asked for change within it,
-as local days of any zone but UTC do. Quarters know team, provider and model; where more is asked for, the cut days
-are summed from the calls themselves. So is what lies outside of whole quarters, and what no sum has yet.
+A day or an hour is cut where the period begins or ends in it, and where the hours, days or months asked for change
+within it, as local days of any zone but UTC do. Hours and quarters know team, provider and model; where more is asked
+for, the cut days are summed from the calls themselves. So is what lies outside of whole quarters, and what no sum has
+yet.
 """
 
 from __future__ import annotations
@@ -17,16 +18,24 @@ import sqlalchemy as sa
 from sqlalchemy.sql.expression import ColumnElement
 
 from proxy.errors import RowsGoneError
-from proxy.ledger.rollups import EPOCH, QUARTER, QUARTERS_A_DAY
-from proxy.ledger.sources import DAYS, DETAILS, DIMENSIONS, FEW, QUARTERS, ROWS, TIME_DIMENSIONS, Source
+from proxy.ledger.rollups import EPOCH, QUARTER, QUARTERS_A_DAY, QUARTERS_AN_HOUR
+from proxy.ledger.sources import (
+    DAYS,
+    DETAILS,
+    DIMENSIONS,
+    FEW,
+    HOURS,
+    QUARTERS,
+    ROWS,
+    TIME_DIMENSIONS,
+    Bucket,
+    Stretch,
+    SumsSource,
+)
 from proxy.ledger.tables import NOT_ROLLED_UP, calls
 
-_DAY = timedelta(days=1)
-_QUARTERS_AN_HOUR = 4
 _STRETCHES_AT_ONCE = 50  # in one statement: databases bound how much they read at once
 T = TypeVar("T")
-
-Stretch = tuple[int, int]  # [from, to), in quarters or in days
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +65,6 @@ def questions(
         if name not in DIMENSIONS:
             raise KeyError(name)
     times = [name for name in names if name in TIME_DIMENSIONS]
-    fine = set(names) - set(times) <= FEW.keys()
     if start >= end:
         return
     first, last = -((EPOCH - start) // QUARTER), (end - EPOCH) // QUARTER  # quarters that lie wholly in the period
@@ -64,15 +72,14 @@ def questions(
         _require_rows(start, rows_from)
         yield _of_rows(names, [(start, end)], zone)
         return
-    days, cut = _days(first, last, times, zone)
-    rolled = [(a * QUARTERS_A_DAY, b * QUARTERS_A_DAY) for a, b in days] + (cut if fine else [])
-    rows = [(start, _time(first)), (_time(last), end)] + ([] if fine else [(_time(a), _time(b)) for a, b in cut])
-    for some in _bounded(days):
-        source = DAYS if fine else DETAILS
-        yield _question(names, source, source.time, _within(source.time, some), _writing(_DAY, zone))
-    if fine:
-        yield from _of_quarters(names, cut, times, zone)
-    rows = [(a, b) for a, b in rows if a < b]
+    rolled: list[Stretch] = []
+    rest: list[Stretch] = [(first, last)]
+    for source in (DAYS, HOURS, QUARTERS) if set(names) - set(times) <= FEW.keys() else (DETAILS,):
+        whole, rest = _cut(rest, source.width, times, zone)
+        rolled += whole
+        yield from _of_sums(names, source, whole, times, zone)
+    edges = [(start, _time(first)), *((_time(a), _time(b)) for a, b in rest), (_time(last), end)]
+    rows = [(a, b) for a, b in edges if a < b]
     for a, _ in rows:
         _require_rows(a, rows_from)
     for stretches in _bounded(rows):
@@ -96,19 +103,22 @@ def _bounded(stretches: Sequence[T]) -> Iterator[Sequence[T]]:
         yield stretches[start : start + _STRETCHES_AT_ONCE]
 
 
-def _days(first: int, last: int, times: Sequence[str], zone: ZoneInfo) -> tuple[list[Stretch], list[Stretch]]:
-    """Cut quarters [first, last) into runs of whole days and what is left, in quarters."""
-    days: list[Stretch] = []
-    cut: list[Stretch] = []
-    at = first
-    while at < last:
-        midnight = at - at % QUARTERS_A_DAY + QUARTERS_A_DAY
-        if at % QUARTERS_A_DAY == 0 and midnight <= last and _same(at, midnight - 1, times, zone):
-            _extend(days, at // QUARTERS_A_DAY, midnight // QUARTERS_A_DAY)
-        else:
-            _extend(cut, at, min(midnight, last))
-        at = min(midnight, last)
-    return days, cut
+def _cut(
+    stretches: Sequence[Stretch], width: int, times: Sequence[str], zone: ZoneInfo
+) -> tuple[list[Stretch], list[Stretch]]:
+    """Cut stretches into what is whole, of units so many quarters wide, and what is left of them."""
+    whole: list[Stretch] = []
+    left: list[Stretch] = []
+    for start, end in stretches:
+        at = start
+        while at < end:
+            following = at - at % width + width
+            if at % width == 0 and following <= end and _same(at, following - 1, times, zone):
+                _extend(whole, at, following)
+            else:
+                _extend(left, at, min(following, end))
+            at = min(following, end)
+    return whole, left
 
 
 def _extend(stretches: list[Stretch], start: int, end: int) -> None:
@@ -119,42 +129,47 @@ def _extend(stretches: list[Stretch], start: int, end: int) -> None:
 
 
 def _same(one: int, other: int, times: Sequence[str], zone: ZoneInfo) -> bool:
+    if one == other or not times:
+        return True
     begin, end = _time(one).astimezone(zone), _time(other).astimezone(zone)
     return all(TIME_DIMENSIONS[name](begin) == TIME_DIMENSIONS[name](end) for name in times)
 
 
-def _of_quarters(
-    names: Sequence[str], cut: Sequence[Stretch], times: Sequence[str], zone: ZoneInfo
+def _of_sums(
+    names: Sequence[str], source: SumsSource, stretches: Sequence[Stretch], times: Sequence[str], zone: ZoneInfo
 ) -> Iterator[Question]:
     """Ask once for each offset from UTC there was: so the database puts together hours and days."""
     if not times:
-        for some in _bounded(cut):
-            yield _question(names, QUARTERS, QUARTERS.time, _within(QUARTERS.time, some), _writing(QUARTER, zone))
+        for some in _bounded(stretches):
+            yield Question(select=source.select(names, some, None), written=_never)
         return
     by_offset: dict[timedelta, list[Stretch]] = {}
-    for stretch in cut:
-        for offset, part in _offsets(*stretch, zone):
+    for stretch in stretches:
+        for offset, part in _offsets(*stretch, source.width, zone):
             by_offset.setdefault(offset, []).append(part)
-    size = _QUARTERS_AN_HOUR if "hour" in times else QUARTERS_A_DAY
+    size = QUARTERS_AN_HOUR if "hour" in times else QUARTERS_A_DAY
     for offset, parts in by_offset.items():
-        bucket = (QUARTERS.time + offset // QUARTER) // size
-        local = timezone(offset)
+        bucket, local = Bucket(size, offset // QUARTER), timezone(offset)
 
         def written(name: str, value: Any, local: timezone = local) -> str:
             return TIME_DIMENSIONS[name](_time(value * size).replace(tzinfo=local))
 
         for some in _bounded(parts):
-            yield _question(names, QUARTERS, bucket, _within(QUARTERS.time, some), written)
+            yield Question(select=source.select(names, some, bucket), written=written)
 
 
-def _offsets(start: int, end: int, zone: ZoneInfo) -> Iterator[tuple[timedelta, Stretch]]:
-    """Cut quarters [start, end) where the zone's offset changes, which is once a day at most."""
+def _never(name: str, value: Any) -> str:
+    raise AssertionError(f"nobody asked for {name}, and it is {value}")
+
+
+def _offsets(start: int, end: int, width: int, zone: ZoneInfo) -> Iterator[tuple[timedelta, Stretch]]:
+    """Cut quarters [start, end) between units where the zone's offset changes, which is once a day at most."""
     while start < end:
-        offset, stop = _offset(start, zone), start + 1
+        offset, stop = _offset(start, zone), start + width
         while stop < end and _offset(min(stop + QUARTERS_A_DAY, end) - 1, zone) == offset:
             stop = min(stop + QUARTERS_A_DAY, end)
         while stop < end and _offset(stop, zone) == offset:
-            stop += 1
+            stop += width
         yield offset, (start, stop)
         start = stop
 
@@ -169,37 +184,11 @@ def _of_rows(
     zone: ZoneInfo,
     *conditions: ColumnElement[bool],
 ) -> Question:
-    within = sa.or_(*(sa.and_(calls.c.started_at >= a, calls.c.started_at < b) for a, b in stretches))
-    return _question(names, ROWS, ROWS.time, sa.and_(within, *conditions), _writing(QUARTER, zone))
-
-
-def _question(
-    names: Sequence[str],
-    source: Source,
-    time: ColumnElement[int],
-    where: ColumnElement[bool],
-    written: Callable[[str, Any], str],
-) -> Question:
-    columns = [time if name in TIME_DIMENSIONS else source.dimensions[name] for name in names]
-    labelled = [column.label(f"by_{name}") for name, column in zip(names, columns, strict=True)]
-    select = (
-        sa.select(*labelled, source.key, *source.figures)
-        .select_from(source.table)
-        .where(where)
-        .group_by(*(sa.column(column.name) for column in labelled), source.key)
-    )
-    return Question(select=select, written=written)
-
-
-def _within(time: ColumnElement[int], stretches: Sequence[Stretch]) -> ColumnElement[bool]:
-    return sa.or_(*(sa.and_(time >= a, time < b) for a, b in stretches))
-
-
-def _writing(size: timedelta, zone: ZoneInfo) -> Callable[[str, Any], str]:
     def written(name: str, value: Any) -> str:
-        return TIME_DIMENSIONS[name]((EPOCH + value * size).astimezone(zone))
+        return TIME_DIMENSIONS[name](_time(value).astimezone(zone))
 
-    return written
+    within = sa.or_(*(sa.and_(calls.c.started_at >= a, calls.c.started_at < b) for a, b in stretches))
+    return Question(select=ROWS.select(names, sa.and_(within, *conditions)), written=written)
 
 
 def _time(quarter: int) -> datetime:

@@ -20,7 +20,7 @@ from proxy.estimating import ConfiguredEstimator
 from proxy.ledger.read import splits
 from proxy.ledger.recomputing import Generation, Looked, Recomputing, Stretch, look, metered
 from proxy.ledger.retention import delete
-from proxy.ledger.rollup_tables import calls_by_day, calls_by_quarter, details_by_day
+from proxy.ledger.rollup_tables import calls_by_day, calls_by_hour, calls_by_quarter, details_by_day
 from proxy.ledger.row import Composed, composed
 from proxy.ledger.sources import DIMENSIONS
 from proxy.ledger.tables import (
@@ -148,7 +148,7 @@ def lines_stored(engine: sa.Engine) -> list[LineRow]:
 
 def everything(engine: sa.Engine) -> list[object]:
     tables = (calls, usage_lines, former_estimates, estimate_generations, facts_versions)
-    sums = (calls_by_quarter, calls_by_day, details_by_day)
+    sums = (calls_by_quarter, calls_by_hour, calls_by_day, details_by_day)
     with engine.connect() as connection:
         return [sorted(map(repr, connection.execute(sa.select(table)))) for table in (*tables, *sums)]
 
@@ -157,7 +157,7 @@ def sums_are_those_of_the_rows(engine: sa.Engine) -> None:
     for by in ((), ("team", "model"), ("day",), ("hour", "model"), tuple(DIMENSIONS)):
         same(engine, by, START, END, ZoneInfo("Asia/Kathmandu"))
     with engine.connect() as connection:
-        for table in (calls_by_quarter, calls_by_day, details_by_day):
+        for table in (calls_by_quarter, calls_by_hour, calls_by_day, details_by_day):
             assert connection.scalar(sa.select(sa.func.min(table.c.calls))) > 0
 
 
@@ -321,7 +321,7 @@ def test_a_sum_whose_last_known_figure_goes_is_unknown_again(engine, tmp_path):
     run(engine, config, at_once=3)
     sums_are_those_of_the_rows(engine)
     with engine.connect() as connection:
-        for table in (calls_by_quarter, calls_by_day, details_by_day):
+        for table in (calls_by_quarter, calls_by_hour, calls_by_day, details_by_day):
             assert set(connection.scalars(sa.select(table.c.cost_usd))) == {None}
 
 

@@ -12,7 +12,14 @@ import pytest
 import sqlalchemy as sa
 
 from proxy.ledger.read import Totals, splits
-from proxy.ledger.rollup_tables import calls_by_day, calls_by_quarter, detail_keys, details_by_day, model_keys
+from proxy.ledger.rollup_tables import (
+    calls_by_day,
+    calls_by_hour,
+    calls_by_quarter,
+    detail_keys,
+    details_by_day,
+    model_keys,
+)
 from proxy.ledger.sources import DIMENSIONS, TIME_DIMENSIONS
 from proxy.ledger.stretches import questions
 from proxy.ledger.tables import call_rows, calls
@@ -120,7 +127,7 @@ def test_a_row_counts_once_however_often_it_comes(engine):
         Ledger(engine).commit(rows, journal="j", positions={}, at=NOW)
     Ledger(engine).commit([*rows, call_row(output_tokens=2**63)], journal="j", positions={}, at=NOW)
     with engine.connect() as connection:
-        for table in (calls_by_quarter, calls_by_day, details_by_day):
+        for table in (calls_by_quarter, calls_by_hour, calls_by_day, details_by_day):
             assert connection.execute(sa.select(table.c.calls, table.c.input_tokens)).all() == [(5, 500)]
         assert connection.scalar(sa.select(sa.func.count()).select_from(calls).where(calls.c.rolled_up)) == 5
     assert Ledger(engine).roll_up() == 0
