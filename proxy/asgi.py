@@ -22,11 +22,16 @@ class AsgiClient:
         self.path: bytes = scope["raw_path"]
         self.query: bytes = scope["query_string"]
         self.headers: Headers = list(scope["headers"])
+        self._address: str | None = (scope.get("client") or (None,))[0]
         self.refused: Refused | None = None
         self.hand_over: HandOver | None = None
         self._receive = receive
         self._send = send
         self._listening: asyncio.Task[None] | None = None
+
+    def address(self) -> str | None:
+        """Give the client's IP address."""
+        return self._address
 
     async def receive(self) -> tuple[bytes, bool]:
         """Give the body's next bytes."""

@@ -34,6 +34,9 @@ class Client(Protocol):
     refused: Refused | None
     hand_over: HandOver | None  # set: a WebSocket is asked for, and the server can give its connection
 
+    def address(self) -> str | None:
+        """Give the client's IP address, as its connection has it; ``None`` where it has none."""
+
     async def receive(self) -> tuple[bytes, bool]:
         """Give the body's next bytes and whether more come; raises :class:`ClientGone` where the client has left."""
 

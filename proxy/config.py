@@ -11,7 +11,9 @@ import os
 import re
 import tomllib
 from collections.abc import Collection, Iterable, Mapping
+from datetime import datetime
 from importlib import resources
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
@@ -125,12 +127,16 @@ class RouteSection(Section, frozen=True):
 
 
 class KeySection(Section, frozen=True):
-    """A key of ours: only its hash is kept."""
+    """A key of ours: only its hash is kept. What it may be used for is limited by the last four."""
 
     id: str
     sha256: Digest
     project: str | None = None
     user: str | None = None
+    expires: Annotated[datetime, msgspec.Meta(tz=True)] | None = None
+    networks: tuple[str, ...] = ()  # of callers, as seen by the gate: 10.0.0.0/8
+    providers: tuple[str, ...] = ()
+    models: tuple[str, ...] = ()  # as asked for; shell patterns
 
 
 class TeamSection(Section, frozen=True):
@@ -408,7 +414,21 @@ def _check(config: Config, source: str) -> None:
     _check_estimating(config, names, source)
     _check_unique("team", [team.name for team in config.team], source)
     _check_unique("key id", [key.id for team in config.team for key in team.key], source)
+    for key in (key for team in config.team for key in team.key):
+        _check_scope(key, names, source)
     _check_unique("key", [key.sha256 for team in config.team for key in team.key], source)
+
+
+def _check_scope(key: KeySection, providers: Collection[str], source: str) -> None:
+    for network in key.networks:
+        try:
+            ip_network(network)
+        except ValueError as error:
+            raise ConfigError(f"{source}: key `{key.id}`: {error}; write 10.0.0.0/8 or 2001:db8::/32") from None
+    for name in key.providers:
+        if name not in providers:
+            known = ", ".join(sorted(providers))
+            raise ConfigError(f"{source}: key `{key.id}` names provider `{name}`; known are {known}")
 
 
 def _check_translation(route: RouteSection, source: str) -> None:

@@ -39,6 +39,8 @@ async def carry(gate: Gate, client: Client) -> None:
     try:
         admitted = gate.teams.admit(call.method, client.headers, client.query)
         call.attribution, call.attributes = admitted.attribution, admitted.attributes
+        if admitted.scope is not None:
+            admitted.scope.require_here_and_now(client.address)
         if admitted.websocket:
             call.hand_over = client.hand_over
             call.surface = surface_for("WEBSOCKET", call.path.decode("latin-1"))
@@ -50,6 +52,8 @@ async def carry(gate: Gate, client: Client) -> None:
         await receive_body(gate, call, admitted, client)
         call.waited_ns += time.perf_counter_ns() - before_ns
         targets = (target,) if target is not None else choose(gate, call, admitted)
+        if admitted.scope is not None:
+            targets = admitted.scope.within(call.method, targets, call.asked.model)
         outgoing = await reach(gate, call, targets, admitted)
         await _forward(gate, call, outgoing, client)
     except Refusal as refusal:

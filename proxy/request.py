@@ -74,6 +74,11 @@ class Request:
 
     # The client's side, for who answers it
 
+    def address(self) -> str | None:
+        """Give the client's IP address."""
+        peer = self._connection.transport.get_extra_info("peername")
+        return peer[0] if isinstance(peer, tuple) else None
+
     async def receive(self) -> tuple[bytes, bool]:
         """Give the body's next bytes and whether more come; raises :class:`ClientGone`."""
         connection = self._connection

@@ -13,10 +13,12 @@ import re
 import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 from urllib.parse import unquote_to_bytes
 
 from proxy.config import TeamSection
 from proxy.errors import Refusal
+from proxy.scope import Scope
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -93,6 +95,7 @@ class Admitted:
     """A request that may go on: whose it is and the headers that go upstream, credential still open."""
 
     attribution: Attribution
+    scope: Scope | None  # of the key of ours, where it has one
     attributes: dict[str, str]  # what else the headers say about who calls and how
     headers: Headers
     query: bytes
@@ -102,13 +105,20 @@ class Admitted:
     body: BodyAhead
 
 
+class _Key(NamedTuple):
+    attribution: Attribution
+    scope: Scope | None
+
+
 class Teams:
     """The configured teams and their keys."""
 
     def __init__(self, teams: Iterable[TeamSection], *, keys_required: bool) -> None:
         self._keys_required = keys_required
-        self._by_digest: dict[str, Attribution] = {
-            key.sha256: Attribution(team=team.name, project=key.project, user=key.user, key_id=key.id)
+        self._by_digest: dict[str, _Key] = {
+            key.sha256: _Key(
+                Attribution(team=team.name, project=key.project, user=key.user, key_id=key.id), Scope.of(key)
+            )
             for team in teams
             for key in team.key
         }
@@ -121,6 +131,7 @@ class Teams:
         named_by_connection: frozenset[bytes] = frozenset()
         our_key: bytes | None = None
         our_key_used = own_credential = websocket = False
+        scope: Scope | None = None
         body = BodyAhead()
         for name, value in headers:
             if name not in _LOOKED_AT:
@@ -161,7 +172,8 @@ class Teams:
             own_credential |= other_key
         our_key = said.pop(b"key", our_key)
         if our_key is not None:
-            attribution = self._by_key(our_key, said)
+            key_of_ours = self._by_key(our_key)
+            attribution, scope = _filled_in(key_of_ours.attribution, said), key_of_ours.scope
         elif self._keys_required and method != "OPTIONS":  # a browser's preflight cannot carry a key
             raise Refusal(401, "missing_api_key", "This gate needs a Joulegate key (jg-…) as the API key.")
         else:
@@ -170,6 +182,7 @@ class Teams:
             attribution = replace(attribution, project=project)
         return Admitted(
             attribution=attribution,
+            scope=scope,
             attributes=attributes,
             headers=kept,
             query=query,
@@ -179,20 +192,11 @@ class Teams:
             body=body,
         )
 
-    def _by_key(self, key: bytes, said: dict[bytes, bytes]) -> Attribution:
-        owner = self._by_digest.get(digest(key))
-        if owner is None:
+    def _by_key(self, key: bytes) -> _Key:
+        found = self._by_digest.get(digest(key))
+        if found is None:
             raise Refusal(401, "invalid_api_key", "This Joulegate key is not known here; ask for a new one.")
-        if not said:
-            return owner
-        # The key decides over the headers: they may fill in what it leaves open, and never the team.
-        return Attribution(
-            team=owner.team,
-            project=owner.project or _text(said.get(b"project")),
-            user=owner.user or _text(said.get(b"user")),
-            key_id=owner.key_id,
-            tags=_tags(said.get(b"tags")),
-        )
+        return found
 
 
 def digest(key: bytes) -> str:
@@ -203,6 +207,19 @@ def digest(key: bytes) -> str:
 def issue_key() -> str:
     """Make a new key: ``jg-`` and 256 random bits, so no guessing and no slow hash is needed."""
     return KEY_PREFIX.decode() + secrets.token_urlsafe(32)
+
+
+def _filled_in(owner: Attribution, said: dict[bytes, bytes]) -> Attribution:
+    """Let the headers fill in what the key leaves open: it decides over them, and always the team."""
+    if not said:
+        return owner
+    return Attribution(
+        team=owner.team,
+        project=owner.project or _text(said.get(b"project")),
+        user=owner.user or _text(said.get(b"user")),
+        key_id=owner.key_id,
+        tags=_tags(said.get(b"tags")),
+    )
 
 
 def _as_said(said: dict[bytes, bytes]) -> Attribution:
