@@ -19,6 +19,7 @@ from proxy.wire.canon import COUNT_LIMIT
 from proxy.wire.eventstream import EventStream
 from proxy.wire.registry import SURFACES
 from proxy.wire.reply import TEXT_LIMIT
+from proxy.wire.splice import CodedStripper
 from proxy.wire.surface import Headers, Reading, Surface
 from tests.wire import aws_messages
 
@@ -155,6 +156,33 @@ def of_coding(name: bytes) -> Target:
     return undo
 
 
+def of_splice(name: bytes) -> Target:
+    """Take usage out of a coded stream: of the input itself as coded bytes, and as a text that is coded first."""
+
+    def splice(data: bytes) -> None:
+        _spliced(name, pieces(data))
+        stripper, coder = openai_strip.UsageStripper(), content.encoder(name)
+        assert coder is not None
+        kept = stripper.feed(data) + stripper.close()
+        coded = b"".join([*(coder.feed(piece) for piece in pieces(data)), coder.close()])
+        for parts in ([coded], pieces(coded)):
+            shown, stuck = _spliced(name, parts)
+            undone = content.decoder(name)
+            assert undone is not None
+            assert undone.feed(shown) == (data if stuck else kept)
+            assert undone.whole
+            assert shown == coded or kept != data
+
+    return splice
+
+
+def _spliced(name: bytes, parts: Iterable[bytes]) -> tuple[bytes, bool]:
+    decoding = content.decoder(name)
+    assert decoding is not None
+    taking = CodedStripper(name, decoding, openai_strip.UsageStripper(), len)
+    return b"".join([*map(taking.feed, parts), taking.close()]), taking.stuck
+
+
 def of_sockets(data: bytes) -> None:
     """Cut WebSocket frames, and read the messages said in them."""
     for deflate in (None, websocket.Deflate(), websocket.Deflate(keeps_context=False)):
@@ -190,6 +218,7 @@ TARGETS: dict[str, Target] = {
     "requests": of_requests,
     "stripper": of_stripper,
     **{f"coding/{name}": of_coding(name.encode()) for name in ("gzip", "deflate", "br", "zstd")},
+    **{f"splice/{name}": of_splice(name.encode()) for name in ("gzip", "deflate", "br", "zstd")},
     "sockets": of_sockets,
 }
 

@@ -15,6 +15,7 @@ from proxy.wire.openai_chat import ChatReader
 from proxy.wire.openai_embeddings import EmbeddingsReader
 from proxy.wire.openai_responses import ResponsesReader
 from proxy.wire.openai_strip import UsageStripper
+from proxy.wire.splice import CodedStripper
 from proxy.wire.sse import Framer
 
 EVENTS = 3000
@@ -77,6 +78,15 @@ def _decode_only(name: bytes) -> Callable[[], Callable[[bytes], object]]:
     return make
 
 
+def _strip_coded(name: bytes) -> Callable[[], Callable[[bytes], object]]:
+    def make() -> Callable[[bytes], object]:
+        coding = decoder(name)
+        assert coding is not None
+        return CodedStripper(name, coding, UsageStripper(), len).feed
+
+    return make
+
+
 def main() -> None:
     plain = [_chat(f" word{number % 97}", asked=False) for number in range(EVENTS)]
     asked = [_chat(f" word{number % 97}", asked=True) for number in range(EVENTS)]
@@ -98,6 +108,10 @@ def main() -> None:
         assert coder is not None
         coded = [coder.feed(event) for event in plain]
         measure(f"decoding {name.decode()} alone", _decode_only(name), coded, EVENTS)
+        measure(f"stripper, {name.decode()}, nothing there", _strip_coded(name), coded, EVENTS)
+        coder = encoder(name)
+        assert coder is not None
+        measure(f"stripper, {name.decode()}, a null usage each", _strip_coded(name), [*map(coder.feed, asked)], EVENTS)
     vectors = b'{"object":"list","data":[[' + b"0.0123456," * 4_000_000 + b'1]],"usage":{"prompt_tokens":9}}'
     chunks = [vectors[start : start + 65536] for start in range(0, len(vectors), 65536)]
     best = min(_round(EmbeddingsReader().feed, chunks) for _ in range(3))

@@ -13,7 +13,8 @@ from estimator.usage import Usage
 from proxy.call import Closed, Opened, Outcome, UsageSource
 from proxy.counting import Counter
 from proxy.teams import Headers
-from proxy.wire.content import Decoder, Encoder, decoder, encoder
+from proxy.wire.content import Decoder, decoder
+from proxy.wire.splice import CodedStripper
 from proxy.wire.surface import Asked, Reading, Stripper, Surface, UsageReader
 
 _REQUEST_ID_HEADERS = frozenset((b"x-request-id", b"request-id", b"apim-request-id", b"x-amzn-requestid"))
@@ -31,9 +32,9 @@ class Meter:
     """Follows one call from the moment it goes upstream to its end."""
 
     __slots__ = (
-        "_asked", "_body", "_count", "_decoder", "_encoder", "_flags", "_opened", "_reader",
-        "_request_id", "_response_bytes", "_sink", "_started_ns", "_status", "_stripper", "_surface", "_token_ns",
-        "client_gone", "closed", "overhead_ns", "strips",
+        "_asked", "_body", "_coded_stripper", "_count", "_decoder", "_flags", "_opened", "_reader", "_request_id",
+        "_response_bytes", "_sink", "_started_ns", "_status", "_stripper", "_surface", "_token_ns", "client_gone",
+        "closed", "overhead_ns", "strips",
     )  # fmt: skip
 
     def __init__(
@@ -61,8 +62,8 @@ class Meter:
         self._request_id: str | None = None
         self._reader: UsageReader | None = None
         self._decoder: Decoder | None = None
-        self._encoder: Encoder | None = None
         self._stripper: Stripper | None = None
+        self._coded_stripper: CodedStripper | None = None  # in its place where the reply is compressed
         self._response_bytes = 0
         self._token_ns: int | None = None
         self._flags = list(flags)
@@ -92,19 +93,25 @@ class Meter:
                 self._flags.append("content_encoding.unknown")
                 self._reader = None
         if self.strips:
-            self._stripper = self._surface.stripper() if status == 200 and b"json" not in content_type else None
-            if self._stripper is not None and encoding:
-                self._encoder = encoder(encoding)
-                if self._encoder is None or self._decoder is None:
-                    self._stripper = None
-                    self._flags.append("include_usage.not_removed")
-            self.strips = self._stripper is not None
+            stripper = self._surface.stripper() if status == 200 and b"json" not in content_type else None
+            if stripper is not None and encoding and self._decoder is None:
+                stripper = None
+                self._flags.append("include_usage.not_removed")
+            self.strips = stripper is not None
+            if stripper is not None and self._decoder is not None:
+                self._coded_stripper = CodedStripper(encoding, self._decoder, stripper, self._read)
+            else:
+                self._stripper = stripper
 
     def feed(self, piece: bytes) -> bytes:
         """Read a piece of the body; gives what the client is to see of it, almost always the piece itself."""
         self._response_bytes += len(piece)
-        if self._decoder is not None:
-            return self._feed_coded(piece, self._decoder)
+        if self._coded_stripper is not None:
+            return self._coded_stripper.feed(piece)
+        if self._decoder is not None:  # as much at a time as is decoded at once: it may be a thousand times the piece
+            for plain in self._decoder.pieces(piece):
+                self._read(plain)
+            return piece
         self._read(piece)
         return piece if self._stripper is None else self._stripper.feed(piece)
 
@@ -118,24 +125,11 @@ class Meter:
             self._reader = None
             self._flags.append("metering.failed")
 
-    def _feed_coded(self, piece: bytes, decoder: Decoder) -> bytes:
-        """Read a coded piece, as much at a time as is decoded at once: it may stand for a thousand times its size."""
-        shown: list[bytes] = []
-        for plain in decoder.pieces(piece):
-            self._read(plain)
-            if self._stripper is not None:
-                kept = self._stripper.feed(plain)
-                shown.append(kept if self._encoder is None else self._encoder.feed(kept))
-        if decoder.broken:
-            self._stripper = None  # a client that decodes fails as it would have without us
-        return piece if self._stripper is None else b"".join(shown)
-
     def last(self) -> bytes:
         """Give what the stripper still holds and the end of the content-encoding, at the end of the body."""
-        if self._stripper is None:
-            return b""
-        shown = self._stripper.close()
-        return shown if self._encoder is None else self._encoder.feed(shown) + self._encoder.close()
+        if self._coded_stripper is not None:
+            return self._coded_stripper.close()
+        return b"" if self._stripper is None else self._stripper.close()
 
     @property
     def complete(self) -> bool:
@@ -159,6 +153,8 @@ class Meter:
             reason = (reading.error or f"status_{self._status}")[:200]
         if self.client_gone and outcome == "ok":
             outcome, reason = "aborted", "client_gone"
+        if self._coded_stripper is not None and self._coded_stripper.stuck:
+            self._flags.append("include_usage.not_removed")
         if self._decoder is not None and self._decoder.broken:
             self._flags.append("content_encoding.broken")
         elif self._decoder is not None and not self._decoder.whole and outcome == "ok" and not reading.finished:

@@ -100,6 +100,22 @@ def test_the_client_sees_what_it_asked_for_and_the_record_has_the_usage(through,
             assert call.flags == ()
 
 
+@pytest.mark.parametrize("coding", ["gzip", "br", "zstd"])
+@pytest.mark.parametrize("size", [1, 7, 100_000])
+def test_of_a_compressed_stream_from_which_nothing_is_taken_out_every_byte_is_the_providers(through, coding, size):
+    """A provider that does not understand the option answers as if it were not there."""
+    coded = b"".join(flushed(coding, events(usage=False)))
+
+    async def deaf(seen, writer):
+        assert json.loads(seen.body)["stream_options"] == {"include_usage": True}
+        writer.write(stream_head(f"content-encoding: {coding}"))
+        writer.write(b"".join(chunk(coded[at : at + size]) for at in range(0, len(coded), size)) + chunk(b""))
+
+    with through(deaf) as way:
+        assert parse(ask(way.gate.port, asking())).body == coded
+        assert way.gate.closed(1)[0].flags == ()
+
+
 @pytest.mark.parametrize("line", ['inject_usage = "never"', 'stream_usage = "always"'])
 def test_where_usage_must_not_be_asked_for_nothing_is_changed(through, line):
     with through(openai_like(), line) as way:

@@ -1,0 +1,156 @@
+"""Takes something out of a coded stream, and leaves the coded bytes before it as they came.
+
+What is to be taken out is known only when it has come, and often nothing is. So coded bytes are passed on as they are
+while the stripper keeps their text whole, up to a seam: a place from which others can carry the coding on. Where
+something is taken out, the rest of the text follows from the last seam as a continuation of the same member or frame,
+which any decoder reads. A stream that nobody flushes has no seams: it is held, within a bound, or else coded anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from proxy.wire.content import Decoder, Encoder, encoder
+from proxy.wire.seams import Rest, seams
+from proxy.wire.surface import Stripper
+
+HELD_LIMIT = 64 * 1024  # coded bytes that are held for a seam although most of their text may be seen
+
+
+class _Mark(NamedTuple):
+    raw: int  # coded bytes up to a seam
+    text: int  # bytes of text that they stand for
+    rest: Rest
+
+
+class CodedStripper:
+    """Fed with coded bytes at any split; gives back coded bytes that stand for what the stripper keeps."""
+
+    __slots__ = (
+        "_decoder", "_encoder", "_encoding", "_judged", "_kept", "_marks", "_raw", "_raw_sent", "_read", "_seams",
+        "_stripper", "_text", "_text_sent", "stuck",
+    )  # fmt: skip
+
+    def __init__(
+        self, content_encoding: bytes, decoding: Decoder, stripper: Stripper, read: Callable[[bytes], None]
+    ) -> None:
+        """``content_encoding``: one that can be decoded; ``read`` is shown all that is decoded."""
+        self.stuck = False  # what had to be taken out could not be
+        self._encoding = content_encoding
+        self._decoder = decoding
+        self._stripper: Stripper | None = stripper  # None: all passes as it is
+        self._read = read
+        self._seams = seams(content_encoding)
+        self._encoder: Encoder | None = None  # set: the rest is coded anew
+        if self._seams is None:
+            self._encoder = encoder(content_encoding)
+        self._raw = bytearray()  # not yet passed on
+        self._raw_sent = 0
+        self._text = bytearray()  # what the coded bytes stand for that were not yet passed on
+        self._text_sent = 0
+        self._judged = 0  # how much of that text may be seen
+        self._kept: list[bytes] | None = None  # set: what is to be seen behind it, from which something was taken out
+        self._marks: list[_Mark] = []  # the seam up to which all was passed on, and those behind it
+
+    def feed(self, piece: bytes) -> bytes:
+        """Take coded bytes, give back what the client may see now."""
+        if self._stripper is None:
+            for plain in self._decoder.pieces(piece):
+                self._read(plain)
+            return piece
+        if self._encoder is not None:
+            return self._recode(piece, self._stripper, self._encoder)
+        self._follow(piece, self._stripper)
+        if self._decoder.broken:  # a client that decodes fails as it would have without us
+            return self._pass_all()
+        shown = self._pass_on()
+        if self._kept is not None or (len(self._raw) > HELD_LIMIT and self._judged > len(self._text) // 2):
+            shown += self._switch()
+        return shown
+
+    def close(self) -> bytes:
+        """Give back what was held, and the end of the coding, at the end of the stream."""
+        if self._stripper is None:
+            return b""
+        rest = self._stripper.close()
+        if self._encoder is not None:
+            return self._encoder.feed(rest) + self._encoder.close()
+        self._keep(rest)
+        if self._kept is None and self._judged == len(self._text):
+            return self._pass_all()
+        shown = self._pass_on() + self._switch()
+        return shown if self._encoder is None else shown + self._encoder.close()
+
+    def _recode(self, piece: bytes, stripper: Stripper, coding: Encoder) -> bytes:
+        shown: list[bytes] = []
+        for plain in self._decoder.pieces(piece):
+            self._read(plain)
+            shown.append(coding.feed(stripper.feed(plain)))
+        if self._decoder.broken:
+            self._stripper = None
+            return piece
+        return b"".join(shown)
+
+    def _follow(self, piece: bytes, stripper: Stripper) -> None:
+        """Decode a piece, and mark the seams up to which the text is as it came."""
+        if self._seams is None:
+            return
+        end = self._raw_sent + len(self._raw)
+        self._raw += piece
+        for part in self._seams.parts(piece):
+            end += len(part)
+            for plain in self._decoder.pieces(part):
+                self._read(plain)
+                if self._kept is None:
+                    self._text += plain
+                self._keep(stripper.feed(plain))
+            if self._kept is None and not self._decoder.broken:
+                size = self._text_sent + len(self._text)
+                rest = self._seams.seam(size, settled=self._judged == len(self._text))
+                if rest is not None:
+                    self._marks.append(_Mark(end, size, rest))
+
+    def _keep(self, kept: bytes) -> None:
+        if self._kept is not None:
+            self._kept.append(kept)
+        elif self._text.startswith(kept, self._judged):
+            self._judged += len(kept)
+        else:
+            self._kept = [kept]
+
+    def _pass_on(self) -> bytes:
+        """Give the coded bytes up to the last seam before which all may be seen."""
+        may = self._text_sent + self._judged
+        passed = [mark for mark in self._marks if mark.text <= may]
+        if not passed:
+            return b""
+        del self._marks[: len(passed) - 1]
+        raw, text, _ = passed[-1]
+        shown = bytes(self._raw[: raw - self._raw_sent])
+        del self._raw[: raw - self._raw_sent], self._text[: text - self._text_sent]
+        self._judged -= text - self._text_sent
+        self._raw_sent, self._text_sent = raw, text
+        return shown
+
+    def _switch(self) -> bytes:
+        """Carry on from the last seam, with the text that is to be seen."""
+        before = b""
+        if not self._raw_sent:
+            self._encoder = encoder(self._encoding)
+        elif (rest := self._marks[0].rest()) is not None:
+            before, self._encoder = rest
+        if self._encoder is None:
+            self.stuck = True
+            return self._pass_all()
+        text = b"".join([bytes(self._text[: self._judged]), *(self._kept or ())])
+        self._raw.clear()
+        self._text.clear()
+        return before + self._encoder.feed(text)
+
+    def _pass_all(self) -> bytes:
+        self._stripper = None
+        shown = bytes(self._raw)
+        self._raw.clear()
+        self._text.clear()
+        return shown
