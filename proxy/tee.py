@@ -93,7 +93,8 @@ class Meter:
                 self._flags.append("content_encoding.unknown")
                 self._reader = None
         if self.strips:
-            stripper = self._surface.stripper() if status == 200 and b"json" not in content_type else None
+            document = content_type.partition(b";")[0].strip().lower() == b"application/json"
+            stripper = self._surface.stripper() if status == 200 and not document else None
             if stripper is not None and encoding and self._decoder is None:
                 stripper = None
                 self._flags.append("include_usage.not_removed")

@@ -57,6 +57,7 @@ def _places(prompt: str, completion: str, prompt_details: str, completion_detail
             ("num_cached_tokens",),  # Mistral
             ("cached_tokens",),  # Together, Moonshot, z.ai
             ("cache_read_input_tokens",),  # Venice, doubleword, Copilot
+            ("prompt_token_details", "cached_tokens"),  # Writer
         ),
         cache_write=(
             (prompt_details, "cache_write_tokens"),
@@ -66,7 +67,11 @@ def _places(prompt: str, completion: str, prompt_details: str, completion_detail
         audio_input=((prompt_details, "audio_tokens"), ("audio_prompt_tokens",)),
         image_input=((prompt_details, "image_tokens"),),
         output_tokens=((completion,),),
-        reasoning=((completion_details, "reasoning_tokens"), ("reasoning_tokens",)),
+        reasoning=(
+            (completion_details, "reasoning_tokens"),
+            ("reasoning_tokens",),
+            ("completion_token_details", "reasoning_tokens"),  # Writer
+        ),
         audio_output=((completion_details, "audio_tokens"),),
         image_output=((completion_details, "image_tokens"),),
         total=(("total_tokens",),),

@@ -28,7 +28,7 @@ PLACES = Places(
         ("token_count", "prompt_tokens"),  # v1 of 2023
         ("prompt_tokens",),  # Writer
     ),
-    cached=(("cached_tokens",), ("prompt_tokens_details", "cached_tokens")),
+    cached=(("cached_tokens",), ("prompt_tokens_details", "cached_tokens"), ("prompt_token_details", "cached_tokens")),
     cache_write=(),
     audio_input=(),
     image_input=(("billed_units", "image_tokens"),),
@@ -38,7 +38,10 @@ PLACES = Places(
         ("token_count", "response_tokens"),
         ("completion_tokens",),
     ),
-    reasoning=(("completion_tokens_details", "reasoning_tokens"),),
+    reasoning=(
+        ("completion_tokens_details", "reasoning_tokens"),
+        ("completion_token_details", "reasoning_tokens"),  # Writer
+    ),
     audio_output=(),
     image_output=(),
     total=(("token_count", "total_tokens"), ("total_tokens",)),

@@ -3,7 +3,7 @@
 Plain: ``usage`` beside ``choices``. Streamed: in whichever chunk a provider states it (an extra one
 with no choices, the last one with choices, every one cumulatively); for each field the last value
 that is not null holds. Groq states it under ``x_groq``; llama.cpp gives ``timings`` unasked; Moonshot, unasked,
-states it inside the choice that ends. A few servers send the chunks as an array.
+states it inside the choice that ends. A few servers send the chunks as an array, or one to a line and no events.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import msgspec
 from proxy.wire.canon import CHAT, at, error_code, label
 from proxy.wire.lenient import REFUSED, Lenient, loads
 from proxy.wire.openai import OpenAISurface, prepare
-from proxy.wire.openai_strip import UsageStripper
+from proxy.wire.openai_strip import UsageStripper, is_chunk
 from proxy.wire.reply import Reply, Text
 from proxy.wire.surface import Headers, Way
 
@@ -129,6 +129,10 @@ class ChatReader(Reply):
             if chunk is not None:
                 self._whole_reply(chunk)
         return True
+
+    def one_of_many(self, value: bytes) -> bool:
+        """Tell a chunk from a whole reply."""
+        return is_chunk(value)
 
     def parts(self, found: dict[str, object]) -> None:
         """Read the members of a reply that could not be read whole."""

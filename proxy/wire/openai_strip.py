@@ -1,7 +1,8 @@
 """Takes out of a chat stream exactly what ``stream_options.include_usage`` added to it.
 
 Added are: one chunk with no choices that carries the usage, and a ``usage`` member on every other
-chunk. The chunk goes with its blank line, the member with its comma; every other byte stays.
+chunk. The chunk goes with its blank line, the member with its comma; every other byte stays. A few servers send chunks
+one to a line, without events around them: there the chunk goes with its line.
 
 Usage on a chunk that brings something and goes on is not among it: whoever states it there states it unasked, in every
 chunk, and a direct call shows it. Such a stream passes as it is.
@@ -18,8 +19,9 @@ from proxy.wire.canon import at
 from proxy.wire.lenient import Lenient
 from proxy.wire.members import spans
 from proxy.wire.reply import IN_FRONT, could_become_events, is_events
-from proxy.wire.sse import Fragment, Framer, data_spans
+from proxy.wire.sse import EVENT_LIMIT, Fragment, Framer, data_spans
 
+_FIRST_LINE_AT_MOST = 64 * 1024  # bytes that are held to see whether they are a chunk on a line of its own
 _NULL_MEMBER = re.compile(rb',[ \t]*"usage"[ \t]*:[ \t]*null(?=[ \t]*[,}])')
 _COMMENT_OR_BLANK = re.compile(rb"(?:\xef\xbb\xbf)?(?:(?::[^\r\n]*)?(?:\r\n|\n|\r))*")
 
@@ -39,7 +41,7 @@ class UsageStripper:
     __slots__ = ("_framer", "_head", "_unasked", "_untouched")
 
     def __init__(self) -> None:
-        self._framer = Framer()
+        self._framer: Framer | _Lines = Framer()
         self._head: bytes | None = b""  # bytes before it is known whether these are events
         self._untouched = False
         self._unasked = False  # the provider states usage in every chunk, asked or not
@@ -52,13 +54,14 @@ class UsageStripper:
             data = self._head + data
             seen = data.lstrip(IN_FRONT)
             if not is_events(seen):
-                if could_become_events(seen):
+                if could_become_events(seen) or _could_become_line(seen):
                     self._head = data
                     return b""
-                self._untouched = True
-                self._head = None
-                return data
+                self._untouched = not is_chunk(seen.partition(b"\n")[0])
+                self._framer = _Lines()
             self._head = None
+            if self._untouched:
+                return data
         blocks = self._framer.feed(data)
         if len(blocks) == 1:
             return self._stripped(blocks[0])
@@ -73,7 +76,7 @@ class UsageStripper:
     def _stripped(self, block: bytes) -> bytes:
         if b'usage"' not in block or self._unasked or block.__class__ is Fragment:
             return block
-        lines = data_spans(block)
+        lines = [(0, len(block))] if self._framer.__class__ is _Lines else data_spans(block)
         data = b"\n".join([block[start:end] for start, end in lines]) if len(lines) != 1 else block[slice(*lines[0])]
         chunk = _CHUNK.decode(data)
         if chunk is None or chunk.usage is msgspec.UNSET:
@@ -90,6 +93,49 @@ class UsageStripper:
         if span is None:
             return block
         return block[: _raw(lines, span[0])] + block[_raw(lines, span[1]) :]
+
+
+class _Lines:
+    """Cuts a byte stream into its lines; one that is too large is let go of in fragments."""
+
+    __slots__ = ("_held",)
+
+    def __init__(self) -> None:
+        self._held = bytearray()
+
+    def feed(self, data: bytes) -> list[bytes]:
+        """Give back the lines that ``data`` completed, each with its end."""
+        known = len(self._held)
+        self._held += data
+        end = self._held.rfind(b"\n", known) + 1
+        if not end:
+            return self.close() if len(self._held) > EVENT_LIMIT else []
+        lines = bytes(self._held[:end])
+        del self._held[:end]
+        return [line + b"\n" for line in lines[:-1].split(b"\n")]
+
+    def close(self) -> list[bytes]:
+        """Give back the last line, whose end never came."""
+        rest = bytes(self._held)
+        self._held.clear()
+        return [rest] if rest else []
+
+
+def is_chunk(value: bytes) -> bool:
+    """Tell whether an object is a chunk of a stream: one of its choices says what came anew, or goes on."""
+    chunk = _CHUNK.decode(value) if b'"choices"' in value and (b'"delta"' in value or b'"text"' in value) else None
+    choices = chunk.choices if chunk is not None and isinstance(chunk.choices, list) else ()
+    return any(
+        isinstance(choice, dict)
+        and choice.get("message") is None
+        and (choice.get("delta") is not None or ("text" in choice and choice.get("finish_reason") is None))
+        for choice in choices
+    )
+
+
+def _could_become_line(head: bytes) -> bool:
+    """Tell whether bytes are too few to say that their first line is no chunk."""
+    return head.startswith(b"{") and b"\n" not in head and len(head) <= _FIRST_LINE_AT_MOST
 
 
 def _says(choice: object) -> bool:

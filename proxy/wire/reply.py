@@ -17,6 +17,7 @@ from proxy.wire.lenient import first, loads, repeats
 from proxy.wire.members import Members
 from proxy.wire.sse import Framer
 from proxy.wire.surface import Reading
+from proxy.wire.values import Values
 
 DOCUMENT_LIMIT = 1024 * 1024  # bytes of a document that are held; a larger one is only scanned
 LOOK_LIMIT = 128 * 1024  # bytes that are looked through for a count that is named twice
@@ -91,6 +92,7 @@ class Reply:
         self._document: list[bytes] | None = None
         self._size = 0
         self._tries = _EARLY_TRIES
+        self._on_first_line = True
         self._told: list[tuple[bytes, dict[str, object]]] = []
         self._members: Members | None = None  # set: the document is too large to hold
 
@@ -109,6 +111,10 @@ class Reply:
 
     def document(self, body: bytes) -> bool:
         """Read a whole JSON document; False: it is not one, or not yet."""
+        return False
+
+    def one_of_many(self, value: bytes) -> bool:
+        """Tell whether an object is one event of a stream that has one to a line, and no document."""
         return False
 
     def parts(self, found: dict[str, object]) -> None:
@@ -219,6 +225,10 @@ class Reply:
             return
         document.append(data)
         self._size += len(data)
+        if self._on_first_line and b"\n" in data:
+            self._on_first_line = False
+            if self._are_lines(b"".join(document)):
+                return
         if self._size > DOCUMENT_LIMIT:
             self._members = Members(self.members)
             self._document = None
@@ -226,7 +236,18 @@ class Reply:
             self._scan(b"".join(document))
         elif self._tries and data.rstrip(b" \t\r\n")[-1:] in (b"}", b"]"):
             self._tries -= 1
-            self._whole(document)
+            if not (self._on_first_line and self.one_of_many(b"".join(document))):
+                self._whole(document)
+
+    def _are_lines(self, body: bytes) -> bool:
+        """Read on as a stream of objects where the first is one of many."""
+        if not self.one_of_many(body.partition(b"\n")[0]):
+            return False
+        self._document = None
+        self._framing = Values()
+        for payload in self._framing.payloads(body):
+            self._read(payload)
+        return True
 
     def _whole(self, document: list[bytes]) -> bool:
         body = b"".join(document)
@@ -252,7 +273,9 @@ class Reply:
                 self._read(payload)
             if self._framing.oversized:
                 self.flags["event.oversized"] = None
-        elif self._document is not None and not self._whole(self._document):
+        elif self._document is not None and not (
+            (self._on_first_line and self._are_lines(b"".join(self._document))) or self._whole(self._document)
+        ):
             body = b"".join(self._document)
             value = first(body)
             if value is None or not self._whole([value]):

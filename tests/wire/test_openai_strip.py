@@ -131,10 +131,38 @@ def test_a_complete_event_is_passed_on_at_once() -> None:
     assert stripper.close() == b""
 
 
-def test_a_plain_body_is_passed_on_at_once() -> None:
+def test_a_plain_body_is_passed_on_when_its_first_line_is_seen_to_be_no_chunk() -> None:
     stripper = UsageStripper()
-    assert stripper.feed(b' {"a":') == b' {"a":'
-    assert stripper.feed(b"1}") == b"1}"
+    assert stripper.feed(b' {"a":') == b""
+    assert stripper.feed(b'1,\n"b":') == b' {"a":1,\n"b":'
+    assert stripper.feed(b"2}") == b"2}"
+    stripper = UsageStripper()
+    assert stripper.feed(b'{"error":{}}') + stripper.close() == b'{"error":{}}'
+    large = b'{"choices":"' + b"x" * 100_000
+    assert UsageStripper().feed(large) == large
+
+
+def test_chunks_that_come_one_to_a_line_lose_the_same() -> None:
+    def chunk(word: str, **members: object) -> str:
+        return compact({"id": "c", "choices": [{"index": 0, "delta": {"content": word}}]} | members)
+
+    last = compact({"id": "c", "choices": [], "usage": USAGE})
+    for end in ("\n", "\r\n"):
+        asked = end.join([chunk("a", usage=None), chunk("b\u2028", usage=None), last, ""])
+        at_every_split(asked.encode(), end.join([chunk("a"), chunk("b\u2028"), ""]).encode())
+    asked = "\n".join([chunk("a"), last])
+    at_every_split(asked.encode(), (chunk("a") + "\n").encode())
+
+
+def test_a_line_too_large_to_hold_passes_whole() -> None:
+    begun = compact({"choices": [{"delta": {"content": "a"}}]}).encode() + b"\n"
+    large = b'{"choices":"' + b"x" * EVENT_LIMIT + b'","usage":null}\n'
+    assert stripped([begun, large[:-9], large[-9:]]) == begun + large
+
+
+def test_a_reply_behind_comments_keeps_its_usage() -> None:
+    body = b": one moment\n\n" + compact({"choices": [{"message": {"content": "a"}}], "usage": USAGE}).encode()
+    at_every_split(body, body)
 
 
 def test_an_event_too_large_to_hold_passes_whole() -> None:
