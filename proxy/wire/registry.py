@@ -18,6 +18,7 @@ from proxy.wire import (
     bedrock_converse,
     bedrock_guardrail,
     bedrock_invoke,
+    cloudflare,
     cohere,
     cohere_embed,
     engine,
@@ -82,6 +83,7 @@ _FORMATS = (
     async_jobs,
     mistral,
     xai_batches,
+    cloudflare,
 )
 _OTHER = other.Other()
 _PATHS_KEPT = 1024  # whose format is remembered: clients choose them

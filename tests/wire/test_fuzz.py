@@ -205,6 +205,7 @@ FORMS: dict[str, tuple[Said, Callable[[list[Said]], bytes] | None]] = {
     "ollama.embed": ({"prompt_eval_count": 3}, None),
     "engine.generate": ({"index": 0, "meta_info": {"prompt_tokens": 11, "completion_tokens": 3}}, sse),
     "watsonx.text": ({"results": [{"input_token_count": 11, "generated_token_count": 3}]}, sse),
+    "cloudflare.run": ({"response": "", **CHAT}, sse),
     "voyage.embeddings": ({"usage": {"total_tokens": 3}}, None),
     "llamacpp.completion": ({"meta_info": None, "details": None, "index": 0, "tokens_predicted": 3}, sse),
 }

@@ -31,6 +31,11 @@ ASYNC = b'{"request": {"model": "sonar-deep-research", "stream": true, "max_toke
         ("GET", "/v1/batches/b1/results", "xai.batch_results"),
         ("GET", "/v1/messages/batches/b1/results", "anthropic.batches"),
         ("GET", "/v1/batches/b1", "openai.batches"),
+        ("POST", "/client/v4/accounts/a1/ai/run/@cf/meta/llama-3.1-8b-instruct", "cloudflare.run"),
+        ("POST", "/client/v4/accounts/a1/ai/run/%40cf%2Fmeta%2Fllama-3.1-8b-instruct", "cloudflare.run"),
+        ("POST", "/client/v4/accounts/a1/ai/v1/chat/completions", "openai.chat"),
+        ("POST", "/v1/a1/gate/workers-ai/@cf/meta/llama-3.1-8b-instruct", "cloudflare.run"),
+        ("POST", "/v1/a1/gate/workers-ai/v1/chat/completions", "openai.chat"),
         ("POST", "/score", "engine.pooling"),
         ("POST", "/v1/classify", "engine.pooling"),
         ("POST", "/pooling", "engine.pooling"),
@@ -63,3 +68,10 @@ def test_what_is_not_there_yet_is_counted_when_it_is() -> None:
     reader.feed(b'{"id":"rp1","status":"processing","metrics":{"input_token_count":3,"predict_time":1}}')
     reading = reader.close()
     assert (reading.usage, reading.pending, reading.counted_as) == (None, True, None)
+
+
+def test_cloudflare_names_the_model_in_the_path() -> None:
+    surface = SURFACES["cloudflare.run"]
+    for path in ("/ai/run/@cf/meta/llama-3.1-8b-instruct", "/ai/run/%40cf%2Fmeta%2Fllama-3.1-8b-instruct?x=1"):
+        asked = surface.asked(b'{"prompt":"a","stream":true,"max_tokens":9}', path)
+        assert (asked.model, asked.stream, asked.output_limit) == ("@cf/meta/llama-3.1-8b-instruct", True, 9)
