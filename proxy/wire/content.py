@@ -295,19 +295,20 @@ _ENCODERS: dict[bytes, Callable[[], Encoder]] = {
 
 def decoder(content_encoding: bytes | None) -> Decoder | None:
     """Make the decoder for a Content-Encoding header; None: an encoding that cannot be decoded here."""
-    names = _names(content_encoding)
-    if names is None:
+    found = names(content_encoding)
+    if found is None:
         return None
-    return _Decoding([_DECODERS[name]() for name in reversed(names)]) if names else Identity()
+    return _Decoding([_DECODERS[name]() for name in reversed(found)]) if found else Identity()
 
 
 def encoder(content_encoding: bytes | None) -> Encoder | None:
     """Make the encoder for a Content-Encoding header; None: an encoding that cannot be made here."""
-    names = _names(content_encoding)
-    return None if names is None else _Encoding([_ENCODERS[name]() for name in names])
+    found = names(content_encoding)
+    return None if found is None else _Encoding([_ENCODERS[name]() for name in found])
 
 
-def _names(content_encoding: bytes | None) -> list[bytes] | None:
-    names = [name.strip().lower() for name in (content_encoding or b"").split(b",")]
-    names = [name for name in names if name not in (b"", b"identity")]
-    return names if len(names) <= CODINGS_LIMIT and all(name in _DECODERS for name in names) else None
+def names(content_encoding: bytes | None) -> list[bytes] | None:
+    """Give the codings of a Content-Encoding header, without identity; None: one cannot be decoded here."""
+    found = [name.strip().lower() for name in (content_encoding or b"").split(b",")]
+    found = [name for name in found if name not in (b"", b"identity")]
+    return found if len(found) <= CODINGS_LIMIT and all(name in _DECODERS for name in found) else None

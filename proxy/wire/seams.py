@@ -14,7 +14,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from typing import Protocol
 
-from proxy.wire.content import PIECE, Encoder, decoder
+from proxy.wire.content import PIECE, Encoder, decoder, names
 
 # Makes what carries a stream on from a seam, and gives coded bytes that still belong before it. None: it was no seam.
 Rest = Callable[[], tuple[bytes, Encoder] | None]
@@ -47,8 +47,9 @@ class Seams(Protocol):
 
 
 def seams(content_encoding: bytes) -> Seams | None:
-    """Make what finds the seams of a Content-Encoding header; None: of several codings, or one unknown."""
-    name = content_encoding.strip().lower()
+    """Make what finds the seams of a Content-Encoding header; None: of several codings, of none, or one unknown."""
+    found = names(content_encoding)
+    name = found[0] if found is not None and len(found) == 1 else b""
     if name in (b"gzip", b"x-gzip"):
         return _DeflateSeams(31, _GzipSum())
     if name == b"deflate":

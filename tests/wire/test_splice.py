@@ -11,7 +11,7 @@ import brotli
 import pytest
 import zstandard
 
-from proxy.wire.content import decoder
+from proxy.wire.content import decoder, encoder
 from proxy.wire.openai_strip import UsageStripper
 from proxy.wire.splice import HELD_LIMIT, CodedStripper
 from tests.gate.chat import HEAD, USAGE, event, events
@@ -205,6 +205,27 @@ def test_gzip_of_several_members_goes_on_in_the_first_where_something_is_taken_o
     unchanged = [*flushed("gzip", PLAIN[:3]), *flushed("gzip", PLAIN[3:])]
     splice = splicing("gzip")
     assert b"".join([*map(splice.feed, unchanged), splice.close()]) == b"".join(unchanged)
+
+
+@pytest.mark.parametrize("header", [b"GZIP", b"x-gzip , identity", b"identity,gzip"])
+def test_however_the_coding_is_written(header):
+    decoding = decoder(header)
+    assert decoding is not None
+    splice, coded = CodedStripper(header, decoding, UsageStripper(), len), b"".join(flushed("gzip", PLAIN))
+    assert splice.feed(coded) + splice.close() == coded
+
+
+@pytest.mark.parametrize("header", [b"identity", b"gzip, br"])
+def test_without_one_coding_of_its_own_a_stream_is_written_anew(header):
+    decoding, coding = decoder(header), encoder(header)
+    assert decoding is not None
+    assert coding is not None
+    splice = CodedStripper(header, decoding, UsageStripper(), len)
+    shown = [splice.feed(coding.feed(text)) for text in LAST_ONLY]
+    undone = decoder(header)
+    assert undone is not None
+    assert undone.feed(b"".join([*shown, splice.feed(coding.close()), splice.close()])) == b"".join(PLAIN)
+    assert undone.whole
 
 
 def test_rubbish_behind_the_end_stays() -> None:
