@@ -35,6 +35,7 @@ MESSAGES = Places(
     units=(
         ("cache_write_5m_tokens", ("cache_creation", "ephemeral_5m_input_tokens")),
         ("cache_write_1h_tokens", ("cache_creation", "ephemeral_1h_input_tokens")),
+        ("cache_write_24h_tokens", ("cache_creation", "ephemeral_24h_input_tokens")),
         ("web_searches", ("server_tool_use", "web_search_requests")),
         ("web_fetches", ("server_tool_use", "web_fetch_requests")),
     ),

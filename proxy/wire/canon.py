@@ -78,6 +78,10 @@ def _places(prompt: str, completion: str, prompt_details: str, completion_detail
         units=(
             ("cache_write_30m_tokens", (prompt_details, "cache_write_tokens_details", "ttl_30m_tokens")),
             ("cache_write_12h_tokens", (prompt_details, "cache_write_tokens_details", "ttl_12h_tokens")),
+            ("cache_write_5m_tokens", ("cache_creation", "ephemeral_5m_input_tokens")),  # doubleword
+            ("cache_write_1h_tokens", ("cache_creation", "ephemeral_1h_input_tokens")),
+            ("cache_write_24h_tokens", ("cache_creation", "ephemeral_24h_input_tokens")),
+            ("video_input_tokens", (prompt_details, "video_tokens")),  # OpenRouter, Vercel
             ("audio_input_seconds", ("prompt_audio_seconds",)),  # Mistral
             ("search_queries", ("num_search_queries",)),  # Perplexity
             ("citation_tokens", ("citation_tokens",)),  # Perplexity, deep research

@@ -1,7 +1,8 @@
-"""OpenAI's work that is asked for and looked at later: batches and the runs of assistants.
+"""OpenAI's work that is asked for and looked at later: batches, the runs of assistants, and fine-tuning.
 
 Every look states the usage again once it is known, so it counts once per id. A batch's usage lies on the batch itself;
 the files it writes repeat it line by line and are not read. The steps of a run add up to the run and are not read.
+A fine-tuning says how many tokens it trained on, which are no call's input or output.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from proxy.wire.canon import COUNT_LIMIT, at, error_code, label
+from proxy.wire.canon import COUNT_LIMIT, at, error_code, label, quantity
 from proxy.wire.lenient import Lenient
 from proxy.wire.openai_media import MEDIA
 from proxy.wire.other import Other
@@ -25,6 +26,7 @@ class _Job(msgspec.Struct, gc=False):
     status: Any = None
     request_counts: Any = None
     usage: Any = None
+    trained_tokens: Any = None
     last_error: Any = None
     error: Any = None
 
@@ -82,6 +84,48 @@ class JobReader(Reply):
             self.statement.clear()
 
 
+class TrainingReader(Reply):
+    """Reads a fine-tuning as it stands."""
+
+    places = MEDIA
+    members = JobReader.members | {b"trained_tokens"}
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._trained: float | None = None
+
+    def document(self, body: bytes) -> bool:
+        """Read a fine-tuning."""
+        job = _JOB.decode(body)
+        if job is None:
+            return self.array(body)
+        self._about(job)
+        return True
+
+    def parts(self, found: dict[str, object]) -> None:
+        """Read the members of a reply too large to hold."""
+        self._about(_Job(**found))
+
+    def units(self) -> dict[str, float]:
+        """Give the tokens it trained on."""
+        return {"trained_tokens": self._trained} if self._trained else {}
+
+    def ended(self) -> None:
+        """Count under the job's name, or say that the count is still to come."""
+        if self._trained:
+            self.counted_as = self.response_id
+        else:
+            self.pending = self.response_id is not None
+
+    def _about(self, job: _Job) -> None:
+        if job.object == "fine_tuning.job":
+            self.response_id = label(job.id)
+            self.model = label(job.model)
+            self._trained = quantity(job.trained_tokens)
+        elif job.error is not None:
+            self.error = error_code(job.error)
+
+
 class Batches(Other):
     """POST /v1/batches, GET /v1/batches/{id}, POST /v1/batches/{id}/cancel."""
 
@@ -98,13 +142,23 @@ class Runs(Batches):
     name = "openai.runs"
 
 
+class FineTuning(Other):
+    """POST /v1/fine_tuning/jobs, GET /v1/fine_tuning/jobs/{id}, POST /v1/fine_tuning/jobs/{id}/cancel."""
+
+    name = "openai.fine_tuning"
+
+    def reader(self, headers: Headers = (), status: int = 200) -> TrainingReader:
+        """Make the reader for one reply."""
+        return TrainingReader()
+
+
 class Moderations(Other):
     """POST /v1/moderations: free of charge."""
 
     name = "openai.moderations"
 
 
-_BATCHES, _RUNS = Batches(), Runs()
+_BATCHES, _RUNS, _TRAINING = Batches(), Runs(), FineTuning()
 WAYS = (
     Way("POST", "batches", _BATCHES),
     Way("GET", "batches/*", _BATCHES),
@@ -114,5 +168,8 @@ WAYS = (
     Way("GET", "threads/*/runs/*", _RUNS),
     Way("POST", "threads/*/runs/*/submit_tool_outputs", _RUNS),
     Way("POST", "threads/*/runs/*/cancel", _RUNS),
+    Way("POST", "fine_tuning/jobs", _TRAINING),
+    Way("GET", "fine_tuning/jobs/*", _TRAINING),
+    Way("POST", "fine_tuning/jobs/*/cancel", _TRAINING),
     Way("POST", "moderations", Moderations()),
 )
