@@ -12,10 +12,12 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from proxy.wire.content import Decoder, Encoder, encoder
-from proxy.wire.seams import Rest, seams
+from proxy.wire.seams import Rest, Seams, seams
+from proxy.wire.sse import EVENT_LIMIT
 from proxy.wire.surface import Stripper
 
 HELD_LIMIT = 64 * 1024  # coded bytes that are held for a seam although most of their text may be seen
+HELD_TEXT_LIMIT = 2 * EVENT_LIMIT  # and bytes of that text, where few coded bytes stand for many
 
 
 class _Mark(NamedTuple):
@@ -28,8 +30,8 @@ class CodedStripper:
     """Fed with coded bytes at any split; gives back coded bytes that stand for what the stripper keeps."""
 
     __slots__ = (
-        "_decoder", "_encoder", "_encoding", "_judged", "_kept", "_marks", "_raw", "_raw_sent", "_read", "_seams",
-        "_stripper", "_text", "_text_sent", "stuck",
+        "_decoder", "_encoder", "_encoding", "_judged", "_marks", "_raw", "_raw_sent", "_read", "_seams", "_stripper",
+        "_text", "_text_sent", "stuck",
     )  # fmt: skip
 
     def __init__(
@@ -50,7 +52,6 @@ class CodedStripper:
         self._text = bytearray()  # what the coded bytes stand for that were not yet passed on
         self._text_sent = 0
         self._judged = 0  # how much of that text may be seen
-        self._kept: list[bytes] | None = None  # set: what is to be seen behind it, from which something was taken out
         self._marks: list[_Mark] = []  # the seam up to which all was passed on, and those behind it
 
     def feed(self, piece: bytes) -> bytes:
@@ -59,65 +60,69 @@ class CodedStripper:
             for plain in self._decoder.pieces(piece):
                 self._read(plain)
             return piece
-        if self._encoder is not None:
-            return self._recode(piece, self._stripper, self._encoder)
-        self._follow(piece, self._stripper)
+        if self._encoder is None and self._seams is not None:
+            return self._follow(piece, self._seams)
+        shown = [self._take(plain) for plain in self._decoder.pieces(piece)]
         if self._decoder.broken:  # a client that decodes fails as it would have without us
-            return self._pass_all()
-        shown = self._pass_on()
-        if self._kept is not None or (len(self._raw) > HELD_LIMIT and self._judged > len(self._text) // 2):
-            shown += self._switch()
-        return shown
+            self._stripper = None
+            return piece
+        return b"".join(shown)
 
     def close(self) -> bytes:
         """Give back what was held, and the end of the coding, at the end of the stream."""
         if self._stripper is None:
             return b""
         rest = self._stripper.close()
-        if self._encoder is not None:
-            return self._encoder.feed(rest) + self._encoder.close()
-        self._keep(rest)
-        if self._kept is None and self._judged == len(self._text):
-            return self._pass_all()
-        shown = self._pass_on() + self._switch()
+        if self._encoder is None:
+            same = self._judges(rest)
+            if same and self._judged == len(self._text):
+                return self._pass_all()
+            shown = self._pass_on() + self._switch(b"" if same else rest)
+        else:
+            shown = self._encoder.feed(rest)
         return shown if self._encoder is None else shown + self._encoder.close()
 
-    def _recode(self, piece: bytes, stripper: Stripper, coding: Encoder) -> bytes:
+    def _follow(self, piece: bytes, following: Seams) -> bytes:
+        """Pass on coded bytes as far as their text is seen to stay as it came."""
         shown: list[bytes] = []
-        for plain in self._decoder.pieces(piece):
-            self._read(plain)
-            shown.append(coding.feed(stripper.feed(plain)))
-        if self._decoder.broken:
-            self._stripper = None
-            return piece
-        return b"".join(shown)
-
-    def _follow(self, piece: bytes, stripper: Stripper) -> None:
-        """Decode a piece, and mark the seams up to which the text is as it came."""
-        if self._seams is None:
-            return
         end = self._raw_sent + len(self._raw)
         self._raw += piece
-        for part in self._seams.parts(piece):
+        for part in following.parts(piece):
             end += len(part)
-            for plain in self._decoder.pieces(part):
-                self._read(plain)
-                if self._kept is None:
-                    self._text += plain
-                self._keep(stripper.feed(plain))
-            if self._kept is None and not self._decoder.broken:
+            shown += [self._take(plain) for plain in self._decoder.pieces(part)]
+            if self._encoder is None and self._stripper is not None and not self._decoder.broken:
                 size = self._text_sent + len(self._text)
-                rest = self._seams.seam(size, settled=self._judged == len(self._text))
+                rest = following.seam(size, settled=self._judged == len(self._text))
                 if rest is not None:
                     self._marks.append(_Mark(end, size, rest))
+        if self._encoder is None and self._stripper is not None:
+            if self._decoder.broken:
+                shown.append(self._pass_all())
+            else:
+                shown.append(self._pass_on())
+                if len(self._raw) > HELD_LIMIT and self._judged > len(self._text) // 2:
+                    shown.append(self._switch(b""))
+        return b"".join(shown)
 
-    def _keep(self, kept: bytes) -> None:
-        if self._kept is not None:
-            self._kept.append(kept)
-        elif self._text.startswith(kept, self._judged):
-            self._judged += len(kept)
-        else:
-            self._kept = [kept]
+    def _take(self, plain: bytes) -> bytes:
+        """Take decoded text; gives what the client may see for it, where that is coded anew."""
+        self._read(plain)
+        if self._stripper is None:
+            return b""
+        kept = self._stripper.feed(plain)
+        if self._encoder is not None:
+            return self._encoder.feed(kept)
+        self._text += plain
+        if not self._judges(kept):
+            return self._pass_on() + self._switch(kept)
+        return self._pass_on() + self._switch(b"") if self._judged > HELD_TEXT_LIMIT else b""
+
+    def _judges(self, kept: bytes) -> bool:
+        """Take note of what may be seen, if that is what came."""
+        if not self._text.startswith(kept, self._judged):
+            return False
+        self._judged += len(kept)
+        return True
 
     def _pass_on(self) -> bytes:
         """Give the coded bytes up to the last seam before which all may be seen."""
@@ -133,8 +138,8 @@ class CodedStripper:
         self._raw_sent, self._text_sent = raw, text
         return shown
 
-    def _switch(self) -> bytes:
-        """Carry on from the last seam, with the text that is to be seen."""
+    def _switch(self, kept: bytes) -> bytes:
+        """Carry on from the last seam, with the text behind it that may be seen, and ``kept``."""
         before = b""
         if not self._raw_sent:
             self._encoder = encoder(self._encoding)
@@ -143,7 +148,7 @@ class CodedStripper:
         if self._encoder is None:
             self.stuck = True
             return self._pass_all()
-        text = b"".join([bytes(self._text[: self._judged]), *(self._kept or ())])
+        text = bytes(self._text[: self._judged]) + kept
         self._raw.clear()
         self._text.clear()
         return before + self._encoder.feed(text)

@@ -13,7 +13,8 @@ import zstandard
 
 from proxy.wire.content import decoder, encoder
 from proxy.wire.openai_strip import UsageStripper
-from proxy.wire.splice import HELD_LIMIT, CodedStripper
+from proxy.wire.splice import HELD_LIMIT, HELD_TEXT_LIMIT, CodedStripper
+from proxy.wire.sse import EVENT_LIMIT
 from tests.gate.chat import HEAD, USAGE, event, events
 
 CODINGS = ("gzip", "deflate", "br", "zstd")
@@ -177,6 +178,25 @@ def test_what_nobody_flushes_is_held_within_a_bound(coding: str) -> None:
     browser.feed(splice.close())
     assert browser.whole
     assert browser.text == b"".join(texts)
+
+
+def test_few_bytes_that_stand_for_many_are_held_within_a_bound():
+    text = b":" + b" " * (HELD_TEXT_LIMIT + 2 * EVENT_LIMIT)
+    read, seen, most = [0], 0, 0
+    decoding, browsing = decoder(b"gzip"), decoder(b"gzip")
+    assert decoding is not None
+    assert browsing is not None
+
+    def reads(plain: bytes) -> None:
+        read[0] += len(plain)
+
+    splice = CodedStripper(b"gzip", decoding, UsageStripper(), reads)
+    for piece in split(at_once("gzip", [text]), random.Random(4), (1400,)):
+        seen += len(browsing.feed(splice.feed(piece)))
+        most = max(most, read[0] - seen)
+    assert EVENT_LIMIT < most <= HELD_TEXT_LIMIT + EVENT_LIMIT
+    assert seen + len(browsing.feed(splice.close())) == len(text)
+    assert browsing.whole
 
 
 def test_a_large_event_is_held_as_long_as_it_comes() -> None:
