@@ -102,7 +102,7 @@ class _Zlib:
                 if self._members and not (self._gzip and data.startswith(b"\x1f\x8b")):
                     self._over = True
                     return
-                self._stream = zlib.decompressobj(31 if self._gzip else _deflate_window(data))
+                self._stream = zlib.decompressobj(31 if self._gzip else deflate_window(data))
             piece = self._stream.decompress(data, PIECE)
             while piece:
                 yield piece
@@ -114,7 +114,8 @@ class _Zlib:
             self._members += 1
 
 
-def _deflate_window(head: bytes) -> int:
+def deflate_window(head: bytes) -> int:
+    """Tell by the first two bytes of a deflate coding what it is in the wild: zlib or raw, as zlib's ``wbits``."""
     is_zlib = head[0] & 0x0F == 8 and (head[0] << 8 | head[1]) % 31 == 0
     return 15 if is_zlib else -15
 

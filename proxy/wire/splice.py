@@ -133,6 +133,8 @@ class CodedStripper:
         del self._marks[: len(passed) - 1]
         raw, text, _ = passed[-1]
         shown = bytes(self._raw[: raw - self._raw_sent])
+        if self._seams is not None:
+            self._seams.passed(bytes(self._text[: text - self._text_sent]))
         del self._raw[: raw - self._raw_sent], self._text[: text - self._text_sent]
         self._judged -= text - self._text_sent
         self._raw_sent, self._text_sent = raw, text

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import os
 import random
 import zlib
 
@@ -151,8 +150,11 @@ def test_the_coded_bytes_before_what_is_taken_out_are_the_providers(coding: str)
     assert len(shown) < len(before) + 64
 
 
+CHANCE = random.Random(11)
+
+
 def long(size: int) -> bytes:
-    return event(HEAD | {"choices": [{"index": 0, "delta": {"content": os.urandom(size // 2).hex()}}]})
+    return event(HEAD | {"choices": [{"index": 0, "delta": {"content": CHANCE.randbytes(size // 2).hex()}}]})
 
 
 @pytest.mark.parametrize("coding", CODINGS)
@@ -209,13 +211,53 @@ def test_a_large_event_is_held_as_long_as_it_comes() -> None:
         assert shown == b"".join(pieces)
 
 
-def test_a_frame_that_promises_its_size_or_a_sum_is_coded_anew_where_something_is_taken_out() -> None:
-    for promises in ({"write_checksum": True}, {"write_content_size": True}):
-        coder = zstandard.ZstdCompressor(**promises)
-        stream = coder.compressobj(size=len(b"".join(LAST_ONLY)))
-        pieces = [stream.compress(text) + stream.flush(zstandard.COMPRESSOBJ_FLUSH_BLOCK) for text in LAST_ONLY]
-        _, text, _ = through("zstd", [*pieces, stream.flush()])
-        assert text == b"".join(PLAIN)
+def zstd_frame(texts: list[bytes], *, size: int = -1, **promises: bool) -> list[bytes]:
+    stream = zstandard.ZstdCompressor(**promises).compressobj(size=size)
+    pieces = [stream.compress(text) + stream.flush(zstandard.COMPRESSOBJ_FLUSH_BLOCK) for text in texts]
+    return [*pieces, stream.flush()]
+
+
+def test_a_frame_that_ends_with_a_sum_has_the_right_one():
+    pieces = zstd_frame(LAST_ONLY, write_checksum=True)
+    shown, text, _ = through("zstd", pieces)
+    assert text == b"".join(PLAIN)
+    assert shown.startswith(b"".join(pieces[: LAST_ONLY.index(FINAL)]))
+    wrong = bytearray(shown)
+    wrong[-1] ^= 1
+    with pytest.raises(zstandard.ZstdError):
+        Browser("zstd").feed(bytes(wrong))
+    _, text, _ = through("zstd", zstd_frame(NULLS, write_checksum=True))
+    assert text == b"".join(PLAIN)
+
+
+def test_a_frame_that_states_its_size_is_coded_anew_where_something_is_taken_out():
+    _, text, _ = through("zstd", zstd_frame(LAST_ONLY, size=len(b"".join(LAST_ONLY)), write_content_size=True))
+    assert text == b"".join(PLAIN)
+
+
+def test_deflate_without_zlib_around_it():
+    deflate = zlib.compressobj(wbits=-15)
+    pieces = [deflate.compress(text) + deflate.flush(zlib.Z_SYNC_FLUSH) for text in LAST_ONLY] + [deflate.flush()]
+    splice = splicing("deflate")
+    shown = [splice.feed(piece) for piece in pieces]
+    undone = zlib.decompressobj(-15)
+    assert undone.decompress(shown[0]) == PLAIN[0]
+    assert undone.decompress(b"".join([*shown[1:], splice.close()])) == b"".join(PLAIN[1:])
+    assert undone.eof
+    assert not undone.unused_data
+    assert b"".join(shown).startswith(b"".join(pieces[: LAST_ONLY.index(FINAL)]))
+
+
+def test_brotli_that_comes_in_a_burst_at_first_is_seen_at_once_afterwards():
+    before = [long(3000) for _ in range(10)]
+    pieces = flushed("br", [*before, *LAST_ONLY])
+    splice, browser = splicing("br"), Browser("br")
+    browser.feed(splice.feed(b"".join(pieces[:10])))
+    assert browser.text == b"".join(before)
+    for piece in pieces[10:]:
+        browser.feed(splice.feed(piece))
+    browser.feed(splice.close())
+    assert browser.text == b"".join([*before, *PLAIN])
 
 
 def test_gzip_of_several_members_goes_on_in_the_first_where_something_is_taken_out() -> None:
@@ -284,7 +326,7 @@ def test_a_stored_block_that_looks_like_a_flush_is_no_seam() -> None:
 def test_what_cannot_be_taken_out_stays_and_is_said() -> None:
     """Brotli says beforehand how much text a metablock holds: of one that was begun the end must follow."""
     coder = brotli.Compressor(quality=5)
-    pieces = [coder.process(text) + coder.flush() for text in [long(3000)] * 2 + [long(9000)]]
+    pieces = [coder.process(text) + coder.flush() for text in [long(300)] * 20]
     text = PLAIN[1] + FINAL
     block = (len(text) - 1 << 3 | 1 << 19).to_bytes(3, "little") + text  # a metablock that is not compressed
     cut = 3 + len(PLAIN[1])
