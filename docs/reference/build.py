@@ -8,6 +8,7 @@ said of both in proxy/wire/stated.toml. A test holds the page against it.
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Iterable, Iterator
 from importlib import resources
@@ -61,7 +62,9 @@ Each count of ours, where it is taken from on the wire (of several places the fi
 disjoint counts are added up), and what to know of it. Input holds the cached, written, audio and image tokens, output
 the reasoning, audio and image tokens; what else is billed stands in the ledger's `units`. What nobody stated is NULL. A
 stated total is a check: what does not add up is flagged `usage.total_mismatch`. A count that is negative, absurd or no
-number is NULL and flagged; of one that is named twice the last holds, flagged `usage.duplicate_member`.
+number is NULL and flagged; of one that is named twice the last holds, flagged `usage.duplicate_member`. The column
+`surface` of a call says which format it spoke.
+
 """
 FREE = """
 ## Free of charge, or not read
@@ -84,6 +87,7 @@ def page() -> str:
             HEAD,
             *(_provider(row, stated["provider"].get(row.name, "")) for row in providers),
             FORMATS,
+            *(f"* [{each['title']}](#{_anchor(each['title'])})\n" for each in stated["format"]),
             *(_format(each, shown) for each in stated["format"]),
             FREE,
             *(f"| `{name}` | {_ways([name])} |\n" for name in sorted(free)),
@@ -117,19 +121,31 @@ def columns(each: dict[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def _format(each: dict[str, Any], shown: dict[str, dict[str, str]]) -> str:
-    lines = [f"\n### {', '.join(each['surfaces'])}\n\n{_ways(each['surfaces'])}\n\n"]
+    names = ", ".join(f"`{name}`" for name in each["surfaces"])
+    lines = [f"\n### {each['title']}\n\n{names}: {_ways(each['surfaces'])}\n\n"]
     lines.append(f"* Plain: {each['plain']}\n")
     if "stream" in each:
         lines.append(f"* Streamed: {each['stream']}\n")
-    lines += [f"* {note[0].upper()}{note[1:]}\n" for note in each.get("notes", ())]
+    lines += [f"* {_sentence(note)}\n" for note in each.get("notes", ())]
     caveats, same = each.get("caveats", {}), shown[each["like"]] if "like" in each else {}
     rows = [(column, where) for column, where in columns(each) if column in caveats or same.get(column) != where]
     if same:
-        lines.append(f"* Counts: {'but for these ' if rows else ''}as in {each['like']}\n")
+        lines.append(f"* Counts: {'but for these ' if rows else ''}as in `{each['like']}`\n")
     if rows:
         lines.append("\n| ours | on the wire | what to know |\n| --- | --- | --- |\n")
         lines += [f"| `{column}` | {where} | {caveats.get(column, '')} |\n" for column, where in rows]
     return "".join(lines)
+
+
+def _sentence(note: str) -> str:
+    """Begin a note with a capital letter, unless it begins with a name from the wire."""
+    word = note.partition(" ")[0]
+    return note[0].upper() + note[1:] if word.isalpha() else note
+
+
+def _anchor(title: str) -> str:
+    """Give the name of a heading in an address, as GitHub makes it."""
+    return re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-")
 
 
 def _provider(row: ProviderSection, remark: str) -> str:
