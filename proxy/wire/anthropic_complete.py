@@ -12,7 +12,7 @@ import msgspec
 from proxy.wire.anthropic import MESSAGES, AnthropicSurface
 from proxy.wire.canon import error_code, label
 from proxy.wire.lenient import Lenient
-from proxy.wire.reply import Reply
+from proxy.wire.reply import ObjectReply
 from proxy.wire.surface import Headers, Way
 
 
@@ -27,9 +27,10 @@ class _Completion(msgspec.Struct, gc=False):
 _COMPLETION = Lenient(_Completion, _Completion)
 
 
-class CompleteReader(Reply):
+class CompleteReader(ObjectReply[_Completion]):
     """Reads the text of a completion, whole or in events."""
 
+    shape = _COMPLETION
     places = MESSAGES
     members = frozenset({b"id", b"model", b"error"})
 
@@ -39,23 +40,12 @@ class CompleteReader(Reply):
         if completion is None:
             self.flags["event.malformed"] = None
             return
-        self._about(completion)
+        self.about(completion)
         self.started = self.started or self.text.characters > 0
         self.finished = self.finished or completion.stop_reason is not None
 
-    def document(self, body: bytes) -> bool:
-        """Read a plain reply."""
-        completion = _COMPLETION.decode(body)
-        if completion is None:
-            return self.array(body)
-        self._about(completion)
-        return True
-
-    def parts(self, found: dict[str, object]) -> None:
-        """Read the members of a reply that could not be read whole."""
-        self._about(_Completion(**found))
-
-    def _about(self, completion: _Completion) -> None:
+    def about(self, completion: _Completion) -> None:
+        """Read the members."""
         self.model = label(completion.model) or self.model
         self.response_id = label(completion.id) or self.response_id
         if isinstance(completion.completion, str):

@@ -14,7 +14,7 @@ from proxy.wire import openai
 from proxy.wire.canon import CHAT, Places, at, error_code, label, quantity
 from proxy.wire.lenient import Lenient, loads
 from proxy.wire.other import Other
-from proxy.wire.reply import Reply
+from proxy.wire.reply import ObjectReply
 from proxy.wire.surface import Asked, Headers, Way
 
 _METRICS = Places(
@@ -45,30 +45,20 @@ class _Job(msgspec.Struct, gc=False):
 _JOB = Lenient(_Job, _Job)
 
 
-class JobReader(Reply):
+class JobReader(ObjectReply[_Job]):
     """Reads a job as it stands."""
 
+    shape = _JOB
     places = CHAT
     members = frozenset({b"id", b"model", b"status", b"response", b"metrics", b"error"})
-
-    def document(self, body: bytes) -> bool:
-        """Read a whole reply."""
-        job = _JOB.decode(body)
-        if job is None:
-            return self.array(body)
-        self._about(job)
-        return True
-
-    def parts(self, found: dict[str, object]) -> None:
-        """Read the members of a reply too large to hold."""
-        self._about(_Job(**found))
 
     def ended(self) -> None:
         """Count under the job's name."""
         if self.statement.stated:
             self.counted_as = self.response_id
 
-    def _about(self, job: _Job) -> None:
+    def about(self, job: _Job) -> None:
+        """Read the members."""
         self.response_id = label(job.id)
         self.model = label(at(job.response, ("model",))) or label(job.model)
         self.pending = isinstance(job.status, str) and job.status in _RUNNING and job.response is None

@@ -18,7 +18,7 @@ import msgspec
 from proxy.wire.canon import CHAT, error_code, label
 from proxy.wire.lenient import Lenient
 from proxy.wire.openai import OpenAISurface
-from proxy.wire.reply import Reply
+from proxy.wire.reply import ObjectReply
 from proxy.wire.surface import Asked, Headers, Way
 from proxy.wire.texts import strings
 
@@ -46,9 +46,10 @@ class _Part(msgspec.Struct, gc=False):
 _PART = Lenient(_Part, _Part)
 
 
-class WorkersReader(Reply):
+class WorkersReader(ObjectReply[_Part]):
     """Reads a plain reply or a stream."""
 
+    shape = _PART
     places = replace(
         CHAT,
         input_tokens=(*CHAT.input_tokens, ("input_tokens",)),
@@ -73,19 +74,8 @@ class WorkersReader(Reply):
         self._said(part)
         self.started = self.started or self.text.characters > before
 
-    def document(self, body: bytes) -> bool:
-        """Read a whole reply."""
-        part = _PART.decode(body)
-        if part is None:
-            return self.array(body)
-        self._whole_reply(part)
-        return True
-
-    def parts(self, found: dict[str, object]) -> None:
-        """Read the members of a reply that could not be read whole."""
-        self._whole_reply(_Part(**found))
-
-    def _whole_reply(self, part: _Part) -> None:
+    def about(self, part: _Part) -> None:
+        """Read the members."""
         self._about(part)
         inner = _PART.convert(part.result) or part
         self._about(inner)

@@ -11,7 +11,7 @@ from proxy.wire import cohere
 from proxy.wire.canon import at, label
 from proxy.wire.lenient import Lenient
 from proxy.wire.openai import OpenAISurface
-from proxy.wire.reply import Reply
+from proxy.wire.reply import ObjectReply
 from proxy.wire.surface import Headers, Way
 from proxy.wire.texts import prompt
 
@@ -27,29 +27,19 @@ class _Document(msgspec.Struct, gc=False):
 _DOCUMENT = Lenient(_Document, _Document)
 
 
-class EmbedReader(Reply):
+class EmbedReader(ObjectReply[_Document]):
     """Reads what the reply says of itself; the vectors are skipped."""
 
+    shape = _DOCUMENT
     places = _PLACES
     members = frozenset({b"id", b"meta"})
-
-    def document(self, body: bytes) -> bool:
-        """Read a whole reply."""
-        reply = _DOCUMENT.decode(body)
-        if reply is None:
-            return self.array(body)
-        self._about(reply)
-        return True
-
-    def parts(self, found: dict[str, object]) -> None:
-        """Read the members of a reply too large to hold."""
-        self._about(_Document(**found))
 
     def units(self) -> dict[str, float]:
         """Give what is billed where that is said beside what was read."""
         return cohere.billed(self.statement.stated)
 
-    def _about(self, reply: _Document) -> None:
+    def about(self, reply: _Document) -> None:
+        """Read the members."""
         self.response_id = label(reply.id)
         self.statement.add(reply.meta)
         if _images_beside(reply.meta):

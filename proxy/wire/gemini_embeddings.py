@@ -9,7 +9,7 @@ import msgspec
 from proxy.wire.canon import Statement, error_code
 from proxy.wire.gemini import USAGE, GeminiSurface, by_modality
 from proxy.wire.lenient import Lenient
-from proxy.wire.reply import Reply
+from proxy.wire.reply import ObjectReply
 from proxy.wire.surface import Headers, Way
 
 
@@ -21,25 +21,15 @@ class _Document(msgspec.Struct, rename="camel", gc=False):
 _DOCUMENT = Lenient(_Document, _Document)
 
 
-class EmbedReader(Reply):
+class EmbedReader(ObjectReply[_Document]):
     """Reads the usage; the vectors are skipped."""
 
+    shape = _DOCUMENT
     places = USAGE
     members = frozenset({b"usageMetadata", b"error"})
 
-    def document(self, body: bytes) -> bool:
-        """Read a whole reply."""
-        reply = _DOCUMENT.decode(body)
-        if reply is None:
-            return self.array(body)
-        self._about(reply)
-        return True
-
-    def parts(self, found: dict[str, object]) -> None:
-        """Read the members of a reply too large to hold."""
-        self._about(msgspec.convert(found, _Document))
-
-    def _about(self, reply: _Document) -> None:
+    def about(self, reply: _Document) -> None:
+        """Read the members."""
         self.statement = Statement()
         if isinstance(reply.usage_metadata, dict):
             self.statement.add(by_modality(reply.usage_metadata))

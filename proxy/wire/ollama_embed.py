@@ -13,7 +13,7 @@ from proxy.wire import ollama
 from proxy.wire.canon import error_code, label
 from proxy.wire.lenient import Lenient
 from proxy.wire.openai import OpenAISurface
-from proxy.wire.reply import Reply
+from proxy.wire.reply import ObjectReply
 from proxy.wire.surface import Headers, Way
 from proxy.wire.texts import prompt
 
@@ -29,9 +29,10 @@ class _Document(msgspec.Struct, gc=False):
 _DOCUMENT = Lenient(_Document, _Document)
 
 
-class EmbedReader(Reply):
+class EmbedReader(ObjectReply[_Document]):
     """Reads what the reply says of itself; the vectors are skipped."""
 
+    shape = _DOCUMENT
     places = ollama.PLACES
     members = frozenset(name.encode() for name in _Document.__struct_fields__)
 
@@ -39,23 +40,12 @@ class EmbedReader(Reply):
         super().__init__()
         self._seconds: dict[str, float] = {}
 
-    def document(self, body: bytes) -> bool:
-        """Read a whole reply."""
-        reply = _DOCUMENT.decode(body)
-        if reply is None:
-            return self.array(body)
-        self._about(reply)
-        return True
-
-    def parts(self, found: dict[str, object]) -> None:
-        """Read the members of a reply too large to hold."""
-        self._about(_Document(**found))
-
     def units(self) -> dict[str, float]:
         """Give how long the machine loaded."""
         return self._seconds
 
-    def _about(self, reply: _Document) -> None:
+    def about(self, reply: _Document) -> None:
+        """Read the members."""
         self.model = label(reply.model)
         self.statement.add(reply.usage)
         if reply.prompt_eval_count is not None:

@@ -9,7 +9,7 @@ import msgspec
 from proxy.wire.canon import CHAT, error_code, label
 from proxy.wire.lenient import Lenient
 from proxy.wire.openai import OpenAISurface
-from proxy.wire.reply import Reply
+from proxy.wire.reply import ObjectReply
 from proxy.wire.surface import Headers, Way
 
 
@@ -24,25 +24,15 @@ class _Document(msgspec.Struct, gc=False):
 _DOCUMENT = Lenient(_Document, _Document)
 
 
-class EmbeddingsReader(Reply):
+class EmbeddingsReader(ObjectReply[_Document]):
     """Reads the usage and the model; the vectors are skipped."""
 
+    shape = _DOCUMENT
     places = CHAT
     members = frozenset({b"id", b"model", b"usage", b"service_tier", b"error"})
 
-    def document(self, body: bytes) -> bool:
-        """Read a whole reply."""
-        reply = _DOCUMENT.decode(body)
-        if reply is None:
-            return self.array(body)
-        self._about(reply)
-        return True
-
-    def parts(self, found: dict[str, object]) -> None:
-        """Read the members of a reply too large to hold."""
-        self._about(_Document(**found))
-
-    def _about(self, reply: _Document) -> None:
+    def about(self, reply: _Document) -> None:
+        """Read the members."""
         self.model = label(reply.model)
         self.response_id = label(reply.id)
         self.service_tier = label(reply.service_tier)

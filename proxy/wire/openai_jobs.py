@@ -15,7 +15,7 @@ from proxy.wire.canon import COUNT_LIMIT, at, error_code, label, quantity
 from proxy.wire.lenient import Lenient
 from proxy.wire.openai_media import MEDIA
 from proxy.wire.other import Other
-from proxy.wire.reply import Reply
+from proxy.wire.reply import ObjectReply
 from proxy.wire.surface import Headers, Way
 
 
@@ -35,9 +35,10 @@ _JOB = Lenient(_Job, _Job)
 _OBJECTS = ("batch", "thread.run")
 
 
-class JobReader(Reply):
+class JobReader(ObjectReply[_Job]):
     """Reads a batch or a run, whole or as the events of a streamed run."""
 
+    shape = _JOB
     places = MEDIA
     members = frozenset({b"id", b"object", b"model", b"status", b"request_counts", b"usage", b"last_error", b"error"})
 
@@ -47,21 +48,10 @@ class JobReader(Reply):
         if job is None:
             self.finished = self.finished or data.startswith(b"[DONE]")
         else:
-            self._about(job)
+            self.about(job)
 
-    def document(self, body: bytes) -> bool:
-        """Read a batch or a run."""
-        job = _JOB.decode(body)
-        if job is None:
-            return self.array(body)
-        self._about(job)
-        return True
-
-    def parts(self, found: dict[str, object]) -> None:
-        """Read the members of a reply too large to hold."""
-        self._about(_Job(**found))
-
-    def _about(self, job: _Job) -> None:
+    def about(self, job: _Job) -> None:
+        """Read the members."""
         if job.object not in _OBJECTS:
             if job.error is not None:
                 self.error = error_code(job.error)
@@ -84,27 +74,16 @@ class JobReader(Reply):
             self.statement.clear()
 
 
-class TrainingReader(Reply):
+class TrainingReader(ObjectReply[_Job]):
     """Reads a fine-tuning as it stands."""
 
+    shape = _JOB
     places = MEDIA
     members = JobReader.members | {b"trained_tokens"}
 
     def __init__(self) -> None:
         super().__init__()
         self._trained: float | None = None
-
-    def document(self, body: bytes) -> bool:
-        """Read a fine-tuning."""
-        job = _JOB.decode(body)
-        if job is None:
-            return self.array(body)
-        self._about(job)
-        return True
-
-    def parts(self, found: dict[str, object]) -> None:
-        """Read the members of a reply too large to hold."""
-        self._about(_Job(**found))
 
     def units(self) -> dict[str, float]:
         """Give the tokens it trained on."""
@@ -117,7 +96,8 @@ class TrainingReader(Reply):
         else:
             self.pending = self.response_id is not None
 
-    def _about(self, job: _Job) -> None:
+    def about(self, job: _Job) -> None:
+        """Read the members."""
         if job.object == "fine_tuning.job":
             self.response_id = label(job.id)
             self.model = label(job.model)

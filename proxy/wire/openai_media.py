@@ -17,7 +17,7 @@ from proxy.wire.canon import Places, at, error_code, label, normal, quantity
 from proxy.wire.lenient import Lenient, loads
 from proxy.wire.multipart import fields
 from proxy.wire.openai import OpenAISurface
-from proxy.wire.reply import Reply
+from proxy.wire.reply import ObjectReply
 from proxy.wire.surface import Asked, Headers, Way
 
 # The second in OpenAI's transcriptions, the third in Mistral's.
@@ -51,9 +51,10 @@ _DOCUMENT = Lenient(_Document, _Document)
 _MEMBERS = frozenset({b"model", b"usage", b"svg_usage", b"error"})
 
 
-class MediaReader(Reply):
+class MediaReader(ObjectReply[_Document]):
     """Reads the usage wherever it stands; pictures and sounds are skipped."""
 
+    shape = _DOCUMENT
     places = MEDIA
     members = _MEMBERS
 
@@ -67,28 +68,17 @@ class MediaReader(Reply):
         if event is None:
             self.finished = self.finished or data.startswith(b"[DONE]")
             return
-        self._about(event)
+        self.about(event)
         if isinstance(event.type, str):
             self.started = self.started or event.type.endswith((".delta", ".partial_image"))
             self.finished = self.finished or event.type.endswith((".completed", ".done"))
-
-    def document(self, body: bytes) -> bool:
-        """Read a whole reply."""
-        reply = _DOCUMENT.decode(body)
-        if reply is None:
-            return self.array(body)
-        self._about(reply)
-        return True
-
-    def parts(self, found: dict[str, object]) -> None:
-        """Read the members of a reply too large to hold."""
-        self._about(_Document(**found))
 
     def units(self) -> dict[str, float]:
         """Give the seconds of sound where they are what is billed."""
         return {"audio_input_seconds": self._seconds} if self._seconds else {}
 
-    def _about(self, reply: _Document) -> None:
+    def about(self, reply: _Document) -> None:
+        """Read the members."""
         self.model = label(reply.model) or self.model
         if at(reply.usage, ("type",)) == "duration":
             self._seconds = quantity(at(reply.usage, ("seconds",)))

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from typing import Protocol
+from typing import Generic, Protocol, TypeVar
 
 from estimator.usage import Usage, UsageLine
 from proxy.wire.canon import Places, Statement, at, error_code, label, normal
-from proxy.wire.lenient import first, loads, repeats
+from proxy.wire.lenient import Lenient, first, loads, repeats
 from proxy.wire.members import Members
 from proxy.wire.sse import Framer
 from proxy.wire.surface import Reading
@@ -23,6 +23,8 @@ DOCUMENT_LIMIT = 1024 * 1024  # bytes of a document that are held; a larger one 
 LOOK_LIMIT = 128 * 1024  # bytes that are looked through for a count that is named twice
 TEXT_LIMIT = 256 * 1024  # characters of generated text that are kept
 _EARLY_TRIES = 4  # times a held document is tried before the reply is closed
+
+T = TypeVar("T")
 
 IN_FRONT = b" \t\r\n\xef\xbb\xbf"  # white space and byte order marks, in whatever pieces
 _EVENTS = re.compile(rb"(?:data|event|id|retry)(?::|\r|\n)|:")
@@ -290,6 +292,29 @@ class Reply:
             if self._members.broken:
                 self.flags["reply.malformed"] = None
         self.ended()
+
+
+class ObjectReply(Reply, Generic[T]):
+    """A reply that is one JSON object of a known shape, where it is no stream."""
+
+    shape: Lenient[T]
+
+    def document(self, body: bytes) -> bool:
+        """Read the object."""
+        part = self.shape.decode(body)
+        if part is None:
+            return self.array(body)
+        self.about(part)
+        return True
+
+    def parts(self, found: dict[str, object]) -> None:
+        """Read what was found of an object that could not be read whole."""
+        part = self.shape.convert(found)
+        if part is not None:
+            self.about(part)
+
+    def about(self, part: T) -> None:
+        """Read the members of the object."""
 
 
 def is_events(head: bytes) -> bool:

@@ -14,7 +14,7 @@ from proxy.wire import cohere
 from proxy.wire.canon import Places, error_code, label
 from proxy.wire.lenient import Lenient
 from proxy.wire.openai import OpenAISurface
-from proxy.wire.reply import Reply
+from proxy.wire.reply import ObjectReply
 from proxy.wire.surface import Headers, Way
 from proxy.wire.texts import prompt
 
@@ -57,9 +57,10 @@ class _Document(msgspec.Struct, gc=False):
 _DOCUMENT = Lenient(_Document, _Document)
 
 
-class RerankReader(Reply):
+class RerankReader(ObjectReply[_Document]):
     """Reads what the reply says of itself; the results are skipped."""
 
+    shape = _DOCUMENT
     places = _PLACES
     members = frozenset({b"id", b"model", b"usage", b"meta", b"error"})
 
@@ -69,19 +70,8 @@ class RerankReader(Reply):
             if name == _COMPUTED and value.isdigit() and len(value) < 12:
                 self.statement.add({"compute_tokens": int(value)})
 
-    def document(self, body: bytes) -> bool:
-        """Read a whole reply."""
-        reply = _DOCUMENT.decode(body)
-        if reply is None:
-            return self.array(body)
-        self._about(reply)
-        return True
-
-    def parts(self, found: dict[str, object]) -> None:
-        """Read the members of a reply too large to hold."""
-        self._about(_Document(**found))
-
-    def _about(self, reply: _Document) -> None:
+    def about(self, reply: _Document) -> None:
+        """Read the members."""
         self.response_id = label(reply.id)
         self.model = label(reply.model)
         self.statement.add(reply.usage)
