@@ -203,7 +203,7 @@ def test_few_bytes_that_stand_for_many_are_held_within_a_bound():
 
 def test_a_large_event_is_held_as_long_as_it_comes() -> None:
     """What is held then is not text that may be seen: there is no reason to code the stream anew."""
-    texts = [*PLAIN[:2], long(8 * HELD_LIMIT), *PLAIN[2:]]
+    texts = [*PLAIN[:2], long(4 * HELD_LIMIT), *PLAIN[2:]]
     for coding in CODINGS:
         pieces = flushed(coding, texts)
         network = [part for piece in pieces for part in split(piece, random.Random(2), (4096,))]
@@ -321,6 +321,15 @@ def test_a_stored_block_that_looks_like_a_flush_is_no_seam() -> None:
     coded = deflate.compress(text * 3 + FINAL) + deflate.flush()
     _, seen, _ = through("gzip", split(coded, random.Random(3), (9,)))
     assert seen == text * 3
+
+
+def test_long_brotli_goes_on_uncompressed():
+    texts = [long(3000) for _ in range(250)]
+    pieces = flushed("br", [*texts, FINAL])
+    shown, text, _ = through("br", pieces)
+    assert len(b"".join(pieces)) > 300 * 1024
+    assert shown[: 200 * 1024] == b"".join(pieces)[: 200 * 1024]
+    assert text == b"".join(texts)
 
 
 def test_what_cannot_be_taken_out_stays_and_is_said() -> None:
