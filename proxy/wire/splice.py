@@ -3,7 +3,8 @@
 What is to be taken out is known only when it has come, and often nothing is. So coded bytes are passed on as they are
 while the stripper keeps their text whole, up to a seam: a place from which others can carry the coding on. Where
 something is taken out, the rest of the text follows from the last seam as a continuation of the same member or frame,
-which any decoder reads. A stream that nobody flushes has no seams: it is held, within a bound, or else coded anew.
+which any decoder reads. A stream that nobody flushes has no seams: it is held, within a bound, or else coded anew. One
+that is flushed, as its pieces tell, in a way that leaves none is coded anew, too: its events are not to wait.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from proxy.wire.sse import EVENT_LIMIT
 from proxy.wire.surface import Stripper
 
 HELD_LIMIT = 64 * 1024  # coded bytes that are held for a seam although most of their text may be seen
+WAITING_LIMIT = 8  # pieces at whose end nothing but whole events is held, if these are half of all pieces or more
 HELD_TEXT_LIMIT = 2 * EVENT_LIMIT  # and bytes of that text, where few coded bytes stand for many
 
 
@@ -30,8 +32,8 @@ class CodedStripper:
     """Fed with coded bytes at any split; gives back coded bytes that stand for what the stripper keeps."""
 
     __slots__ = (
-        "_decoder", "_encoder", "_encoding", "_judged", "_marks", "_raw", "_raw_sent", "_read", "_seams", "_stripper",
-        "_text", "_text_sent", "stuck",
+        "_decoder", "_encoder", "_encoding", "_judged", "_marks", "_pieces", "_raw", "_raw_sent", "_read", "_seams",
+        "_stripper", "_text", "_text_sent", "_waiting", "stuck",
     )  # fmt: skip
 
     def __init__(
@@ -52,6 +54,9 @@ class CodedStripper:
         self._text = bytearray()  # what the coded bytes stand for that were not yet passed on
         self._text_sent = 0
         self._judged = 0  # how much of that text may be seen
+        self._pieces = self._waiting = (
+            0  # pieces that brought text, and those of them that ended with whole events held
+        )
         self._marks: list[_Mark] = []  # the seam up to which all was passed on, and those behind it
 
     def feed(self, piece: bytes) -> bytes:
@@ -85,7 +90,7 @@ class CodedStripper:
     def _follow(self, piece: bytes, following: Seams) -> bytes:
         """Pass on coded bytes as far as their text is seen to stay as it came."""
         shown: list[bytes] = []
-        end = self._raw_sent + len(self._raw)
+        known, end = self._text_sent + len(self._text), self._raw_sent + len(self._raw)
         self._raw += piece
         for part in following.parts(piece):
             end += len(part)
@@ -100,9 +105,18 @@ class CodedStripper:
                 shown.append(self._pass_all())
             else:
                 shown.append(self._pass_on())
-                if len(self._raw) > HELD_LIMIT and self._judged > len(self._text) // 2:
+                if self._waits_for_nothing(known):
                     shown.append(self._switch(b""))
         return b"".join(shown)
+
+    def _waits_for_nothing(self, known: int) -> bool:
+        """Tell whether what is held had better be coded anew; up to ``known`` bytes of text were there before."""
+        if self._text_sent + len(self._text) > known:
+            self._pieces += 1
+            self._waiting += 0 < self._judged == len(self._text)
+        if self._waiting >= WAITING_LIMIT and self._waiting * 2 >= self._pieces:
+            return self._judged > 0
+        return len(self._raw) > HELD_LIMIT and self._judged > len(self._text) // 2
 
     def _take(self, plain: bytes) -> bytes:
         """Take decoded text; gives what the client may see for it, where that is coded anew."""

@@ -332,6 +332,22 @@ def test_long_brotli_goes_on_uncompressed():
     assert text == b"".join(texts)
 
 
+@pytest.mark.parametrize("stream", STREAMS)
+def test_flushes_that_leave_no_seam_do_not_keep_events_waiting(stream):
+    """A partial flush of deflate ends within a byte."""
+    texts, wanted = STREAMS[stream]
+    texts, wanted = [*PLAIN[1:5] * 8, *texts], [*PLAIN[1:5] * 8, *wanted]
+    deflate = zlib.compressobj(wbits=31)
+    splice, browser, plain, known = splicing("gzip"), Browser("gzip"), UsageStripper(), b""
+    for number, text in enumerate(texts):
+        browser.feed(splice.feed(deflate.compress(text) + deflate.flush(zlib.Z_PARTIAL_FLUSH)))
+        known += plain.feed(text)
+        assert browser.text == known or number < 8
+    browser.feed(splice.feed(deflate.flush()) + splice.close())
+    assert browser.text == b"".join(wanted)
+    assert browser.whole
+
+
 def test_what_cannot_be_taken_out_stays_and_is_said() -> None:
     """Brotli says beforehand how much text a metablock holds: of one that was begun the end must follow."""
     coder = brotli.Compressor(quality=5)
