@@ -46,6 +46,11 @@ class UsageStripper:
         self._untouched = False
         self._unasked = False  # the provider states usage in every chunk, asked or not
 
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is to be taken out from here on."""
+        return self._untouched or self._unasked
+
     def feed(self, data: bytes) -> bytes:
         """Take bytes, give back what the client may see now."""
         if self._untouched:

@@ -101,7 +101,7 @@ class CodedStripper:
                 if rest is not None:
                     self._marks.append(_Mark(end, size, rest))
         if self._encoder is None and self._stripper is not None:
-            if self._decoder.broken:
+            if self._decoder.broken or self._stripper.idle:
                 shown.append(self._pass_all())
             else:
                 shown.append(self._pass_on())

@@ -62,6 +62,10 @@ class UsageReader(Protocol):
 class Stripper(Protocol):
     """Takes out of a stream exactly what asking for usage added to it."""
 
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is to be taken out from here on."""
+
     def feed(self, data: bytes) -> bytes:
         """Take decoded bytes, give back what the client may see now."""
 

@@ -167,6 +167,19 @@ def test_a_long_stream_passes_as_it_is_up_to_what_is_taken_out(coding: str, last
     assert shown.startswith(b"".join(pieces[: len(texts)]))
 
 
+def test_what_is_no_stream_or_states_usage_unasked_passes_at_once():
+    page = [b"<html>" + CHANCE.randbytes(5000).hex().encode()]
+    choices = [{"delta": {"content": CHANCE.randbytes(200).hex()}} for _ in range(50)]
+    unasked = [*(event(HEAD | {"choices": [choice], "usage": USAGE}) for choice in choices), *NULLS]
+    for texts in (page, unasked):
+        for coding in CODINGS:
+            splice, coded = splicing(coding), at_once(coding, texts)
+            pieces = split(coded, random.Random(5), (1, 9))
+            shown = [splice.feed(piece) for piece in pieces]
+            assert b"".join(shown) == coded
+            assert any(shown[: len(shown) // 2]) or coding == "zstd"  # whose blocks cannot be read in part
+
+
 @pytest.mark.parametrize("coding", CODINGS)
 def test_what_nobody_flushes_is_held_within_a_bound(coding: str) -> None:
     texts = [long(3000) for _ in range(200)]
