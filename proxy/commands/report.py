@@ -6,7 +6,7 @@ import sys
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NamedTuple
+from typing import TYPE_CHECKING, Annotated, NamedTuple, TypeVar
 
 import typer
 from rich.console import Console
@@ -17,7 +17,15 @@ from proxy.config import load
 from proxy.errors import ConfigError, LedgerError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
+
+    from sqlalchemy import Connection
+
+    from proxy.reports.period import Period
     from proxy.reports.table import Report
+
+
+T = TypeVar("T")
 
 
 class Name(StrEnum):
@@ -30,6 +38,7 @@ class Name(StrEnum):
     FOCUS = "focus"
     SCI = "sci"
     GHG = "ghg"
+    STATEMENT = "statement"
 
 
 class Form(StrEnum):
@@ -39,6 +48,7 @@ class Form(StrEnum):
     CSV = "csv"
     JSON = "json"
     PARQUET = "parquet"
+    HTML = "html"
 
 
 def report(
@@ -57,7 +67,9 @@ def report(
     form: Annotated[
         Form | None,
         typer.Option(
-            "--format", help="Table for people; csv, json or parquet for programs.", show_default="table; of focus csv"
+            "--format",
+            help="Table for people; csv, json or parquet for programs; html of a statement.",
+            show_default="table; of focus csv, of statement html",
         ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
@@ -68,6 +80,7 @@ def report(
             help="Of cost: spread this shared team's dollars over the others by their share of dollars or tokens.",
         ),
     ] = None,
+    team: Annotated[str | None, typer.Option(help="Of statement: whose; all teams without it.")] = None,
     database: Annotated[str | None, typer.Option(metavar="URL", help="Ledger to read, if not the configured.")] = None,
     config: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Configuration; default: joulegate.toml here.")
@@ -86,9 +99,16 @@ def report(
     joulegate report carbon --by provider --from 2026-11-01 --to 2026-11-15 --format csv
     joulegate report cost --by team --allocate platform=tokens
     joulegate report focus --month 2026-11 > focus.csv
+    joulegate report statement --team search --month 2026-11 > search.html
     """  # noqa: D301 - typer keeps the lines of a paragraph that begins with this character
     if as_json and form not in (None, Form.JSON):
         raise ConfigError(f"--json and --format {form} contradict each other: give one of them")
+    if (name is Name.STATEMENT) != (form is Form.HTML) and (form is not None or as_json):
+        raise ConfigError("a statement is a page, and no other report is one yet: statement goes with --format html")
+    if team is not None and name is not Name.STATEMENT:
+        raise ConfigError(f"--team is whose statement it is; split the report {name} with --by team")
+    if name is Name.STATEMENT and (by is not None or allocate):
+        raise ConfigError("a statement has its own tables: leave out --by and --allocate")
     if name is Name.FOCUS and form is Form.TABLE:
         raise ConfigError("focus is a file for programs: give --format csv, json or parquet")
     flags: dict[str, object] = {} if database is None else {"ledger.url": database}
@@ -96,15 +116,11 @@ def report(
     # Of another ledger than the service's own the gate knows nothing.
     service = gate_says(loaded) if database is None else None
     form = Form.JSON if as_json else form or (Form.CSV if name is Name.FOCUS else Form.TABLE)
-    made = _made(
-        name,
-        by=by,
-        period=Asked(month=month, start=start, end=end, tz=tz),
-        allocate=allocate or [],
-        url=loaded.ledger.url,
-        service=service,
-    )
-    _write(made, form)
+    period, url = Asked(month=month, start=start, end=end, tz=tz), loaded.ledger.url
+    if name is Name.STATEMENT:
+        sys.stdout.write(_ask(url, period, _stating(team, {each.name for each in loaded.team}, service)))
+    else:
+        _write(_ask(url, period, _reporting(name, by, allocate or [], service)), form)
 
 
 class Asked(NamedTuple):
@@ -116,29 +132,47 @@ class Asked(NamedTuple):
     tz: str
 
 
-def _made(name: Name, *, by: str | None, period: Asked, allocate: list[str], url: str, service: str | None) -> Report:
+def _ask(url: str, asked: Asked, make: Callable[[Connection, Period], T]) -> T:
+    """Make something of a ledger's period."""
     # SQLAlchemy takes half a second to import, so only here.
     from sqlalchemy.exc import SQLAlchemyError
 
     from proxy.ledger.engine import open_engine
     from proxy.ledger.revision import require_head
     from proxy.mirror.clickhouse import is_mirror, open_mirror
-    from proxy.reports.making import question_of
     from proxy.reports.period import parse
 
-    question = question_of(name.value, by, allocate)
-    asked = parse(**period._asdict(), now=datetime.now(UTC))
+    period = parse(**asked._asdict(), now=datetime.now(UTC))
     mirrored = is_mirror(url)
     engine = open_mirror(url) if mirrored else open_engine(url)
     try:
         if not mirrored:
             require_head(engine)
         with engine.connect() as connection:
-            return question.ask(connection, asked, service)
+            return make(connection, period)
     except SQLAlchemyError as error:
         raise LedgerError(f"the ledger cannot be read: {getattr(error, 'orig', None) or error}") from error
     finally:
         engine.dispose()
+
+
+def _reporting(
+    name: Name, by: str | None, allocate: list[str], service: str | None
+) -> Callable[[Connection, Period], Report]:
+    from proxy.reports.making import question_of
+
+    question = question_of(name.value, by, allocate)
+    return lambda connection, period: question.ask(connection, period, service)
+
+
+def _stating(team: str | None, teams: Collection[str], service: str | None) -> Callable[[Connection, Period], str]:
+    from proxy.reports.statement import statement
+    from proxy.reports.statement_page import as_html
+
+    now = datetime.now(UTC)
+    return lambda connection, period: as_html(
+        statement(connection, period, team=team, known_teams=teams, now=now, service=service)
+    )
 
 
 def _as_parquet(made: Report) -> bytes:

@@ -1,0 +1,114 @@
+"""What one team, or all of them, consumed in a period: what its monthly statement says, figure by figure."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import date, datetime, timedelta
+
+from sqlalchemy import Connection
+
+from estimator.equivalences import Equivalence, count, equivalences
+from estimator.ranges import Range
+from proxy.ledger.read import Totals, splits
+from proxy.reports.metering import Metering, metering_of
+from proxy.reports.period import Period, QuestionError
+from proxy.reports.split import Split
+
+MODELS_SHOWN = 30
+PROJECTS_SHOWN = 20
+DAYS_DRAWN = 400  # a chart with more bars than these says nothing
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Statement:
+    """``team`` None: of all teams. The parts of each split sum to ``total``; days without calls are there, empty."""
+
+    team: str | None
+    period: Period
+    made_at: datetime
+    total: Totals
+    days: Sequence[Totals]  # key: the local day
+    models: Sequence[Totals]  # key: provider and model
+    projects: Sequence[Totals]  # key: the project
+    tiers: Sequence[Totals]  # key: the tier of evidence
+    grids: Sequence[Totals]  # key: the zone and whose grams per kWh
+    metering: Metering
+    comparisons: Mapping[Equivalence, Range]
+
+
+def statement(
+    connection: Connection,
+    period: Period,
+    *,
+    team: str | None,
+    known_teams: Collection[str],
+    now: datetime,
+    service: str | None = None,
+) -> Statement:
+    """Read the ledger; raises QuestionError for a team that is neither configured nor in the ledger's period."""
+    sets = (("day",), ("provider", "model"), ("project",), ("tier",), ("zone", "grid_source"), ("model",), ())
+    asked = {names: _of_team(connection, names, period, team) for names in sets}
+    (total,) = asked[()] or [Totals()]
+    if team is not None and not total.calls and team not in known_teams:
+        there = {group.key[0] for group in _split(connection, ("team",), period)} | set(known_teams)
+        known = ", ".join(sorted(name for name in there if name)) or "none"
+        raise QuestionError(f"no team {team!r}: of this period there are {known}")
+    return Statement(
+        team=team,
+        period=period,
+        made_at=now,
+        total=total,
+        days=_every_day(asked["day",], period),
+        models=_ranked(asked["provider", "model"]),
+        projects=_ranked(asked["project",]),
+        tiers=_ranked(asked["tier",]),
+        grids=_ranked(asked["zone", "grid_source"]),
+        metering=metering_of(
+            Split(by=(), period=period, groups=(total,), total=total, models=asked["model",]), service
+        ),
+        comparisons=_comparisons(total),
+    )
+
+
+def _split(connection: Connection, names: tuple[str, ...], period: Period) -> list[Totals]:
+    (groups,) = splits(connection, (names,), start=period.start, end=period.end, zone=period.zone)
+    return [group for group in groups if group.calls]
+
+
+def _of_team(connection: Connection, names: tuple[str, ...], period: Period, team: str | None) -> list[Totals]:
+    if team is None:
+        return _split(connection, names, period)
+    groups = _split(connection, ("team", *names), period)
+    return [_without_team(group) for group in groups if group.key[0] == team]
+
+
+def _without_team(group: Totals) -> Totals:
+    return replace(group, key=group.key[1:])
+
+
+def _ranked(groups: Sequence[Totals]) -> list[Totals]:
+    """Put the dearest first, in dollars, then in joules."""
+    return sorted(groups, key=lambda each: (-(each.cost_usd or 0), -(each.joules or 0), str(each.key)))
+
+
+def _every_day(groups: Sequence[Totals], period: Period) -> list[Totals]:
+    """Put days in their order, those between without calls as well."""
+    there = {group.key[0]: group for group in groups}
+    first = period.start.astimezone(period.zone).date()
+    last = (period.end - timedelta(microseconds=1)).astimezone(period.zone).date()
+    if (last - first).days >= DAYS_DRAWN:
+        return sorted(groups, key=lambda each: str(each.key))
+    days = (date.fromordinal(each).isoformat() for each in range(first.toordinal(), last.toordinal() + 1))
+    return [there.get(day, Totals(key=(day,))) for day in days]
+
+
+def _comparisons(total: Totals) -> dict[Equivalence, Range]:
+    joules = _range(total.joules_low, total.joules, total.joules_high)
+    grams = _range(total.grams_co2e_low, total.grams_co2e, total.grams_co2e_high)
+    found = {like: count(like, joules=joules, grams=grams) for like in equivalences()}
+    return {like: number for like, number in found.items() if number is not None}
+
+
+def _range(low: float | None, mid: float | None, high: float | None) -> Range | None:
+    return None if low is None or mid is None or high is None else Range(low, mid, high)

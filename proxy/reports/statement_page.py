@@ -1,0 +1,282 @@
+"""A statement as one HTML file: nothing in it is fetched from anywhere, every name in it is text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import UTC
+from decimal import Decimal
+from html import escape
+from importlib import resources
+
+from estimator import facts_version
+from estimator.facts import sources
+from estimator.units import JOULES_PER_WH
+from proxy.ledger.read import Totals
+from proxy.reports import figures
+from proxy.reports.charts import Bar, bars
+from proxy.reports.statement import MODELS_SHOWN, PROJECTS_SHOWN, Statement
+
+_TIERS = {
+    "measured": "measured on the hardware",
+    "disclosed": "disclosed by the provider",
+    "deployment": "modelled for a known deployment",
+    "open_model": "modelled for a model whose weights are open",
+    "closed_model": "modelled for a model whose size is not public",
+    "unknown": "no estimate",
+}
+_METHOD = (
+    "Tokens are those that the provider states in each reply, unless the section on metering says otherwise.",
+    "Dollars are exact sums of list prices of the day of each call, or of the prices that the operator configured.",
+    "Energy is modelled from the model's shape, the hardware and the tokens, at the facility's meter: servers, their "
+    "idle share and the facility's overhead (PUE) are in it. Networks, end devices and training are not.",
+    "Carbon is that energy times the grid's grams per kWh (location-based). Market-based grams take the operator's "
+    "published contracts instead; embodied grams are the hardware's making, by the seconds it worked.",
+    "Water is what is evaporated on site and in generating the electricity.",
+    "The range under a figure holds the truth with 90 % probability. What errs alike for all calls of a model adds up "
+    "in a sum, what errs call by call evens out: a month's range is narrower than a call's, and not nothing.",
+)
+
+
+def as_html(made: Statement) -> str:
+    """Write the page."""
+    whose = "All teams" if made.team is None else made.team
+    first, last = made.period.ends()
+    style = resources.files("proxy.reports").joinpath("statement.css").read_text()
+    body = _body(made) if made.total.calls else "<p>There were no calls in this period.</p>"
+    return f"""<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{escape(whose)}, {escape(first)} to {escape(last)}</title>
+<style>
+{style}</style>
+</head>
+<body>
+<header>
+<h1>{escape(whose)}</h1>
+<p class="soft">What its calls to language models consumed, {escape(made.period.title())}</p>
+</header>
+<main>
+{body}
+</main>
+<footer>Made by Joulegate at {made.made_at.astimezone(UTC):%Y-%m-%d %H:%M} UTC from its ledger; facts {facts_version()}.
+Estimates are estimates: cite them with their range.</footer>
+</body>
+</html>
+"""
+
+
+def _body(made: Statement) -> str:
+    return "\n".join(
+        (
+            _headlines(made.total),
+            _charts(made.days),
+            _table("By model", ("Model", "Provider"), made.models, made.total, MODELS_SHOWN, swap=True),
+            _table("By project", ("Project",), made.projects, made.total, PROJECTS_SHOWN) if _named(made) else "",
+            _evidence(made),
+            _comparisons(made),
+            _metering(made),
+            _method(made),
+        )
+    )
+
+
+def _headlines(total: Totals) -> str:
+    read, written = total.input_tokens, total.output_tokens
+    unpriced = f"{figures.count(total.unpriced_calls)} calls have no price" if total.unpriced_calls else "list prices"
+    market = "not published" if total.market_grams_co2e is None else _grams(total.market_grams_co2e)
+    tiles = (
+        ("Dollars", figures.dollars(total.cost_usd), unpriced),
+        ("Energy", _energy(total.joules), _energy_band(total)),
+        ("CO₂e, location-based", _grams(total.grams_co2e), _grams_band(total)),
+        ("CO₂e, market-based", market, f"embodied, beside either: {_grams(total.embodied_grams_co2e)}"),
+        ("Water", _liters(total.liters), "on site and at the power plant"),
+        ("Calls", figures.count(total.calls), f"{_tokens(read)} tokens read, {_tokens(written)} written"),
+    )
+    drawn = (
+        f"<div><dt>{name}</dt><dd>{escape(value)}</dd><dd>{escape(note)}</dd></div>" for name, value, note in tiles
+    )
+    return f'<dl class="headlines">{"".join(drawn)}</dl>'
+
+
+def _charts(days: Sequence[Totals]) -> str:
+    if len(days) < 2:
+        return ""
+    grams, unit = figures.scale(max((day.grams_co2e_high or 0.0 for day in days), default=0.0), "g")
+    of_dollars = [
+        Bar(
+            label=_short(day),
+            value=0.0 if not day.calls else None if day.cost_usd is None else float(day.cost_usd),
+            said=f"{day.key[0]}: {figures.dollars(day.cost_usd) if day.calls else 'no calls'}",
+        )
+        for day in days
+    ]
+    of_grams = [
+        Bar(
+            label=_short(day),
+            value=0.0 if not day.calls else None if day.grams_co2e is None else day.grams_co2e / grams,
+            low=None if day.grams_co2e_low is None else day.grams_co2e_low / grams,
+            high=None if day.grams_co2e_high is None else day.grams_co2e_high / grams,
+            said=f"{day.key[0]}: " + (f"{_grams(day.grams_co2e)} ({_grams_band(day)})" if day.calls else "no calls"),
+        )
+        for day in days
+    ]
+    return (
+        f"<h2>Dollars by day</h2>{bars('Dollars by day', 'USD', of_dollars)}"
+        f"<h2>CO₂e by day</h2>{bars('Grams of CO2e by day, with their range', f'{unit} CO₂e', of_grams)}"
+        '<p class="soft">The line across a bar is its 90 % range.</p>'
+    )
+
+
+def _short(day: Totals) -> str:
+    return (day.key[0] or "")[5:]
+
+
+def _table(
+    title: str, names: tuple[str, ...], groups: Sequence[Totals], total: Totals, shown: int, *, swap: bool = False
+) -> str:
+    """Write a line per group, and one for those that are not shown; ``swap`` turns the names of a key around."""
+    peak = max((group.cost_usd for group in groups if group.cost_usd is not None), default=Decimal(0))
+    head = "".join(f"<th scope='col'>{name}</th>" for name in (*names, "Calls", "Tokens", "Dollars", "Energy", "CO₂e"))
+    lines = [_line(group.key[::-1] if swap else group.key, group, peak) for group in groups[:shown]]
+    left = sum(group.calls for group in groups[shown:])
+    if left:
+        lines.append(
+            f"<tr><th scope='row'>{len(groups) - shown:,} more</th>{'<td></td>' * (len(names) - 1)}"
+            f"<td>{figures.count(left)}</td>{'<td></td>' * 4}</tr>"
+        )
+    foot = _line(("All", *("" for _ in names[1:])), total, peak)
+    return (
+        f"<h2>{title}</h2><table><thead><tr>{head}</tr></thead><tbody>{''.join(lines)}</tbody>"
+        f"<tfoot>{foot}</tfoot></table>"
+    )
+
+
+def _line(key: Sequence[str | None], group: Totals, peak: Decimal) -> str:
+    first, *others = ("none" if each is None else each for each in key)
+    tokens = None if group.input_tokens is None else group.input_tokens + (group.output_tokens or 0)
+    cells = (
+        *(escape(each) for each in others),
+        figures.count(group.calls),
+        _tokens(tokens),
+        escape(figures.dollars(group.cost_usd, peak)),
+        f"{escape(_energy(group.joules))}<small>{escape(_energy_band(group))}</small>",
+        f"{escape(_grams(group.grams_co2e))}<small>{escape(_grams_band(group))}</small>",
+    )
+    return f"<tr><th scope='row'>{escape(first)}</th>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>"
+
+
+def _named(made: Statement) -> bool:
+    return any(group.key[0] is not None for group in made.projects)
+
+
+def _evidence(made: Statement) -> str:
+    whole = made.total.joules or 0.0
+    rows = [
+        (_TIERS.get(group.key[0] or "unknown", str(group.key[0])), figures.count(group.calls), _share(group, whole))
+        for group in made.tiers
+    ]
+    grids = [
+        f"{group.key[0] or 'no zone'}, by {_source(group.key[1])}: {_grams(group.grams_co2e)}" for group in made.grids
+    ]
+    return (
+        f"<h2>What the estimates rest on</h2>{_plain(('Evidence', 'Calls', 'Of the energy'), rows)}"
+        f"<p>Electricity was taken from: {escape('; '.join(grids))}.</p>"
+    )
+
+
+def _share(group: Totals, whole: float) -> str:
+    return "–" if not group.joules or not whole else figures.percent(group.joules / whole)
+
+
+def _source(name: str | None) -> str:
+    found = sources().get(name or "")
+    return (name or "nobody") if found is None else found.name
+
+
+def _comparisons(made: Statement) -> str:
+    if not made.comparisons:
+        return ""
+    rows = [
+        (
+            f"{figures.digits(number.mid, 2)} {like.name}",
+            f"{figures.digits(number.low, 2)}–{figures.digits(number.high, 2)}",
+            f"{_source(like.source)}, {like.year}" + (f"; {like.note}" if like.note else ""),
+        )
+        for like, number in made.comparisons.items()
+    ]
+    return f"<h2>What that is like</h2>{_plain(('About as much as', 'Range', 'After'), rows, left=True)}"
+
+
+def _plain(titles: Iterable[str], rows: Iterable[Iterable[str]], *, left: bool = False) -> str:
+    head = "".join(f"<th scope='col'>{title}</th>" for title in titles)
+    body = "".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in rows)
+    return f"<table{' class=left' if left else ''}><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def _metering(made: Statement) -> str:
+    found, calls = made.metering, made.metering.calls
+    said = [
+        f"{figures.share(number, sum(found.usage_sources.values()))} of the token counts are {source}"
+        for source, number in found.usage_sources.items()
+        if number
+    ]
+    lacking = (
+        (found.unpriced_calls, "price", found.unpriced_models),
+        (found.energy_unknown_calls, "estimate of energy", found.unknown_models),
+        (found.carbon_unknown_calls, "estimate of carbon", ()),
+        (found.water_unknown_calls, "estimate of water", ()),
+    )
+    for number, what, models in lacking:
+        if number:
+            of = f" ({', '.join(each or 'no model named' for each in models[:5])})" if models else ""
+            said.append(f"{number:,} of {calls:,} calls have no {what}{of}: the sums leave them out")
+    if found.service is not None:
+        said.append(f"ledger: {found.service}")
+    return f"<h2>How well it was metered</h2><ul>{''.join(f'<li>{escape(each)}</li>' for each in said)}</ul>"
+
+
+def _method(made: Statement) -> str:
+    named = {group.key[1] for group in made.grids} | {like.source for like in made.comparisons}
+    listed = [found for name in sorted(filter(None, named)) if (found := sources().get(name)) is not None]
+    lines = "".join(
+        f"<li>{escape(each.name)}: {escape(each.url)} ({escape(each.licence)}; looked at on {each.checked})</li>"
+        for each in listed
+        if each.url
+    )
+    points = "".join(f"<li>{escape(each)}</li>" for each in _METHOD)
+    return f"<h2>Method and sources</h2><ul>{points}</ul><ul>{lines}</ul>"
+
+
+def _energy(joules: float | None) -> str:
+    return figures.UNKNOWN if joules is None else figures.quantity(joules / JOULES_PER_WH, "Wh")
+
+
+def _energy_band(group: Totals) -> str:
+    low, high = group.joules_low, group.joules_high
+    if low is None or high is None:
+        return ""
+    return figures.band(low / JOULES_PER_WH, high / JOULES_PER_WH, "Wh")
+
+
+def _grams(grams: float | None) -> str:
+    return figures.quantity(grams, "g")
+
+
+def _grams_band(group: Totals) -> str:
+    return "" if group.grams_co2e_low is None else figures.band(group.grams_co2e_low, group.grams_co2e_high, "g")
+
+
+def _liters(liters: float | None) -> str:
+    return figures.quantity(liters, "L")
+
+
+def _tokens(count: int | None) -> str:
+    return (
+        figures.UNKNOWN
+        if count is None
+        else figures.digits(count, 3)
+        if count < 1000
+        else figures.quantity(count, "").strip()
+    )
