@@ -12,7 +12,6 @@ import argparse
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 
 from bench.measured import Row, read
 from estimator.fits import Fit, find_fit
@@ -45,7 +44,7 @@ def constants_of(logs: dict[str, float]) -> Fit:
     """Return the set of constants of a point of the search; what is fixed comes from the shipped set."""
     at = {name: math.exp(value) for name, value in logs.items()}
     special = at.pop("beta_b200")
-    return replace(find_fit("2026-11"), **at, s_overhead_2024=at["s"], beta_of={B200: special})
+    return find_fit("2026-11")._replace(**at, s_overhead_2024=at["s"], beta_of={B200: special})
 
 
 def errors(rows: Iterable[Row], fit: Fit) -> list[tuple[float, float]]:

@@ -9,18 +9,23 @@ A library of its own: it reads its data files and nothing else.
 
 from __future__ import annotations
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final
+
 from estimator.compare import Comparison, compare
-from estimator.contract import ExchangeRate, PriceList, price_list
 from estimator.deployments import Deployment, Speculation
 from estimator.estimate import METHODS, Centre, Estimate, centre, estimate
-from estimator.evidence import Evidence
 from estimator.facts import facts_version, sources
 from estimator.grid import known_regions, known_zones
 from estimator.intensity import Intensity
 from estimator.models import Architecture, ModelCard, known_models, resolve
 from estimator.ranges import Range
-from estimator.uncertainty import Total, Uncertain, total, uncertain
 from estimator.usage import Usage
+
+if TYPE_CHECKING:
+    from estimator.contract import ExchangeRate, PriceList, price_list
+    from estimator.evidence import Evidence
+    from estimator.uncertainty import Total, Uncertain, total, uncertain
 
 __all__ = [
     "METHODS",
@@ -52,3 +57,27 @@ __all__ = [
     "total",
     "uncertain",
 ]
+
+# What a plain estimate does without is imported when it is asked for; none is called as its module is.
+_LATER: Final = {
+    "Evidence": "estimator.evidence",
+    "ExchangeRate": "estimator.contract",
+    "PriceList": "estimator.contract",
+    "Total": "estimator.uncertainty",
+    "Uncertain": "estimator.uncertainty",
+    "price_list": "estimator.contract",
+    "total": "estimator.uncertainty",
+    "uncertain": "estimator.uncertainty",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LATER:
+        msg = f"module {__name__!r} has no attribute {name!r}"
+        raise AttributeError(msg)
+    found = globals()[name] = getattr(import_module(_LATER[name]), name)
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from estimator.carbon import operational_grams
 from estimator.fits import constants
@@ -16,8 +15,7 @@ from estimator.usage import Usage
 _NONE: Final = (1.0, 1.0)
 
 
-@dataclass(frozen=True, slots=True)
-class Chain:
+class Chain(NamedTuple):
     """One call's figures; each name says on which side of host and PUE it is."""
 
     flops: Range

@@ -6,7 +6,7 @@ import math
 import re
 from dataclasses import dataclass
 from functools import cache, lru_cache
-from typing import Final
+from typing import Final, NamedTuple
 
 from estimator.errors import DeploymentError, UnknownGpuError
 from estimator.facts import read_toml
@@ -16,8 +16,7 @@ from estimator.ranges import Band
 STACKS: Final = ("current", "vllm-2024")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Gpu:
+class Gpu(NamedTuple):
     """One accelerator by its data sheet: dense peaks in FLOP/s, byte/s, W, byte."""
 
     name: str
@@ -39,8 +38,7 @@ class Gpu:
         return low, high
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Precision:
+class Precision(NamedTuple):
     """How weights are kept and multiplied: bytes per expert weight and per other weight, 8-bit arithmetic or not."""
 
     name: str

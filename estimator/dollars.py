@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from functools import lru_cache
-from typing import Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from estimator.billing import at_the_price_of_text, cost_usd, unpriced_units
-from estimator.contract import PriceList
 from estimator.models import ModelCard
 from estimator.price import Price, canonical_tier, find_price, own_shop, price_lists
 from estimator.usage import Usage
 
+if TYPE_CHECKING:
+    from estimator.contract import PriceList
+
 _LOCAL: Final = frozenset({"ollama", "llamacpp", "vllm", "sglang"})
 
 
-@dataclass(frozen=True, slots=True)
-class Terms:
+class Terms(NamedTuple):
     """On which terms a call was sold: by whom, when, at which tier, in which region, by whose list."""
 
     provider: str | None = None
@@ -67,7 +67,7 @@ def price_of(name: str, card: ModelCard | None, terms: Terms) -> tuple[Price | N
     """Return the price that holds for a call, or ``None`` and why there is none."""
     own = terms.price_list
     names = (name,) if card is None or card.id == name else (name, card.id)
-    if isinstance(own, PriceList):
+    if own is not None and not isinstance(own, str):
         provider = terms.provider or _seller(name, card, None)[0]
         if provider is not None:
             price = own.find(names, provider, at=terms.at, service_tier=terms.service_tier, region=terms.region)

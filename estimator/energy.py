@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from copy import copy
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from estimator.deployments import Gpu, Precision, Speculation
 from estimator.fits import Fit, constants, find_fit
@@ -19,8 +19,7 @@ from estimator.novelty import traits, widening
 from estimator.ranges import combined
 
 
-@dataclass(frozen=True, slots=True)
-class Draw:
+class Draw(NamedTuple):
     """GPU energy of one request: joules and seconds are of all GPUs of the replica together."""
 
     gpu_joules: float
@@ -28,8 +27,7 @@ class Draw:
     batch: float  # after the memory limit
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
+class Step(NamedTuple):
     """One decode step of the whole batch: bytes, FLOPs and seconds of each part, for showing."""
 
     weight_bytes: float

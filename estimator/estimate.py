@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
-from estimator.audited import audited
 from estimator.carbon import operational_grams
 from estimator.chain import chain, market_grams
-from estimator.contract import PriceList
 from estimator.deployments import Deployment
 from estimator.dollars import Terms, dollars
 from estimator.errors import UnknownMethodError
-from estimator.evidence import Evidence
 from estimator.facts import facts_version
 from estimator.grid import grid
 from estimator.intensity import Intensity
@@ -21,8 +18,11 @@ from estimator.models import WIDEST, ModelCard, own_name, resolve
 from estimator.profiles import profile
 from estimator.reasons import ENERGY, problem, why_no_energy
 from estimator.result import Centre, Estimate
-from estimator.stated import stated
 from estimator.usage import Usage
+
+if TYPE_CHECKING:
+    from estimator.contract import PriceList
+    from estimator.evidence import Evidence
 
 __all__ = ["METHODS", "Centre", "Estimate", "centre", "estimate"]
 
@@ -72,9 +72,16 @@ def estimate(
     wrong = problem(usage)
     terms = Terms(provider, at, service_tier, region, price_list)
     plain = _estimated(usage, model, card, deployment, zone, terms, wrong, intensity, unknown)
+    # What few calls ask for is imported when one does: it would be a tenth of the library's import.
     if method == "audit":
+        from estimator.audited import audited
+
         return audited(usage, model, card, zone, terms, wrong, plain.joules)
-    return plain if evidence is None else stated(plain, evidence, deployment, provider, zone, intensity)
+    if evidence is None:
+        return plain
+    from estimator.stated import stated
+
+    return stated(plain, evidence, deployment, provider, zone, intensity)
 
 
 def _estimated(

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-import tomllib
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import date
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from estimator.errors import FactsError
 
 DATA = Path(__file__).parent / "data"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Source:
+class Source(NamedTuple):
     """Where numbers come from, under which licence, and when somebody last looked."""
 
     id: str
@@ -50,6 +46,8 @@ def read_toml(name: str) -> dict[str, Any]:
         FactsError: the file is missing or is not TOML.
 
     """
+    import tomllib  # with its patterns a tenth of the library's import, and needed with the first estimate alone
+
     try:
         return tomllib.loads((DATA / name).read_text(encoding="utf-8"))
     except (OSError, tomllib.TOMLDecodeError) as error:
@@ -65,7 +63,9 @@ def data_files() -> Iterator[Path]:
 @cache
 def facts_version() -> str:
     """Return 12 hex digits that change whenever any shipped number changes."""
-    digest = hashlib.sha256()
+    from hashlib import sha256  # as tomllib above
+
+    digest = sha256()
     for path in data_files():
         digest.update(path.relative_to(DATA).as_posix().encode())
         digest.update(b"\0")

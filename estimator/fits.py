@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from estimator.errors import DeploymentError
 from estimator.facts import read_toml
@@ -17,8 +16,7 @@ def constants() -> dict[str, Any]:
     return read_toml("roofline.toml")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Fit:
+class Fit(NamedTuple):
     """One dated set of the roofline's constants: times in s, the rest shares of data-sheet values.
 
     ``smooth_roof`` joins memory and arithmetic time as the root of squares, else the longer one counts.

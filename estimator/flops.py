@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from estimator.models import Architecture
 
 
-@dataclass(frozen=True, slots=True)
-class Flops:
+class Flops(NamedTuple):
     """Floating-point operations of one request; ``avoided`` is the prefill a cache hit spared."""
 
     prefill: float
@@ -21,8 +20,7 @@ class Flops:
         return self.prefill + self.decode
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Part:
+class Part(NamedTuple):
     """One part of the forward pass; ``share`` is of all the FLOPs computed."""
 
     name: str

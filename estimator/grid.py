@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cache, lru_cache
-from typing import Final
+from typing import Final, NamedTuple
 
 from estimator.errors import UnknownZoneError
 from estimator.facts import read_json
@@ -13,8 +12,7 @@ WORLD: Final = "WOR"
 ATTRIBUTION: Final = "Our World in Data, from Ember and the Energy Institute (CC BY 4.0)"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GridIntensity:
+class GridIntensity(NamedTuple):
     """One zone's annual mean, life cycle, location-based."""
 
     zone: str  # ISO 3166-1 alpha-3, or WOR and EEE (European Economic Area)

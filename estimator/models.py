@@ -111,43 +111,41 @@ def surrogate(total_params: float, active_params: float, kind: Kind) -> Architec
 
 
 # What stands around a model's own name: path prefixes, cloud vendors, dates, quantisation and routing tags.
+# Patterns as text: re compiles and keeps them at the first name asked for; every import would pay for it.
 _PATHS: Final = ("models/", "publishers/", "accounts/", "inference-profile/", "tunedmodels/")
-_REGION: Final = re.compile(r"^(?:us|eu|apac|global|regional|jp|au|us-gov|ca|sa)\.(?=[a-z0-9-]+\.)")
-_VENDOR: Final = re.compile(
+_REGION: Final = r"^(?:us|eu|apac|global|regional|jp|au|us-gov|ca|sa)\.(?=[a-z0-9-]+\.)"
+_VENDOR: Final = (
     r"^(?:anthropic|meta|mistral|cohere|amazon|ai21|openai|qwen|google|nvidia|moonshot(?:ai)?|zai|xai|minimax)\.(?=[a-z])"
     r"|^(?:databricks|fw|cohere|zai)-(?=[a-z])|^deepseek\.(?=deepseek)"
 )
-_SUFFIXES: Final = tuple(
-    re.compile(pattern)
-    for pattern in (
-        r"[:@](?:free|beta|nitro|floor|extended|thinking|online|exacto|latest|default|batch)$",
-        r"-(?:bf16|fp16|fp8|fp4|nvfp4|mxfp4|int8|int4|awq|gptq)(?:-fast)?$",
-        r"(?:\.ft)?-$",
-        r":\d+$",
-        r"-v\d+$",
-        r"@\d{8}$",
-        r"[-@]20\d\d-\d\d-\d\d$",
-        r"-20\d{6}$",
-        r"-(?:0[1-9]|1[0-2])-(?:20\d\d|\d\d)$",
-        r"-\d{4}$",
-        r"-0\d\d$",
-        r"-(?:latest|preview|beta|exp|experimental|maas|turbo|fast|hf|it|instruct|chat|versatile|instant|specdec)$",
-        r"-(?:us|highspeed|ultrafast|prime)$",
-        r"-(?:non-)?reasoning$",
-    )
+_SUFFIXES: Final = (
+    r"[:@](?:free|beta|nitro|floor|extended|thinking|online|exacto|latest|default|batch)$",
+    r"-(?:bf16|fp16|fp8|fp4|nvfp4|mxfp4|int8|int4|awq|gptq)(?:-fast)?$",
+    r"(?:\.ft)?-$",
+    r":\d+$",
+    r"-v\d+$",
+    r"@\d{8}$",
+    r"[-@]20\d\d-\d\d-\d\d$",
+    r"-20\d{6}$",
+    r"-(?:0[1-9]|1[0-2])-(?:20\d\d|\d\d)$",
+    r"-\d{4}$",
+    r"-0\d\d$",
+    r"-(?:latest|preview|beta|exp|experimental|maas|turbo|fast|hf|it|instruct|chat|versatile|instant|specdec)$",
+    r"-(?:us|highspeed|ultrafast|prime)$",
+    r"-(?:non-)?reasoning$",
 )
 # One family written in several ways: llama3.1-70b, llama-v3p1-70b and meta-llama-3.1-70b; qwen-2.5-7b and qwen2p5-7b.
 _FAMILIES: Final = (
-    (re.compile(r"(?<=\d)p(?=\d)"), "."),
-    (re.compile(r"^(?:meta-)?llama-?v?(?=\d)"), "llama-"),
-    (re.compile(r"^llama-(\d)[-_](\d)(?=-)"), r"llama-\1.\2"),
-    (re.compile(r"^code-llama"), "codellama"),
-    (re.compile(r"^deepseek\.(?=[vr]\d)"), "deepseek-"),
-    (re.compile(r"^(deepseek-v|kimi-k|glm-)(\d)-(\d)(?=-|$)"), r"\1\2.\3"),
-    (re.compile(r"^qwen-?v?(?=\d)"), "qwen"),
-    (re.compile(r"^gemma-?(?=\d)"), "gemma-"),
-    (re.compile(r"^nvidia-(?=nemotron)"), ""),
-    (re.compile(r"^grok-(\d)-(\d\d?)(?=-|$)"), r"grok-\1.\2"),
+    (r"(?<=\d)p(?=\d)", "."),
+    (r"^(?:meta-)?llama-?v?(?=\d)", "llama-"),
+    (r"^llama-(\d)[-_](\d)(?=-)", r"llama-\1.\2"),
+    (r"^code-llama", "codellama"),
+    (r"^deepseek\.(?=[vr]\d)", "deepseek-"),
+    (r"^(deepseek-v|kimi-k|glm-)(\d)-(\d)(?=-|$)", r"\1\2.\3"),
+    (r"^qwen-?v?(?=\d)", "qwen"),
+    (r"^gemma-?(?=\d)", "gemma-"),
+    (r"^nvidia-(?=nemotron)", ""),
+    (r"^grok-(\d)-(\d\d?)(?=-|$)", r"grok-\1.\2"),
 )
 
 
@@ -236,12 +234,12 @@ def spellings(name: str, provider: str | None) -> list[str]:
         text = text.rsplit("/", 1)[1]
         found.append(text)
     for pattern in (_REGION, _VENDOR):
-        shorter = pattern.sub("", text)
+        shorter = re.sub(pattern, "", text)
         if shorter != text:
             text = shorter
             found.append(text)
     for pattern, spelt in _FAMILIES:
-        same = pattern.sub(spelt, text)
+        same = re.sub(pattern, spelt, text)
         if same != text:
             text = same
             found.append(text)
@@ -249,7 +247,7 @@ def spellings(name: str, provider: str | None) -> list[str]:
     while changed:
         changed = False
         for pattern in _SUFFIXES:
-            shorter = pattern.sub("", text)
+            shorter = re.sub(pattern, "", text)
             if shorter and shorter != text:
                 text, changed = shorter, True
                 found.append(text)

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from functools import cache, lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from estimator.facts import read_toml
 from estimator.ranges import Range
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Overheads:
+class Overheads(NamedTuple):
     """One operator: PUE, liters per kWh of IT energy on site, default electricity zone."""
 
     operator: str
@@ -54,7 +52,7 @@ def overheads(provider: str | None) -> Overheads:
     table = _table()
     operator = _operator(table["operators"].get(provider, "generic"))
     zone = table["zones"].get(provider)
-    return operator if zone is None else replace(operator, zone=zone)
+    return operator if zone is None else operator._replace(zone=zone)
 
 
 def other_silicon(provider: str | None) -> str | None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from functools import cache, lru_cache
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from estimator.facts import DATA, read_json
 
@@ -69,8 +69,7 @@ class Price:
         return found
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Row:
+class _Row(NamedTuple):
     starts: date | None
     hours: tuple[time, time] | None  # UTC
     current: bool  # in force on the day the list was checked, at any hour
@@ -88,8 +87,7 @@ class _Row:
         return begin <= now < end if begin <= end else now >= begin or now < end
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Listing:
+class _Listing(NamedTuple):
     match: list[Any]
     standard: tuple[_Row, ...]
     tiers: dict[str, tuple[_Row, ...]]

@@ -6,17 +6,15 @@ models of makers the line was not drawn through (``python -m bench.fit_price_cla
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from estimator.facts import read_toml
 
 Span = tuple[float, float]
 
 
-@dataclass(frozen=True, slots=True)
-class ListPrice:
+class ListPrice(NamedTuple):
     """Dollars per million tokens out, at whom and as of which day: what a size was judged by."""
 
     usd_out: float

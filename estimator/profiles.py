@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 from estimator.carbon import embodied_grams_per_gpu_second
 from estimator.deployments import Deployment, find_gpu, find_precision, gpus_needed
@@ -24,8 +24,7 @@ Tier = Literal["measured", "disclosed", "deployment", "open_model", "closed_mode
 _PLAIN: Final = (1.0, 1.0, 1.0)
 
 
-@dataclass(frozen=True, slots=True)
-class Stages:
+class Stages(NamedTuple):
     """One request at one point of the band, stage by stage: each name says which side of the PUE it is on."""
 
     gpu_joules: float
@@ -36,8 +35,7 @@ class Stages:
     batch: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Point:
+class Point(NamedTuple):
     """One deployment compiled: a roofline and the factors that follow it."""
 
     roofline: Roofline
@@ -205,7 +203,7 @@ def at_batches(compiled: Profile) -> tuple[Point, ...]:
     if compiled.tier != "open_model":
         return compiled.points
     point = compiled.points[0]
-    return tuple(replace(point, roofline=point.roofline.at_batch(batch)) for batch in constants()["bands"]["batches"])
+    return tuple(point._replace(roofline=point.roofline.at_batch(batch)) for batch in constants()["bands"]["batches"])
 
 
 def _point(roofline: Roofline, known: Deployment, pue: float, factors: tuple[float, float, float]) -> Point:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from decimal import Decimal
+from typing import TYPE_CHECKING
 
-from estimator import audit
-from estimator.evidence import Evidence
 from estimator.flops import Part, breakdown
 from estimator.profiles import Profile, Tier
 from estimator.ranges import Band, Range
-from estimator.uncertainty import Uncertain, uncertain
 from estimator.units import JOULES_PER_KWH
 from estimator.usage import Usage
+
+if TYPE_CHECKING:
+    from estimator.evidence import Evidence
+    from estimator.uncertainty import Uncertain
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +57,8 @@ class Estimate:
 
     def uncertain(self, quantity: str = "joules") -> Uncertain | None:
         """Return a figure for sums, shared and own error apart, or ``None`` where it is unknown."""
+        from estimator.uncertainty import uncertain
+
         value: Range | None = getattr(self, quantity)
         return None if value is None else uncertain(value, self.key, self.per_call)
 
@@ -77,7 +81,9 @@ class Estimate:
         n_in, n_cached = self.usage.input_tokens or 0, self.usage.cached_input_tokens or 0
         n_out = self.usage.output_tokens or 0
         if self.method == "audit" and self.flops is not None:
-            return audit.parts(self.flops.mid, n_in, n_out)
+            from estimator.audit import parts
+
+            return parts(self.flops.mid, n_in, n_out)
         if self.profile is None or self.flops is None:
             return ()
         return breakdown(self.profile.shape, n_in, n_cached, n_out)

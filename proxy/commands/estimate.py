@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-from dataclasses import asdict
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
@@ -189,7 +188,7 @@ def as_record(made: Estimate) -> dict[str, object]:
         "zone": made.zone,
         "facts_version": made.facts_version,
         "flops": band(made.flops),
-        "flops_parts": [asdict(part) for part in made.flops_parts],
+        "flops_parts": [part._asdict() for part in made.flops_parts],
         "gpu_joules": band(made.gpu_joules),
         "it_joules": band(made.it_joules),
         "joules": band(made.joules),
