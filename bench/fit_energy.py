@@ -44,7 +44,7 @@ def constants_of(logs: dict[str, float]) -> Fit:
     """Return the set of constants of a point of the search; what is fixed comes from the shipped set."""
     at = {name: math.exp(value) for name, value in logs.items()}
     special = at.pop("beta_b200")
-    return find_fit("2026-11")._replace(**at, s_overhead_2024=at["s"], beta_of={B200: special})
+    return find_fit()._replace(**at, s_overhead_2024=at["s"], beta_of={B200: special})
 
 
 def errors(rows: Iterable[Row], fit: Fit) -> list[tuple[float, float]]:

@@ -136,8 +136,9 @@ class Roofline:
         self._state = shape.state_bytes
         memory = constants()["defaults"]["memory_share"] * n_gpus * gpu.memory
         self._kv_free = memory - self._weight_bytes - self._expert_bytes if memory_limit else math.inf
-        self._weight_s = 1 / (n_gpus * gpu.bandwidth * k.eta_mem * efficiency)
-        self._kv_s = 1 / (n_gpus * gpu.bandwidth * k.eta_mem)
+        bandwidth = n_gpus * k.reached(gpu.bandwidth)
+        self._weight_s = 1 / (bandwidth * efficiency)
+        self._kv_s = 1 / bandwidth
         self._arith_s = 1 / (n_gpus * peak * k.eta_comp * efficiency)
         self._smooth = k.smooth_roof
         self._step_s = shape.layers * per_layer * overhead

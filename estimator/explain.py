@@ -109,11 +109,12 @@ def _step(roofline: Roofline, n_in: int, n_cached: int, n_out: int) -> list[str]
     if n_out <= 0:
         return []
     k, step = roofline.fit, roofline.step(n_in, n_cached, n_out)
+    reached = k.reached(roofline.gpu.bandwidth) / roofline.gpu.bandwidth
     roof = "root of squares of" if k.smooth_roof else "longer of"
     lines = [
         f"decode step  reads {with_prefix(step.weight_bytes, 'B')} of weights and"
         f" {with_prefix(step.kv_bytes, 'B')} of KV a sequence, computes {with_prefix(step.flops, 'FLOP')} a token",
-        f"  {roof} memory {with_prefix(step.memory_s, 's')} (at {k.eta_mem:.0%} of the bandwidth) and arithmetic"
+        f"  {roof} memory {with_prefix(step.memory_s, 's')} (at {reached:.0%} of the bandwidth) and arithmetic"
         f" {with_prefix(step.arithmetic_s, 's')} (at {k.eta_comp:.0%} of the peak), KV {with_prefix(step.kv_s, 's')},"
         f" overhead {with_prefix(step.overhead_s, 's')}: {with_prefix(step.step_s, 's')}",
         f"prefill      {with_prefix(step.prefill_s, 's')} of all {roofline.n_gpus} GPUs",

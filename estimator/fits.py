@@ -24,6 +24,7 @@ class Fit(NamedTuple):
 
     source: str
     eta_mem: float
+    intake: float  # byte/s that a device's units ask for at most, however fast its memory
     eta_comp: float
     smooth_roof: bool
     windowed_prefill: bool  # prefill attention of window layers stops at their window
@@ -44,6 +45,10 @@ class Fit(NamedTuple):
     energy_factor: dict[str, float]  # by vendor, where measured rows say so
     dense: Band  # 90 % multipliers: 16-bit weights without experts
     sparse: Band  # experts, or weights below 16 bits
+
+    def reached(self, bandwidth: float) -> float:
+        """Return the byte/s read of a memory that promises so much: its time per byte and the units' own add up."""
+        return 1 / (1 / (bandwidth * self.eta_mem) + 1 / self.intake)
 
     def band(self, *, sparse: bool) -> Band:
         """Return the 90 % multipliers on GPU joules when model, accelerator, count and batch are known."""

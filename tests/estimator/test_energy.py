@@ -210,7 +210,7 @@ def test_every_accelerator_gives_joules_and_another_vendor_s_says_so(gpu):
 
 
 def test_the_parts_of_a_step_sum_to_it():
-    for fit in ("2026-11", "study"):
+    for fit in ("2026-11-28", "2026-11", "study"):
         card = resolve("llama-3.1-8b-instruct")
         plant = Roofline(card.architecture, find_gpu("H100"), 1, find_precision("bfloat16"), 64, fit=find_fit(fit))
         step = plant.step(2000, 0, 1000)
@@ -238,7 +238,7 @@ def test_joules_rise_with_parameters(name, n_in, n_out, batch, factor):
     assert drawn[1].gpu_joules > drawn[0].gpu_joules
     assert drawn[1].gpu_seconds > drawn[0].gpu_seconds
     if shape.experts:
-        assert drawn[2].gpu_joules >= drawn[0].gpu_joules
+        assert drawn[2].gpu_joules >= drawn[0].gpu_joules * (1 - 1e-12)
 
 
 @settings(deadline=None)

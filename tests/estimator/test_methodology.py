@@ -57,14 +57,14 @@ def test_the_worked_example_of_energy():
             "327.7 MB",
             "17.37 GFLOP",
             "33.17 TFLOP",
-            "5.993 ms",
+            "6.665 ms",
             "1.873 ms",
-            "7.825 ms",
-            "3.687 ms",
-            "17.79 ms",
+            "8.703 ms",
+            "2.502 ms",
+            "18.13 ms",
         ),
-        *("55.87 ms", "182 J", "141 J to 228 J", "277.3 J", "332.7 J", "92.42 mWh", "64.9 mWh to 128 mWh"),
-        *("3.83 mg", "2.06 mg to 6.11 mg"),
+        *("55.87 ms", "185.2 J", "143 J to 233 J", "282 J", "338.5 J", "94.01 mWh", "65.6 mWh to 130 mWh"),
+        *("3.896 mg", "2.09 mg to 6.22 mg"),
     ):
         assert figure in text, figure
         assert figure in said, figure
@@ -83,6 +83,11 @@ def test_the_constants_on_the_page_of_energy():
         f"{fit.phi:.2f}·TDP/F",
         f"{fit.beta:.3f}·TDP/BW",
         f"{fit.moe_efficiency:.3f} for experts",
+        f"1/(1/({fit.eta_mem:.2f}·BW) + 1/{fit.intake / 1e12:g} TB/s)",
+        *(
+            f"{fit.reached(find_gpu(name).bandwidth) / find_gpu(name).bandwidth:.0%} on {on}".replace("%", " %")
+            for name, on in (("H100", "an H100"), ("B200", "a B200"))
+        ),
     ):
         assert figure in text, figure
 
@@ -349,6 +354,7 @@ def test_the_figures_beside_the_33_follow():
     attention = 4 * 128_000 * drawn["hidden"] * drawn["layers"]
     day = 1e6 * conversation(opus, 2000, 1000, 436).joules
     training = 100_000 * 3600 * 700 * static["pue"]
+    reached = find_fit().reached(find_gpu("H100").bandwidth) / find_gpu("H100").bandwidth
     for figure in (
         f"{drawn['joules_per_flop'] / static['joules_per_flop']:,.0f} times apart".replace(",", " "),
         f"{2500 / 3000:.0%} by the page's own method".replace("%", " %"),
@@ -362,7 +368,7 @@ def test_the_figures_beside_the_33_follow():
         f"{find_gpu('H100').bandwidth / 1e12:g} TB/s",
         f"{find_gpu('H200').bandwidth / 1e12:g} TB/s",
         f"{find_fit().eta_comp:.0%} of the peak".replace("%", " %"),
-        f"{find_fit().eta_mem:.0%} of the bandwidth".replace("%", " %"),
+        f"{reached:.0%} of an H100's bandwidth".replace("%", " %"),
         f"{conversation(small, 2000, 1000, 436).joules:.0f} to {conversation(405e9, 2000, 1000, 436).joules:.0f} J",
         f"{3.082 / 0.119:.0f} times measured",  # ML.ENERGY, one and eight H100s at a batch of 64
     ):

@@ -14,17 +14,16 @@ ROWS = read()
 
 
 def test_the_shipped_constants_are_what_the_fit_yields():
-    found, shipped = constants_of(fitted(ROWS)), find_fit("2026-11")
+    found, shipped = constants_of(fitted(ROWS)), find_fit()
     for name in ("tau_layer_s", "tau_seq_s", "omega_2024", "s", "s_overhead", "phi", "beta", "fp8_overhead"):
         assert getattr(shipped, name) == pytest.approx(getattr(found, name), rel=0.01), name
     assert shipped.beta_of == pytest.approx(found.beta_of, rel=0.01)
-    assert find_fit().tau_layer_s == shipped.tau_layer_s
 
 
 def test_measured_rows_are_met():
     made = score(estimated(ROWS))
     assert made["rows"] == 464
-    assert made["median_error"] < 0.085
+    assert made["median_error"] < 0.08
     assert made["within_2x"] >= 0.99
     assert 0.9 <= made["coverage"] <= 0.98
 
@@ -51,7 +50,7 @@ def test_rows_left_out_of_the_fit_are_met_and_nine_tenths_lie_in_the_band():
     by["accelerator"] = left_out(ROWS, lambda row: row.workload.gpu)
     for name, logs in by.items():
         size = sorted(abs(math.expm1(value)) for value in logs)
-        assert size[len(size) // 2] < (0.11 if name != "accelerator" else 0.13), name
+        assert size[len(size) // 2] < 0.11, name
         assert sum(abs(value) < math.log(2) for value in logs) >= 0.99 * len(logs), name
         wider = widening(("accelerator",)) if name == "accelerator" else (1.0, 1.0)
         assert 0.87 <= coverage(ROWS, logs, shipped, wider) <= 0.945, name
