@@ -7,7 +7,8 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from estimator.workload import Workload, workload_of
+from estimator.workload import Workload
+from estimator.workload_rows import workload_of
 
 TABLE = Path(__file__).parents[1] / "tests" / "estimator" / "data" / "measured.csv"
 

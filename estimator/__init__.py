@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from estimator.contract import ExchangeRate, PriceList, price_list
     from estimator.evidence import Evidence
     from estimator.uncertainty import Total, Uncertain, total, uncertain
+    from estimator.workload import Workload, WorkloadEstimate, estimate_workload
+    from estimator.workload_rows import workload_of
 
 __all__ = [
     "METHODS",
@@ -44,9 +46,12 @@ __all__ = [
     "Total",
     "Uncertain",
     "Usage",
+    "Workload",
+    "WorkloadEstimate",
     "centre",
     "compare",
     "estimate",
+    "estimate_workload",
     "facts_version",
     "known_models",
     "known_regions",
@@ -56,6 +61,7 @@ __all__ = [
     "sources",
     "total",
     "uncertain",
+    "workload_of",
 ]
 
 # What a plain estimate does without is imported when it is asked for; none is called as its module is.
@@ -65,9 +71,13 @@ _LATER: Final = {
     "PriceList": "estimator.contract",
     "Total": "estimator.uncertainty",
     "Uncertain": "estimator.uncertainty",
+    "Workload": "estimator.workload",
+    "WorkloadEstimate": "estimator.workload",
+    "estimate_workload": "estimator.workload",
     "price_list": "estimator.contract",
     "total": "estimator.uncertainty",
     "uncertain": "estimator.uncertainty",
+    "workload_of": "estimator.workload_rows",
 }
 
 

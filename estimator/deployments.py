@@ -48,40 +48,34 @@ class Precision(NamedTuple):
     bits: float
 
 
-# 4-bit formats carry a scale for each group of weights; they are multiplied in 16 bits.
+# 4-bit formats carry a scale for each group of weights; they are multiplied in 16 bits, as w8a16's are.
 PRECISIONS: Final = {
     row.name: row
     for row in (
         Precision(name="bfloat16", expert_bytes=2.0, dense_bytes=2.0, eight_bit=False, bits=16.0),
         Precision(name="fp8", expert_bytes=1.0, dense_bytes=1.0, eight_bit=True, bits=8.0),
         Precision(name="int8", expert_bytes=1.0, dense_bytes=1.0, eight_bit=True, bits=8.0),
+        Precision(name="w8a16", expert_bytes=1.0, dense_bytes=1.0, eight_bit=False, bits=8.0),
         Precision(name="mxfp4", expert_bytes=4.25 / 8, dense_bytes=2.0, eight_bit=False, bits=4.25),
         Precision(name="nvfp4", expert_bytes=4.5 / 8, dense_bytes=4.5 / 8, eight_bit=False, bits=4.5),
         Precision(name="int4", expert_bytes=4.25 / 8, dense_bytes=4.25 / 8, eight_bit=False, bits=4.25),
     )
 }
-_PRECISION_NAMES: Final = {
-    "bf16": "bfloat16",
-    "fp16": "bfloat16",
-    "float16": "bfloat16",
-    "half": "bfloat16",
-    "auto": "bfloat16",
-    "fp8_e4m3": "fp8",
-    "float8": "fp8",
-    "w8a8": "int8",
-    "fp8_e5m2": "fp8",
-    "fp8-block": "fp8",
-    "fp8-dynamic": "fp8",
-    "w8a8-int8": "int8",
-    "w8a8-fp8": "fp8",
-    "fp4": "nvfp4",
-    "awq": "int4",
-    "awq-int4": "int4",
-    "gptq-int4": "int4",
-    "gptq": "int4",
-    "w4a16": "int4",
-    "q4": "int4",
+_SPELT: Final = {
+    "bfloat16": ("bf16", "fp16", "float16", "half", "auto", "16bit", "16-bit"),
+    "fp8": (
+        *("float8", "fp8-e4m3", "fp8-e4m3fn", "fp8-e5m2", "float8-e4m3fn", "float8-e5m2", "e4m3"),
+        *("fp8-block", "fp8-dynamic", "w8a8-fp8"),
+    ),
+    "int8": ("w8a8", "w8a8-int8", "int8-w8a8", "smoothquant"),
+    "w8a16": ("int8-w8a16", "gptq-int8", "gptq-8bit", "bnb-8bit", "bitsandbytes-8bit", "q8", "q8-0"),
+    "nvfp4": ("fp4",),
+    "int4": (
+        *("awq", "awq-int4", "awq-4bit", "int4-awq", "gptq", "gptq-int4", "gptq-4bit", "w4a16", "4bit", "4-bit"),
+        *("nf4", "bnb-4bit", "bnb-nf4", "bitsandbytes-4bit", "q4", "q4-0", "q4-k-m", "q4-k-s", "iq4-xs"),
+    ),
 }
+_PRECISION_NAMES: Final = {spelt: name for name, spellings in _SPELT.items() for spelt in spellings}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -216,7 +210,7 @@ def find_precision(name: str) -> Precision:
         DeploymentError: the format is none that the energy model knows.
 
     """
-    plain = name.lower().removeprefix("torch.")
+    plain = re.sub(r"[\s_]+", "-", name.strip().lower().removeprefix("torch."))
     precision = PRECISIONS.get(_PRECISION_NAMES.get(plain, plain))
     if precision is None:
         msg = f"precision {name!r} is not known; use one of {', '.join(PRECISIONS)}"

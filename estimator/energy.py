@@ -48,7 +48,10 @@ class Step(NamedTuple):
 
 
 class Roofline:
-    """One model on one deployment with every constant of its formula worked out beforehand."""
+    """One model on one deployment with every constant of its formula worked out beforehand.
+
+    ``fits`` says whether the weights fit the memory of the devices, ``unseen`` what no measured row is like.
+    """
 
     __slots__ = (
         "_active2",
@@ -83,6 +86,7 @@ class Roofline:
         "_windowed",
         "band",
         "fit",
+        "fits",
         "gpu",
         "n_gpus",
         "precision",
@@ -135,7 +139,9 @@ class Roofline:
         self._kv2 = kv_bytes * shape.kv_elements * copies
         self._state = shape.state_bytes
         memory = constants()["defaults"]["memory_share"] * n_gpus * gpu.memory
-        self._kv_free = memory - self._weight_bytes - self._expert_bytes if memory_limit else math.inf
+        free = memory - self._weight_bytes - self._expert_bytes
+        self.fits = free > 0
+        self._kv_free = free if memory_limit else math.inf
         bandwidth = n_gpus * k.reached(gpu.bandwidth)
         self._weight_s = 1 / (bandwidth * efficiency)
         self._kv_s = 1 / bandwidth
@@ -184,11 +190,6 @@ class Roofline:
     def batch(self) -> float:
         """Sequences decoded together, before the memory limit."""
         return self._batch
-
-    @property
-    def fits(self) -> bool:
-        """Whether the weights fit the memory of the devices."""
-        return self._kv_free > 0
 
     def at_batch(self, batch: float) -> Roofline:
         """Return the same replica with another batch."""

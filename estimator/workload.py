@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
 from estimator.carbon import operational_grams
-from estimator.deployments import Deployment, find_gpu, find_precision, gpus_needed
+from estimator.deployments import Deployment, find_gpu, find_precision
 from estimator.energy import Roofline
-from estimator.errors import WorkloadError
+from estimator.errors import DeploymentError, WorkloadError
 from estimator.fits import Fit, constants, find_fit
 from estimator.grid import WORLD, grid
-from estimator.models import Architecture, surrogate
+from estimator.models import Architecture
 from estimator.novelty import long_context, widening
 from estimator.overheads import overheads
 from estimator.profiles import Tier
 from estimator.ranges import Range, combined
 
 _MOST: Final = 1e9
-_MOST_PARAMS: Final = 1e15
-_NOTHING: Final = frozenset({"nan", "na", "n/a", "none", "null", "-"})
-_DEPLOYED: Final = {"gpu": "gpu", "batch": "batch_or_concurrency"}
-_OLD_STACKS: Final = ("vllm 0.4", "vllm 0.5", "vllm-0.4", "vllm-0.5", "leaderboard-v2")
+MOST_PARAMS: Final = 1e15
+_BLIND: Final = frozenset({"gpu", "n_gpus", "batch"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,11 +57,11 @@ class Workload:
     output_tokens: float
     output_cv2: float = 0.0
     stack: str = "current"
-    assumed: frozenset[str] = frozenset()  # of gpu, n_gpus, batch and shape: what the row did not say
+    assumed: frozenset[str] = frozenset()  # of gpu, n_gpus, batch, precision, active and shape: what nobody said
 
     def __post_init__(self) -> None:
         sizes = (self.total_params, self.active_params, self.layers, self.heads, self.kv_heads, self.head_dim)
-        if not all(0 < value <= _MOST_PARAMS for value in sizes):
+        if not all(0 < value <= MOST_PARAMS for value in sizes):
             msg = "parameters, layers, heads and their width are positive numbers, parameters below 10^15"
             raise WorkloadError(msg)
         lengths = (self.input_tokens, self.cached_tokens, self.output_tokens, self.output_cv2, self.state_bytes)
@@ -77,6 +73,12 @@ class Workload:
             raise WorkloadError(msg)
         if not 0 < self.batch <= _MOST:
             msg = f"the batch is a positive number of sequences, not {self.batch}"
+            raise WorkloadError(msg)
+        if self.kv_heads > self.heads:
+            msg = f"heads of K and V are no more than all heads, not {self.kv_heads} of {self.heads}"
+            raise WorkloadError(msg)
+        if self.experts_active > self.experts:
+            msg = f"active experts are no more than all experts, not {self.experts_active} of {self.experts}"
             raise WorkloadError(msg)
         if self.data_parallel < 1 or self.expert_parallel < 1:
             msg = "data and expert parallelism are counts of at least 1"
@@ -104,12 +106,13 @@ class Workload:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkloadEstimate:
-    """Joules and grams of one mean request."""
+    """Joules and grams of one mean request, and what was taken for granted on the way."""
 
     tier: Tier
     gpu_joules: Range
     joules: Range
     grams_co2e: Range
+    assumptions: tuple[str, ...] = ()
 
 
 def compiled(workload: Workload, fit: Fit | None = None) -> Roofline:
@@ -130,6 +133,9 @@ def compiled(workload: Workload, fit: Fit | None = None) -> Roofline:
     elif groups > 1:
         n_gpus //= groups
     Deployment(n_gpus=n_gpus, stack=workload.stack)  # refuses what cannot be
+    if ranks > workload.n_gpus:
+        msg = f"tensor parallelism over {ranks} ranks needs as many GPUs, not {workload.n_gpus}"
+        raise DeploymentError(msg)
     return Roofline(
         workload.shape,
         find_gpu(workload.gpu),
@@ -157,10 +163,9 @@ def estimate_workload(workload: Workload, *, zone: str | None = None, fit: str |
     operator = overheads(None)
     host = k["defaults"]["host_share"] * gpu.tdp_w * draw.gpu_seconds
     facility = (draw.gpu_joules + host) * k["defaults"]["reserve"] * operator.pue.mid
-    blind = not workload.assumed.isdisjoint({"gpu", "n_gpus", "batch"})
-    gpu_band = combined(
-        k["bands"]["open_model"] if blind else combined(roofline.band, widening(_traits(workload))), gpu.band
-    )
+    blind = not workload.assumed.isdisjoint(_BLIND) or not roofline.fits
+    traits = _traits(workload, roofline)
+    gpu_band = combined(k["bands"]["open_model"] if blind else combined(roofline.band, widening(traits)), gpu.band)
     facility_band = combined(gpu_band, k["bands"]["facility"])
     grams = operational_grams(facility, grid(zone or WORLD).grams_per_kwh)
     carbon_band = combined(facility_band, k["bands"]["grid_hourly"])
@@ -169,117 +174,38 @@ def estimate_workload(workload: Workload, *, zone: str | None = None, fit: str |
         gpu_joules=Range.around(draw.gpu_joules, gpu_band),
         joules=Range.around(facility, facility_band),
         grams_co2e=Range.around(grams, carbon_band),
+        assumptions=_assumptions(workload, roofline, () if blind else (*roofline.unseen, *traits)),
     )
 
 
-def _traits(workload: Workload) -> list[str]:
+def _traits(workload: Workload, roofline: Roofline) -> list[str]:
     """Return what sets a workload apart from the measured rows beside its deployment."""
     found = {
         "context": long_context(workload.input_tokens + workload.output_tokens),
         "spread": workload.data_parallel > 1 and workload.expert_parallel > 1,
         "shape": "shape" in workload.assumed,
+        "format": "precision" in workload.assumed and "format" not in roofline.unseen,
     }
     return [name for name, new in found.items() if new]
 
 
-class _Row:
-    """A row of a table whose cells may be absent, empty or hold what tables write for nothing."""
-
-    def __init__(self, cells: Mapping[str, str | None]) -> None:
-        self._cells = cells
-
-    def text(self, name: str) -> str:
-        value = (self._cells.get(name) or "").strip()
-        return "" if value.lower() in _NOTHING else value
-
-    def number(self, name: str, default: float | None = None) -> float:
-        text = self.text(name)
-        if not text:
-            if default is None:
-                msg = f"column {name} is missing or empty"
-                raise WorkloadError(msg)
-            return default
-        try:
-            value = float(text)
-        except ValueError as error:
-            msg = f"column {name} is not a number: {text!r}"
-            raise WorkloadError(msg) from error
-        if not math.isfinite(value):
-            msg = f"column {name} is not a finite number: {text!r}"
-            raise WorkloadError(msg)
-        return value
-
-    def count(self, name: str, default: float | None = None) -> int:
-        return round(self.number(name, default))
-
-
-def workload_of(cells: Mapping[str, str | None]) -> Workload:
-    """Read a workload from a row of a table, by the columns of ``tests/estimator/data/measured.csv``.
-
-    Parameters and token counts are needed. What is not said of the shape is guessed from the size, of the deployment
-    assumed as for an unknown host; both widen the band. Columns of other names are passed over.
-
-    Raises:
-        WorkloadError: a needed column is missing or empty, or a cell is not a number.
-        UnknownGpuError, DeploymentError: the accelerator or the precision does not exist.
-
-    """
-    row, assumed = _Row(cells), set()
-    total = row.number("total_params_b") * 1e9
-    active = row.number("active_params_b", total / 1e9) * 1e9
-    experts = row.count("n_experts", 0)
-    kind = row.text("kind") or ("moe" if experts or active < total else "dense")
-    if not 0 < active <= total * 1.0001 < _MOST_PARAMS:
-        msg = "parameters are positive numbers below 10^15, the active ones a part of them all"
-        raise WorkloadError(msg)
-    like = surrogate(total, active, "moe" if kind == "moe" else "dense")
-    needed = ["layers", "n_heads", *(["n_experts"] if kind == "moe" else []), *(["topk"] if experts else [])]
-    if not all(row.text(name) for name in needed):
-        assumed.add("shape")
-    layers, heads = row.count("layers", like.layers), row.count("n_heads", like.heads)
-    head_dim = row.count("head_dim", row.number("d_model", 128 * heads) / max(heads, 1))
-    kv_heads = row.count("n_kv_heads", min(heads, like.kv_heads))
-    experts = row.count("n_experts", like.experts if kind == "moe" else 0)
-    windowed, window = row.count("swa_layers", 0), row.count("swa_window", 0)
-    windowed = windowed if window else 0
-
-    defaults = constants()["defaults"]
-    gpu = row.text("gpu") or defaults["gpu"]
-    precision = row.text("precision") or "bfloat16"
-    parallel = [max(1, row.count(name, 1)) for name in ("tp", "dp", "pp")]
-    n_gpus = math.prod(parallel)
-    if not any(row.text(name) for name in ("n_gpus", "tp", "dp", "pp")):
-        assumed.add("n_gpus")
-        n_gpus = gpus_needed(total, find_precision(precision), find_gpu(gpu))
-    assumed |= {name for name, column in _DEPLOYED.items() if not row.text(column)}
-    source = row.text("source").lower()
-    return Workload(
-        model=row.text("model"),
-        kind=kind,
-        total_params=total,
-        active_params=active,
-        layers=layers,
-        heads=heads,
-        kv_heads=kv_heads,
-        head_dim=head_dim,
-        experts=experts,
-        experts_active=row.count("topk", max(1, round(experts * active / total)) if experts else 0),
-        full_layers=row.count("full_attn_layers", layers - windowed),
-        window_layers=windowed,
-        window=window,
-        kv_elements=row.count("kv_elems_per_layer", 2 * kv_heads * head_dim),
-        state_bytes=row.number("state_bytes_per_seq", 0),
-        precision=precision,
-        gpu=gpu,
-        n_gpus=row.count("n_gpus", n_gpus),
-        tensor_parallel=row.count("tp", 0) or None,
-        expert_parallel=max(1, row.count("ep", 1)),
-        data_parallel=parallel[1],
-        batch=row.number("batch_or_concurrency", defaults["batch"]),
-        input_tokens=row.number("avg_input_tokens"),
-        cached_tokens=row.number("avg_cached_tokens", 0),
-        output_tokens=row.number("avg_output_tokens"),
-        output_cv2=row.number("out_len_cv2", 0),
-        stack="vllm-2024" if any(name in source for name in _OLD_STACKS) else "current",
-        assumed=frozenset(assumed),
-    )
+def _assumptions(workload: Workload, roofline: Roofline, unlike: tuple[str, ...]) -> tuple[str, ...]:
+    """Say what nobody said of the workload, what no measured row is like, and what cannot quite be."""
+    experts = f", {workload.experts_active} of {workload.experts} experts" if workload.experts else ""
+    said = {
+        "active": "all parameters are active",
+        "shape": f"shape guessed from the size: {workload.layers} layers, {workload.heads} heads{experts}",
+        "precision": f"{roofline.precision.name} weights",
+        "gpu": roofline.gpu.name,
+        "n_gpus": f"{workload.n_gpus} GPUs, as many as hold the weights",
+        "batch": f"{workload.batch:g} sequences decoded together",
+    }
+    found = [text for name, text in said.items() if name in workload.assumed]
+    if not roofline.fits:
+        machine = f"{roofline.n_gpus} × {roofline.gpu.name}"
+        found.append(f"the weights do not fit {machine}: reckoned as if, with the band of an unknown machine")
+    if roofline.gpu.vendor != "nvidia":
+        found.append(f"{roofline.gpu.name} has the constants of NVIDIA's devices, corrected where rows are known")
+    if unlike:
+        found.append(f"no measured row is like it in {', '.join(unlike)}: wider band")
+    return tuple(found)

@@ -55,9 +55,11 @@ def estimate(
     at: Annotated[
         datetime | None, typer.Option(metavar="DATE", formats=["%Y-%m-%d"], help="Prices as of this day.")
     ] = None,
-    gpu: Annotated[str | None, typer.Option(help="H100, H200, B200, A100, MI300X.")] = None,
+    gpu: Annotated[str | None, typer.Option(help="H100, H200, B200, A100, L40S, MI300X, TPU-v6e, …")] = None,
     n_gpus: Annotated[int | None, typer.Option(help="GPUs of one replica.")] = None,
-    precision: Annotated[str | None, typer.Option(help="bfloat16, fp8 or mxfp4.")] = None,
+    precision: Annotated[
+        str | None, typer.Option(help="bfloat16, fp8, int8, w8a16, mxfp4, nvfp4, int4, awq, …")
+    ] = None,
     batch: Annotated[float | None, typer.Option(help="Sequences decoded together, on average.")] = None,
     draft_tokens: Annotated[int | None, typer.Option(help="Speculative decoding: tokens drafted a step.")] = None,
     acceptance: Annotated[float, typer.Option(help="Chance that a drafted token is kept.")] = 0.7,

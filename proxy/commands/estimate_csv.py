@@ -12,7 +12,8 @@ from typing import Any, Final
 from estimator.errors import EstimatorError
 from estimator.fits import find_fit
 from estimator.grid import WORLD, grid
-from estimator.workload import estimate_workload, workload_of
+from estimator.workload import estimate_workload
+from estimator.workload_rows import workload_of
 from proxy.errors import ConfigError
 
 ADDED: Final = (
@@ -26,6 +27,7 @@ ADDED: Final = (
     "grams_co2e",
     "grams_co2e_high",
     "tier",
+    "assumptions",
     "error",
 )
 
@@ -79,5 +81,5 @@ def _estimated(rows: csv.DictReader[str], zone: str | None, fit: str | None) -> 
                 ("grams_co2e", made.grams_co2e),
             ):
                 row[f"{name}_low"], row[name], row[f"{name}_high"] = value.low, value.mid, value.high
-            row["tier"] = made.tier
+            row["tier"], row["assumptions"] = made.tier, "; ".join(made.assumptions)
         yield row

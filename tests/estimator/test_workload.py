@@ -10,7 +10,8 @@ from bench.measured import read
 from estimator.deployments import known_gpus
 from estimator.errors import DeploymentError, EstimatorError, UnknownGpuError
 from estimator.fits import constants
-from estimator.workload import Workload, compiled, estimate_workload, workload_of
+from estimator.workload import Workload, compiled, estimate_workload
+from estimator.workload_rows import workload_of
 
 LLAMA_8B = {
     "model": "Llama-3.1-8B",
@@ -193,6 +194,55 @@ def test_what_is_new_in_two_ways_is_wider_than_in_one():
     assert width(of(gpu="H200", batch_or_concurrency="1")) > width(of(batch_or_concurrency="1")) > width(of())
 
 
+def test_what_was_taken_for_granted_is_said():
+    assert of().assumptions == ()
+    bare = {name: ROW[name] for name in ("total_params_b", "avg_input_tokens", "avg_output_tokens")}
+    said = "; ".join(estimate_workload(workload_of(bare)).assumptions)
+    for part in ("all parameters", "39 layers", "bfloat16 weights", "H100-SXM-80GB", "1 GPUs", "64 sequences"):
+        assert part in said
+    assert "accelerator" in "; ".join(of(gpu="L40S").assumptions)
+    assert "NVIDIA's" in "; ".join(of(gpu="MI300X").assumptions)
+
+
+def test_weights_that_do_not_fit_have_the_band_of_an_unknown_machine():
+    made = of(total_params_b="405", active_params_b="405")
+    assert made.tier == "open_model"
+    assert "do not fit" in made.assumptions[0]
+    assert width(made) > 10
+    assert width(of(precision="")) > width(of())
+
+
+@pytest.mark.parametrize(
+    ("changed", "why"),
+    [
+        ({"n_gpus": "2.5"}, "n_gpus is a count, not 2.5"),
+        ({"n_kv_heads": "64"}, "not 64 of 32"),
+        ({"n_experts": "8", "topk": "16"}, "active experts are no more than all experts, not 16 of 8"),
+        ({"tp": "8"}, "8 ranks needs as many GPUs, not 1"),
+        ({"n_experts": "128", "topk": "8", "active_params_b": ""}, "only a part is active"),
+        ({"kind": "moe", "active_params_b": ""}, "only a part is active"),
+        ({"total_params_b": "8030000000", "active_params_b": "8030000000"}, "billions"),
+    ],
+    ids=str,
+)
+def test_cells_that_contradict_each_other_are_refused(changed, why):
+    with pytest.raises(EstimatorError, match=why):
+        of(**changed)
+
+
+def test_a_part_of_the_parameters_active_without_experts_is_a_mixture_of_unknown_shape():
+    sparse = of(total_params_b="235", active_params_b="22", n_gpus="8", n_experts="0", topk="0", kind="dense")
+    assert "128 experts" in sparse.assumptions[0]
+    assert sparse.gpu_joules == of(total_params_b="235", active_params_b="22", n_gpus="8", kind="moe").gpu_joules
+
+
+def test_a_record_of_numbers_is_read_like_one_of_text():
+    numbers = {name: float(cell) for name, cell in ROW.items() if name not in {"kind", "precision", "gpu"}}
+    words = {"kind": "dense", "precision": None, "gpu": " H100 "}
+    assert estimate_workload(workload_of(numbers | words | {" Precision ": "BF16"})) == of()
+    assert workload_of({**ROW, "avg_output_tokens": 0}).output_tokens == 0
+
+
 @pytest.mark.parametrize("missing", ["gpu", "batch_or_concurrency", "n_gpus"])
 @pytest.mark.parametrize("nothing", ["", "nan", "None", " NA "])
 def test_a_deployment_not_said_is_that_of_an_unknown_host(missing, nothing):
@@ -244,7 +294,13 @@ def test_another_vendor_has_a_band_of_a_factor_of_five_at_least(gpu):
         ("float16", "bfloat16"),
         ("fp8_e4m3", "fp8"),
         ("awq-int4", "int4"),
-        ("", "bfloat16"),
+        ("Q4_K_M", "int4"),
+        ("bnb-4bit", "int4"),
+        ("fp8 E4M3", "fp8"),
+        ("float8_e4m3fn", "fp8"),
+        ("FP4", "nvfp4"),
+        (" MXFP4", "mxfp4"),
+        ("Q8_0", "w8a16"),
     ],
 )
 def test_formats_go_by_several_names(name, same):
