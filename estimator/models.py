@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, lru_cache
 from typing import Any, Final, Literal
 
@@ -120,7 +120,10 @@ _VENDOR: Final = (
 )
 _SUFFIXES: Final = (
     r"[:@](?:free|beta|nitro|floor|extended|thinking|online|exacto|latest|default|batch)$",
-    r"-(?:bf16|fp16|fp8|fp4|nvfp4|mxfp4|int8|int4|awq|gptq)(?:-fast)?$",
+    r"-(?:bf16|fp16|fp8|fp4|nvfp4|mxfp4|int8|int4|w8a8|w4a16|awq|gptq|gguf|mlx|4bit|8bit|bnb-4bit)(?:-(?:fast|dynamic|kv|block))?$",
+    r"-(?:quantized\.\w+|qat|cloud)$",
+    r"-i?q\d(?:_[a-z0-9]+)*$",
+    r":\d+k$",
     r"(?:\.ft)?-$",
     r":\d+$",
     r"-v\d+$",
@@ -139,14 +142,28 @@ _FAMILIES: Final = (
     (r"(?<=\d)p(?=\d)", "."),
     (r"^(?:meta-)?llama-?v?(?=\d)", "llama-"),
     (r"^llama-(\d)[-_](\d)(?=-)", r"llama-\1.\2"),
+    (r"(?<=-v\d)_(?=\d)", "."),
     (r"^code-llama", "codellama"),
     (r"^deepseek\.(?=[vr]\d)", "deepseek-"),
     (r"^(deepseek-v|kimi-k|glm-)(\d)-(\d)(?=-|$)", r"\1\2.\3"),
     (r"^qwen-?v?(?=\d)", "qwen"),
     (r"^gemma-?(?=\d)", "gemma-"),
     (r"^nvidia-(?=nemotron)", ""),
+    (r":(?=\d+(?:\.\d+)?b(?:-|$))", "-"),
     (r"^grok-(\d)-(\d\d?)(?=-|$)", r"grok-\1.\2"),
 )
+# How the weights are kept, where a name says so: llama-3.3-70b-instruct-awq, qwen3:8b-q4_K_M.
+_KEPT_AS: Final = {
+    "bfloat16": ("bf16", "fp16"),
+    "fp8": ("fp8",),
+    "int8": ("int8", "w8a8"),
+    "w8a16": ("8bit", "q8"),
+    "mxfp4": ("mxfp4",),
+    "nvfp4": ("nvfp4", "fp4"),
+    "int4": ("int4", "w4a16", "awq", "gptq", "4bit", "q4"),
+}
+_KEPT: Final = {tag: precision for precision, tags in _KEPT_AS.items() for tag in tags}
+_TAG: Final = rf"(?<![a-z0-9])({'|'.join(_KEPT)})(?:_[a-z0-9_]+)?(?![a-z0-9])"
 
 
 @cache
@@ -260,7 +277,8 @@ def resolve(name: str, provider: str | None = None) -> ModelCard | None:
     """Find the card a model name of the traffic means, or ``None``.
 
     Dates, ``-latest``, ``models/``, ``provider/``, Bedrock's region and vendor prefixes and
-    OpenRouter's ``:free`` are understood; a file name of a local server is not a model name.
+    OpenRouter's ``:free`` are understood; a file name of a local server is not a model name. Open
+    weights have the format that the name states (``-fp8``, ``-awq``), else the published one's.
     """
     if len(name) > 256 or name.lower().endswith((".gguf", ".bin", ".safetensors")):
         return None
@@ -268,8 +286,14 @@ def resolve(name: str, provider: str | None = None) -> ModelCard | None:
     for spelling in spellings(name, provider):
         card = index.get(spelling)
         if card is not None:
-            return card
+            tags = re.findall(_TAG, name.lower().rsplit("/", 1)[-1]) if card.weights == "open" else []
+            return _kept_as(card, _KEPT[tags[-1]]) if tags else card
     return None
+
+
+@cache
+def _kept_as(card: ModelCard, precision: str) -> ModelCard:
+    return card if card.precision == precision else replace(card, precision=precision)
 
 
 def own_name(model: str | ModelCard, aliases: Mapping[str, str] | None) -> str | ModelCard:

@@ -21,7 +21,7 @@ _ALSO: Final = {
     "google": ("gemini",),
 }
 # Under which name a maker sells its own models.
-_OWN_SHOP: Final = {"google": "gemini", "amazon": "bedrock", "microsoft": "azure"}
+_OWN_SHOP: Final = {"google": "gemini", "amazon": "bedrock", "microsoft": "azure", "qwen": "alibaba"}
 # Tiers as replies name them that are the standard price.
 _STANDARD: Final = frozenset({"default", "auto", "standard", "on_demand", "standard_only"})
 _TIERS: Final = {"batches": "batch", "on_demand_flex": "flex"}

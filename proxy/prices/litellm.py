@@ -47,6 +47,7 @@ OURS: Final = {
     "hyperbolic": "hyperbolic",
     "sambanova": "sambanova",
     "voyage": "voyageai",
+    "dashscope": "alibaba",
 }
 _BUCKETS: Final = {
     "input_cost_per_token": "input",
@@ -137,6 +138,8 @@ def _entry(row: dict[str, Any], suffix: str) -> dict[str, Any] | None:
             if steps
             else _per_million(base)
         )
+    if not suffix:
+        rates |= _by_context(row.get("tiered_pricing"))
     units = {
         unit: exact(_rounded(row[key + suffix] * count))
         for key, (unit, count) in _UNITS.items()
@@ -150,6 +153,20 @@ def _entry(row: dict[str, Any], suffix: str) -> dict[str, Any] | None:
     if units:
         entry["units"] = units
     return entry
+
+
+def _by_context(stretches: Any) -> dict[str, Any]:
+    """Return the rates of a price by stretches of the input's length; a bucket that the first lacks has none."""
+    if not isinstance(stretches, list) or not all(isinstance(each.get("range"), list) for each in stretches):
+        return {}
+    ordered = sorted(stretches, key=lambda each: each["range"][0])
+    return {
+        bucket: [
+            [int(each["range"][0]), _per_million(each[key])] for each in ordered if isinstance(each.get(key), Decimal)
+        ]
+        for key, bucket in _BUCKETS.items()
+        if ordered and isinstance(ordered[0].get(key), Decimal) and not ordered[0]["range"][0]
+    }
 
 
 def _regions(row: dict[str, Any]) -> dict[str, str]:

@@ -56,7 +56,7 @@ def test_what_was_read_before_is_whole():
         process.stdout.close()
         said = process.stderr.read()
         status = process.wait()
-    assert first.endswith(",tier,error\n")
+    assert first.endswith(",tier,assumptions,error\n")
     assert (status, said) == (-signal.SIGPIPE, "")
 
 

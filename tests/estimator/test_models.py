@@ -65,6 +65,23 @@ NAMES = {
     "grok-4.20-beta-0309-reasoning": "grok-4.20",
     "openai/gpt-oss-20b:batch": "gpt-oss-20b",
     "moonshotai/Kimi-K2.5": "kimi-k2.5",
+    "qwen-plus-2025-04-28": "qwen-plus",
+    "qwen-flash": "qwen-flash",
+    "llama3.1:70b-instruct-q4_K_M": "llama-3.1-70b-instruct",
+    "gemma3:27b-it-qat": "gemma-3-27b-it",
+    "gpt-oss:120b-cloud": "gpt-oss-120b",
+    "mistral-nemo:12b": "mistral-nemo-instruct-2407",
+    "eu.amazon.nova-lite-v1:0:300k": "nova-lite",
+    "nvidia/Llama-3_3-Nemotron-Super-49B-v1_5": "llama-3.3-nemotron-super-49b",
+    "unsloth/Llama-3.2-1B-Instruct-bnb-4bit": "llama-3.2-1b-instruct",
+    "unsloth/Qwen3-30B-A3B-GGUF": "qwen3-30b-a3b-instruct-2507",
+    "amd/Llama-3.1-405B-Instruct-FP8-KV": "llama-3.1-405b-instruct",
+    "RedHatAI/Llama-3.3-70B-Instruct-quantized.w4a16": "llama-3.3-70b-instruct",
+    "arn:aws:bedrock:us-east-1::foundation-model/anthropic.claude-3-5-haiku-20241022-v1:0": "claude-3-5-haiku",
+    "us-gov.anthropic.claude-3-haiku-20240307-v1:0": "claude-3-haiku",
+    "projects/p/locations/us-central1/publishers/google/models/gemini-2.0-flash-001": "gemini-2.0-flash",
+    "zai.glm-4.6": "glm-4.5",
+    "deepseek-ai/DeepSeek-R1-0528": "deepseek-r1",
 }
 
 
@@ -73,6 +90,34 @@ def test_names_of_the_traffic_find_their_card(name, card_id):
     card = resolve(name)
     assert card is not None
     assert card.id == card_id
+
+
+@pytest.mark.parametrize(
+    ("name", "precision"),
+    [
+        ("meta-llama/Llama-3.3-70B-Instruct", "bfloat16"),
+        ("RedHatAI/Llama-3.3-70B-Instruct-FP8-dynamic", "fp8"),
+        ("hugging-quants/Meta-Llama-3.1-8B-Instruct-AWQ-INT4", "int4"),
+        ("llama3.1:70b-instruct-q4_K_M", "int4"),
+        ("mlx-community/Qwen2.5-7B-Instruct-8bit", "w8a16"),
+        ("nvidia/Llama-3.1-405B-Instruct-FP4", "nvfp4"),
+        ("meta-llama/Llama-3.1-405B-Instruct-FP8", "fp8"),
+        ("gpt-oss-20b", "mxfp4"),
+    ],
+)
+def test_open_weights_are_kept_as_the_name_says(name, precision):
+    card = resolve(name)
+    assert card.precision == precision
+    assert resolve(name.upper() + ":free") is card
+    assert card.id in known_models()
+
+
+def test_a_quantised_model_takes_less():
+    usage = Usage(input_tokens=2000, output_tokens=1000)
+    plain, eighth, fourth = (
+        estimate(usage, f"llama-3.3-70b-instruct{tag}", provider="together").joules.mid for tag in ("", "-fp8", "-awq")
+    )
+    assert max(fourth, eighth) < 0.95 * plain
 
 
 @pytest.mark.parametrize(

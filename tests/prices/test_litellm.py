@@ -33,6 +33,18 @@ MAP = {
     "bedrock/us-gov-west-1/claude-9": {"litellm_provider": "bedrock", "input_cost_per_token": 1.2e-06},
     "bedrock/us-east-1/1-month-commitment/claude-9": {"litellm_provider": "bedrock", "input_cost_per_token": 1e-06},
     "xai/grok-9": {"litellm_provider": "xai", "input_cost_per_token": 3e-06, "output_cost_per_token": 1.5e-05},
+    "dashscope/qwen-9": {
+        "litellm_provider": "dashscope",
+        "tiered_pricing": [
+            {"range": [256000.0, 1e6], "input_cost_per_token": 1.2e-06, "output_cost_per_token": 3.6e-06},
+            {
+                "range": [0, 256000.0],
+                "input_cost_per_token": 4e-07,
+                "output_cost_per_token": 1.2e-06,
+                "cache_read_input_token_cost": 8e-08,
+            },
+        ],
+    },
     "nobody/x": {"litellm_provider": "nobody", "input_cost_per_token": 1.0},
 }
 
@@ -46,7 +58,16 @@ def price_map(tmp_path: Path) -> Path:
 
 def test_the_map_is_read_exactly(price_map):
     lists = litellm_listings(price_map)
-    assert set(lists) == {"openai", "xai", "anthropic", "azure", "bedrock", "groq"}
+    assert set(lists) == {"openai", "xai", "anthropic", "azure", "bedrock", "groq", "alibaba"}
+    assert lists["alibaba"][0].prices == [
+        {
+            "rates": {
+                "input": [[0, "0.4"], [256000, "1.2"]],
+                "cached_input": [[0, "0.08"]],
+                "output": [[0, "1.2"], [256000, "3.6"]],
+            }
+        }
+    ]
     nine, whisper = lists["openai"]
     assert (nine.id, nine.match) == ("gpt-9", ["=gpt-9"])
     assert nine.prices == [
