@@ -126,15 +126,25 @@ class Deployment:
     fit: str | None = None
 
     def __post_init__(self) -> None:
-        if self.n_gpus is not None and self.n_gpus < 1:
-            msg = f"a deployment needs at least one GPU, not {self.n_gpus}"
+        if self.n_gpus is not None and not (self.n_gpus >= 1 and self.n_gpus == int(self.n_gpus)):
+            msg = f"a deployment needs at least one GPU and no part of one, not {self.n_gpus}"
+            raise DeploymentError(msg)
+        if self.tensor_parallel is not None and not 1 <= self.tensor_parallel <= (self.n_gpus or math.inf):
+            msg = f"tensor parallelism is over 1 to all {self.n_gpus or 'the'} GPUs, not {self.tensor_parallel}"
             raise DeploymentError(msg)
         if self.batch is not None and not 1 <= self.batch < math.inf:
             msg = f"the batch is a mean number of sequences, at least 1, not {self.batch}"
             raise DeploymentError(msg)
-        if self.pue is not None and not self.pue >= 1:
+        if self.pue is not None and not 1 <= self.pue < math.inf:
             msg = f"PUE is total over IT energy, at least 1, not {self.pue}"
             raise DeploymentError(msg)
+        if self.reserve is not None and not 1 <= self.reserve < math.inf:
+            msg = f"the reserve is a factor for idle machines, at least 1, not {self.reserve}"
+            raise DeploymentError(msg)
+        for name, value in (("host_share", self.host_share), ("market_grams_per_kwh", self.market_grams_per_kwh)):
+            if value is not None and not 0 <= value < math.inf:
+                msg = f"{name} is a number of at least 0, not {value}"
+                raise DeploymentError(msg)
         if not 0 < self.kv_bytes <= 4:
             msg = f"an element of the KV cache has up to 4 bytes, not {self.kv_bytes}"
             raise DeploymentError(msg)

@@ -23,6 +23,10 @@ class DeploymentError(EstimatorError, ValueError):
     """A deployment that cannot be: no GPUs, an unknown precision, a batch below one."""
 
 
+class CardError(EstimatorError, ValueError):
+    """A model card whose parameters cannot be: not a range, not counts, more of them active than there are."""
+
+
 class FactsError(EstimatorError):
     """A shipped data file is missing or does not say what it must."""
 

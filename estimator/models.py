@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from functools import cache, lru_cache
 from typing import Any, Final, Literal
 
+from estimator.errors import CardError
 from estimator.facts import DATA, read_json
 from estimator.price_class import ListPrice, sizes
 
@@ -49,6 +50,9 @@ class Architecture:
         return self.kv_elements != 2 * self.kv_heads * self.head_dim
 
 
+_FEWEST: Final = 1e5  # parameters of a model: fewer are a slip of the unit
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class ModelCard:
     """One model: parameters as (low, high) counts, a shape where it is public, and the source of both."""
@@ -65,6 +69,15 @@ class ModelCard:
     verified_by: str | None = None  # source that holds a copy of the published configuration with this shape
     list_price: ListPrice | None = None  # what the size was judged by, where nobody published one
     aliases: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for given in (self.total_params, self.active_params):
+            if given is not None and not (len(given) == 2 and _FEWEST <= given[0] <= given[1] < math.inf):
+                msg = f"{self.id}: parameters are (low, high) counts, not billions, the low one first: not {given}"
+                raise CardError(msg)
+        if self.total_params is not None and (self.active_params or (0.0, 0.0))[1] > self.total_params[1] * 1.0001:
+            msg = f"{self.id}: active parameters are a part of all: {self.active_params} of {self.total_params}"
+            raise CardError(msg)
 
     @property
     def verified(self) -> bool:

@@ -146,16 +146,18 @@ def profile(card: ModelCard, deployment: Deployment | None, provider: str | None
     else:
         roofline = _open_roofline(card, shape, known, assumptions)
         points = (_point(roofline, known, pue, _PLAIN),)
-        tier = "deployment" if known.known else "open_model"
+        tier = "deployment" if known.known and roofline.fits else "open_model"
+        unlike = [*roofline.unseen, *(["shape"] if card.architecture is None else [])]
+        own = combined(roofline.band, widening(unlike[len(roofline.unseen) :]))
         gpu_band = combined(
-            roofline.band if known.known else tuple(bands["open_model"]), roofline.gpu.band, silicon_band
+            own if tier == "deployment" else tuple(bands["open_model"]), roofline.gpu.band, silicon_band
         )
         facility = combined(gpu_band, bands["facility"])
         if not roofline.fits:
             machine = f"{roofline.n_gpus} × {roofline.gpu.name}"
             assumptions.append(f"the weights do not fit {machine}: reckoned as if, one sequence at a time")
-        if known.known and roofline.unseen:
-            assumptions.append(f"no measured row is like it in {', '.join(roofline.unseen)}: wider band")
+        if tier == "deployment" and unlike:
+            assumptions.append(f"no measured row is like it in {', '.join(unlike)}: wider band")
         if known.host_share is None:
             assumptions.append(f"host draws {defaults['host_share']:.0%} of the GPUs' TDP")
         if known.reserve is None:

@@ -1,3 +1,4 @@
+import math
 from datetime import UTC, datetime
 from decimal import Decimal
 
@@ -5,8 +6,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from estimator import Architecture, Deployment, ModelCard, Usage, centre, estimate, facts_version, known_models
-from estimator.errors import DeploymentError, EstimatorError, UnknownGpuError, UnknownMethodError, UnknownZoneError
+from estimator import Architecture, Deployment, ModelCard, Usage, centre, estimate, facts_version, known_models, resolve
+from estimator.errors import (
+    CardError,
+    DeploymentError,
+    EstimatorError,
+    UnknownGpuError,
+    UnknownMethodError,
+    UnknownZoneError,
+)
 from estimator.fits import find_fit
 from estimator.units import JOULES_PER_KWH, with_prefix
 
@@ -161,11 +169,55 @@ def test_asking_for_what_does_not_exist_raises(model, arguments, error):
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"n_gpus": 0}, {"batch": 0.5}, {"batch": float("nan")}, {"pue": 0.9}, {"stack": "x"}]
+    "wrong",
+    [
+        {"n_gpus": 0},
+        {"n_gpus": 1.5},
+        {"batch": 0.5},
+        {"batch": math.nan},
+        {"pue": 0.9},
+        {"pue": math.inf},
+        {"stack": "x"},
+        {"reserve": 0.5},
+        {"reserve": math.nan},
+        {"host_share": -0.1},
+        {"market_grams_per_kwh": -1.0},
+        {"tensor_parallel": 0},
+        {"tensor_parallel": 2, "n_gpus": 1},
+    ],
+    ids=str,
 )
 def test_a_deployment_that_cannot_be_is_refused(wrong):
     with pytest.raises(DeploymentError):
         Deployment(**wrong)
+
+
+@pytest.mark.parametrize(
+    ("total", "active"),
+    [((8.0, 8.0), (8.0, 8.0)), ((0.0, 0.0), (0.0, 0.0)), ((80e9, 8e9), (2e9, 2e9)), ((8e9, 8e9), (80e9, 80e9))],
+)
+def test_a_card_that_cannot_be_is_refused(total, active):
+    with pytest.raises(CardError, match=r"^mine: "):
+        ModelCard(id="mine", maker="me", kind="moe", weights="open", total_params=total, active_params=active)
+
+
+def test_a_card_without_a_shape_has_a_wider_band_on_a_known_deployment():
+    shaped = resolve("llama-3.1-8b-instruct")
+    bare = ModelCard(
+        id="mine",
+        maker="me",
+        kind="dense",
+        weights="open",
+        total_params=shaped.total_params,
+        active_params=shaped.active_params,
+        precision="bf16",
+    )
+    known = Deployment(gpu="H100", n_gpus=1, batch=64)
+    made = {card.id: estimate(CONVERSATION, card, deployment=known) for card in (shaped, bare)}
+    width = {name: each.joules.high / each.joules.low for name, each in made.items()}
+    assert made["mine"].tier == "deployment"
+    assert width["mine"] > 1.05 * width[shaped.id]
+    assert "no measured row is like it in shape: wider band" in made["mine"].assumptions
 
 
 def test_a_card_of_ones_own():
@@ -232,3 +284,4 @@ def test_weights_that_do_not_fit_are_said():
     for gpu, said in (("TPU-v6e", True), ("H100", False)):
         made = estimate(CONVERSATION, "llama-3.1-70b-instruct", deployment=Deployment(gpu=gpu, n_gpus=4, batch=64))
         assert (sentence in made.assumptions) == said
+        assert (made.tier == "open_model") == said
