@@ -11,7 +11,7 @@ from bench.ecologits import scored
 from bench.fit_energy import UNSEEN_SIGMA, coverage, errors, left_out
 from bench.measured import read
 from bench.validation import by_slices, estimated, pairs, score
-from estimator import Deployment, Range, Total, Usage, estimate, known_models, resolve, uncertain
+from estimator import Deployment, Range, Speculation, Total, Usage, compare, estimate, known_models, resolve, uncertain
 from estimator.audit import audit_models, conversation, parameters
 from estimator.carbon import embodied_grams_per_gpu_second
 from estimator.deployments import find_gpu
@@ -22,6 +22,7 @@ from estimator.grid import grid
 from estimator.models import surrogate
 from estimator.novelty import widening
 from estimator.overheads import overheads
+from estimator.training import training_share
 from estimator.units import JOULES_PER_WH, with_prefix
 
 PAGES = Path(__file__).parents[2] / "docs" / "methodology"
@@ -190,6 +191,42 @@ def test_the_pairs_behind_the_band_of_a_comparison():
     assert f"{longer:.0f} times the output" in text
     assert f"off by {tenth:.0%} at 90 %".replace("% at", " % at") in text
     assert constants()["bands"]["comparison"] == pytest.approx(tenth / math.log(longer), abs=0.005)
+
+
+def test_the_worked_example_of_a_comparison():
+    before, cached, shorter = (
+        estimate(Usage(input_tokens=2000, cached_input_tokens=n, output_tokens=m), "gpt-4o", provider="openai")
+        for n, m in ((0, 1000), (1800, 1000), (0, 500))
+    )
+    low, high = (end / before.joules.mid for end in (before.joules.low, before.joules.high))
+    assert f"known to × {low:.2f} to × {high:.2g}" in page("uncertainty")
+    for after in (cached, shorter):
+        ratio = compare(before, after).ratio
+        assert f"× {ratio.mid:.2f} ({ratio.low:.2f} to {ratio.high:.2f})" in page("uncertainty")
+
+
+def test_the_worked_example_of_speculative_decoding():
+    text, draft = page("energy"), Speculation(draft_tokens=4, acceptance=0.7, draft_cost=0.1)
+    assert f"= {draft.tokens_per_step:.2f} tokens a step" in text
+    for batch in (64, 1):
+        drafted, plain = (
+            estimate(
+                CONVERSATION,
+                "llama-3.1-8b-instruct",
+                deployment=Deployment(gpu="H100", n_gpus=1, batch=batch, speculation=speculation),
+            ).gpu_joules.mid
+            for speculation in (draft, None)
+        )
+        place = "on the GPU" if batch == 64 else ""
+        assert f"{with_prefix(drafted, 'J')} in the place of {with_prefix(plain, 'J')} {place}".strip() in text
+
+
+def test_the_worked_example_of_a_training():
+    grams, basis = training_share("llama-3.1-405b-instruct", 3000, 1e15)
+    assert basis.startswith("11390 t")
+    assert f"11 390 t (Llama 3.1, all three sizes) · 3 000 tokens / 10¹⁵ tokens = {with_prefix(grams, 'g')}" in page(
+        "carbon"
+    )
 
 
 def test_the_figures_of_carbon():
