@@ -24,10 +24,12 @@ $(BIN)/python:
 
 # One stamp for each set of locked packages: run (serve), demo (run + the official SDK), dev (all of it). The locks are
 # complete: --no-deps, or pip takes the newest release of what another package wants with an extra, which has no hash here.
+# An editable install has no bytecode of ours; where none is kept, every import of the library would compile it (25 ms).
 $(VENV)/.ready-%: requirements/%.txt requirements/build.txt pyproject.toml | $(BIN)/python
 	@echo "Setting up $(VENV) from requirements/$*.txt …"
 	@$(PIP) install --require-hashes --no-deps -r requirements/build.txt -r requirements/$*.txt
 	@$(PIP) install --no-deps --no-build-isolation --editable .
+	@$(BIN)/python -m compileall -q estimator
 	@touch $@
 
 # What translates (LiteLLM) comes on top. No resolver takes its wish for a certifi that was never published: --no-deps.
