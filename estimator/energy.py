@@ -64,6 +64,7 @@ class Roofline:
         "_expert_bytes",
         "_expert_share",
         "_factor",
+        "_free",
         "_full",
         "_kv2",
         "_kv_free",
@@ -141,6 +142,7 @@ class Roofline:
         memory = constants()["defaults"]["memory_share"] * n_gpus * gpu.memory
         free = memory - self._weight_bytes - self._expert_bytes
         self.fits = free > 0
+        self._free = free
         self._kv_free = free if memory_limit else math.inf
         bandwidth = n_gpus * k.reached(gpu.bandwidth)
         self._weight_s = 1 / (bandwidth * efficiency)
@@ -190,6 +192,10 @@ class Roofline:
     def batch(self) -> float:
         """Sequences decoded together, before the memory limit."""
         return self._batch
+
+    def crowding(self, context: float) -> float:
+        """Return how many times the KV caches of the batch, of ``context`` tokens each, fill what the weights leave."""
+        return self._batch * self._kv2 * self._attended(context) / self._free if self._free > 0 else math.inf
 
     def at_batch(self, batch: float) -> Roofline:
         """Return the same replica with another batch."""

@@ -19,6 +19,7 @@ from estimator.ranges import Range, combined
 
 _MOST: Final = 1e9
 MOST_PARAMS: Final = 1e15
+_CROWDED: Final = 10.0  # times the memory that caches may fill before a batch cannot be: measured rows reach 2.8
 _BLIND: Final = frozenset({"gpu", "n_gpus", "batch"})
 
 
@@ -163,7 +164,8 @@ def estimate_workload(workload: Workload, *, zone: str | None = None, fit: str |
     operator = overheads(None)
     host = k["defaults"]["host_share"] * gpu.tdp_w * draw.gpu_seconds
     facility = (draw.gpu_joules + host) * k["defaults"]["reserve"] * operator.pue.mid
-    blind = not workload.assumed.isdisjoint(_BLIND) or not roofline.fits
+    crowded = roofline.crowding(workload.input_tokens + workload.output_tokens / 2)
+    blind = not workload.assumed.isdisjoint(_BLIND) or crowded > _CROWDED
     traits = _traits(workload, roofline)
     gpu_band = combined(k["bands"]["open_model"] if blind else combined(roofline.band, widening(traits)), gpu.band)
     facility_band = combined(gpu_band, k["bands"]["facility"])
@@ -174,7 +176,7 @@ def estimate_workload(workload: Workload, *, zone: str | None = None, fit: str |
         gpu_joules=Range.around(draw.gpu_joules, gpu_band),
         joules=Range.around(facility, facility_band),
         grams_co2e=Range.around(grams, carbon_band),
-        assumptions=_assumptions(workload, roofline, () if blind else (*roofline.unseen, *traits)),
+        assumptions=_assumptions(workload, roofline, crowded, () if blind else (*roofline.unseen, *traits)),
     )
 
 
@@ -189,7 +191,7 @@ def _traits(workload: Workload, roofline: Roofline) -> list[str]:
     return [name for name, new in found.items() if new]
 
 
-def _assumptions(workload: Workload, roofline: Roofline, unlike: tuple[str, ...]) -> tuple[str, ...]:
+def _assumptions(workload: Workload, roofline: Roofline, crowded: float, unlike: tuple[str, ...]) -> tuple[str, ...]:
     """Say what nobody said of the workload, what no measured row is like, and what cannot quite be."""
     experts = f", {workload.experts_active} of {workload.experts} experts" if workload.experts else ""
     said = {
@@ -201,9 +203,10 @@ def _assumptions(workload: Workload, roofline: Roofline, unlike: tuple[str, ...]
         "batch": f"{workload.batch:g} sequences decoded together",
     }
     found = [text for name, text in said.items() if name in workload.assumed]
-    if not roofline.fits:
+    if crowded > _CROWDED:
+        what = "weights" if not roofline.fits else f"caches of {workload.batch:g} sequences"
         machine = f"{roofline.n_gpus} × {roofline.gpu.name}"
-        found.append(f"the weights do not fit {machine}: reckoned as if, with the band of an unknown machine")
+        found.append(f"the {what} do not fit {machine}: reckoned as if, with the band of an unknown machine")
     if roofline.gpu.vendor != "nvidia":
         found.append(f"{roofline.gpu.name} has the constants of NVIDIA's devices, corrected where rows are known")
     if unlike:

@@ -174,7 +174,7 @@ def test_what_the_fit_was_made_of_is_what_the_rows_are():
         {"batch_or_concurrency": "1"},
         {"batch_or_concurrency": "6000"},
         {"avg_output_tokens": "60000"},
-        {"avg_input_tokens": "100000"},
+        {"avg_input_tokens": "100000", "batch_or_concurrency": "8"},
         {"total_params_b": "1.2", "active_params_b": "1.2"},
         {"state_bytes_per_seq": "283115520"},
         {"kv_elems_per_layer": "576"},
@@ -210,6 +210,8 @@ def test_weights_that_do_not_fit_have_the_band_of_an_unknown_machine():
     assert "do not fit" in made.assumptions[0]
     assert width(made) > 10
     assert width(of(precision="")) > width(of())
+    crowded = of(avg_input_tokens="1000000")
+    assert (crowded.tier, crowded.assumptions[0][:30]) == ("open_model", "the caches of 64 sequences do ")
 
 
 @pytest.mark.parametrize(
