@@ -1,44 +1,27 @@
-"""The pages on method state what the code says: worked examples, validation table, disclosed figures."""
+"""The pages on method state what the code says: worked examples, constants, bands."""
 
 import math
 import re
 from decimal import Decimal
-from pathlib import Path
 
 import pytest
 
-from bench.ecologits import scored
-from bench.fit_energy import UNSEEN_SIGMA, coverage, errors, left_out
+from bench.fit_energy import UNSEEN_SIGMA
 from bench.measured import read
-from bench.validation import by_slices, estimated, pairs, score
+from bench.validation import pairs
 from estimator import Deployment, Range, Speculation, Total, Usage, compare, estimate, known_models, resolve, uncertain
-from estimator.audit import audit_models, conversation, parameters
 from estimator.carbon import embodied_grams_per_gpu_second
 from estimator.deployments import find_gpu
-from estimator.equivalences import equivalences
 from estimator.fits import constants, find_fit
 from estimator.flops import breakdown
 from estimator.grid import grid
 from estimator.models import surrogate
-from estimator.novelty import widening
 from estimator.overheads import overheads
 from estimator.training import training_share
 from estimator.units import JOULES_PER_WH, with_prefix
+from tests.estimator.pages import lines_of, page
 
-PAGES = Path(__file__).parents[2] / "docs" / "methodology"
 CONVERSATION = Usage(input_tokens=2000, output_tokens=1000)
-
-
-def page(name):
-    return re.sub(r"\s+", " ", (PAGES / f"{name}.md").read_text(encoding="utf-8"))
-
-
-def lines_of(name):
-    return (PAGES / f"{name}.md").read_text(encoding="utf-8")
-
-
-def percent(value, digits=1):
-    return f"{value:.{digits}%}".replace("100.0%", "100%").replace("%", " %")
 
 
 def example():
@@ -257,160 +240,3 @@ def test_the_invoice_on_the_page_of_dollars():
     assert f"{by_hand:,.0f} µ$".replace(",", " ") in page("dollars")
     assert made.cost_usd == by_hand / 1_000_000 + 3 * Decimal("0.01")
     assert f"{made.cost_usd.normalize():f} $" in page("dollars")
-
-
-NAMES = {
-    "all": "all: all rows",
-    "A100": "gpu: A100-SXM-40GB",
-    "H100": "gpu: H100-SXM-80GB",
-    "B200": "gpu: B200-SXM-180GB",
-    "batch up to 16": "batch: batch ≤ 16",
-    "batch above 256": "batch: batch > 256",
-    "dense": "experts: dense",
-    "mixture of experts": "experts: experts",
-    "fp8": "precision: fp8",
-}
-
-
-def test_the_validation_table():
-    text, found = page("validation"), by_slices(estimated(read()))
-    for label, name in NAMES.items():
-        row = found[name]
-        figures = [percent(row[key]) for key in ("median_error", "within_2x", "coverage")]
-        line = f"| {label} | {row['rows']} | {figures[0]} | {row['bias']:.2f} | {figures[1]} | {figures[2]} |"
-        assert line in text, line
-
-
-def test_the_sentences_under_the_validation_table():
-    text, rows = page("validation"), read()
-    assert f"The set `study` has {percent(score(estimated(rows, 'study'))['median_error'])} on the same rows" in text
-    models = {name: row["bias"] for name, row in by_slices(estimated(rows)).items() if name.startswith("model: ")}
-    worst = min(models, key=lambda name: -abs(math.log(models[name])))
-    assert (
-        f"{worst.removeprefix('model: ').rsplit('-A', 1)[0]}, {1 - models[worst]:.0%} too low".replace("%", " %")
-        in text
-    )
-    seconds = sorted(abs(math.expm1(time)) for _, time in errors(rows, find_fit()))
-    assert f"off by {percent(seconds[len(seconds) // 2])} in the median" in text
-
-
-@pytest.mark.heavy
-def test_the_table_of_rows_left_out():
-    text, rows = page("validation"), read()
-    bands = {"dense": find_fit().dense, "sparse": find_fit().sparse}
-    for label, by in (
-        ("one model at a time", lambda row: row.model),
-        ("one family at a time", lambda row: row.family),
-        ("one accelerator at a time", lambda row: row.workload.gpu),
-    ):
-        logs = left_out(rows, by)
-        size = sorted(abs(math.expm1(value)) for value in logs)
-        wider = widening(("accelerator",)) if "accelerator" in label else (1.0, 1.0)
-        figures = (
-            percent(size[len(size) // 2]),
-            f"{math.exp(sum(logs) / len(logs)):.2f}",
-            percent(sum(abs(value) < math.log(2) for value in logs) / len(logs)),
-            percent(coverage(rows, logs, bands, wider)),
-        )
-        line = f"| {label} ({len({by(row) for row in rows})}) | {' | '.join(figures)} |"
-        assert line in text, line
-
-
-def test_the_table_beside_ecologits():
-    text, rows = page("validation"), read()
-    theirs, ours = by_slices(scored(rows)), by_slices(estimated(rows))
-    for label in ("all", "A100", "H100", "B200", "batch up to 16", "batch above 256"):
-        line = f"| {label} |"
-        for table in (theirs, ours):
-            row = table[NAMES[label]]
-            line += f" {row['median_error']:.1%}, {row['bias']:.2f} |".replace("%", " %")
-        assert line in text, line
-
-
-DISCLOSED = re.compile(
-    r"^\| (?P<what>[^|]+: (?P<wh>[\d.]+) Wh[^|]*) \| (?P<model>[\w.-]+), (?P<n_in>[\d ]+) in, (?P<n_out>[\d ]+) out"
-    r" \| (?P<low>\S+), (?P<mid>\S+), (?P<high>\S+) \| yes \|$",
-    re.MULTILINE,
-)
-PROVIDERS = {"gemini-2.5-flash": "gemini", "gpt-4o": "openai"}
-
-
-@pytest.mark.parametrize("row", list(DISCLOSED.finditer(lines_of("validation"))), ids=lambda row: row["what"])
-def test_a_disclosed_figure_lies_in_the_band_that_the_page_prints(row):
-    usage = Usage(input_tokens=int(row["n_in"].replace(" ", "")), output_tokens=int(row["n_out"].replace(" ", "")))
-    made = estimate(usage, row["model"], provider=PROVIDERS[row["model"]]).joules
-    assert float(row["wh"]) * JOULES_PER_WH in made
-    for name in ("low", "mid", "high"):
-        assert row[name] == f"{getattr(made, name) / JOULES_PER_WH:.2g}", name
-
-
-def test_all_disclosed_figures_are_on_the_page():
-    assert len(list(DISCLOSED.finditer(lines_of("validation")))) == 7
-
-
-def test_what_google_states_of_water_and_market_based_carbon_lies_in_the_band():
-    text = lines_of("validation")
-    made = estimate(Usage(input_tokens=250, output_tokens=350), "gemini-2.5-flash", provider="gemini")
-    for stated, unit, found in (
-        (0.26, "mL on site", made.site_liters * 1000),
-        (0.03, "g market-based", made.market_grams_co2e),
-    ):
-        assert stated in found
-        points = ", ".join(f"{point:.2g}" for point in (found.low, found.mid, found.high))
-        assert f"| {points} {unit} | yes |" in text
-    assert made.site_liters.mid < made.liters.mid
-
-
-def test_the_life_cycle_figure_lies_outside_and_the_page_says_so():
-    made = estimate(Usage(input_tokens=100, output_tokens=400), "mistral-large-2407", provider="mistral")
-    assert 1.14 not in made.grams_co2e
-    assert made.zone == "SWE"
-    assert "**no**" in page("validation")
-    for batch, digits, grams in ((8, 1, "0.7"), (64, 2, "0.13")):
-        average = estimate(
-            Usage(input_tokens=100, output_tokens=400),
-            "mistral-large-2407",
-            deployment=Deployment(gpu="H100", n_gpus=8, batch=batch),
-        ).grams_co2e
-        assert f"{average.mid:.{digits}g}" == grams
-        assert f"{grams} g" in page("validation")
-
-
-def test_the_page_s_33_inconsistencies_are_listed():
-    rows = re.findall(r"^\| (\d+) \| .+ \| .+ \|$", lines_of("audit-page"), re.MULTILINE)
-    assert [int(row) for row in rows] == list(range(1, 34))
-
-
-def test_the_figures_beside_the_33_follow():
-    text, page_models, k = page("audit-page"), audit_models(), parameters()
-    static, drawn = k["static"], k["calculator"]
-    opus, small = page_models["claude-opus-4"].active_params, page_models["llama-3.1-8b-instruct"].active_params
-    per_flop = 700 / 4e15 * static["pue"]
-    assert per_flop == pytest.approx(static["joules_per_flop"])
-    dense = 12 * drawn["hidden"] ** 2 * drawn["layers"]
-    attention = 4 * 128_000 * drawn["hidden"] * drawn["layers"]
-    day = 1e6 * conversation(opus, 2000, 1000, 436).joules
-    training = 100_000 * 3600 * 700 * static["pue"]
-    reached = find_fit().reached(find_gpu("H100").bandwidth) / find_gpu("H100").bandwidth
-    for figure in (
-        f"{drawn['joules_per_flop'] / static['joules_per_flop']:,.0f} times apart".replace(",", " "),
-        f"{2500 / 3000:.0%} by the page's own method".replace("%", " %"),
-        f"{0.1 + 18.0 + 1.1 + 8.0 + 42.0 + 1.5 + 0.4:.1f} %",
-        f"{dense / 1e9:.1f} B",
-        f"it ends at {attention / (attention + 400e9):.0%}".replace("%", " %"),
-        f"{(64 + 16) / 64:.2f}·d²",
-        f"{opus / small:.1f} and {436 / 50:.2f}",
-        f"{training / day:.0f} days",
-        f"{find_gpu('H100').bf16_flops / 1e12:.1f} TFLOP/s",
-        f"{find_gpu('H100').bandwidth / 1e12:g} TB/s",
-        f"{find_gpu('H200').bandwidth / 1e12:g} TB/s",
-        f"{find_fit().eta_comp:.0%} of the peak".replace("%", " %"),
-        f"{reached:.0%} of an H100's bandwidth".replace("%", " %"),
-        f"{conversation(small, 2000, 1000, 436).joules:.0f} to {conversation(405e9, 2000, 1000, 436).joules:.0f} J",
-        f"{3.082 / 0.119:.0f} times measured",  # ML.ENERGY, one and eight H100s at a batch of 64
-    ):
-        assert figure in text, figure
-    for like in equivalences():
-        if like.id in {"phone_charge", "kettle", "car_km"}:
-            amount = like.joules_or_grams / (JOULES_PER_WH if like.of == "energy" else 1)
-            assert f"{amount:g} " in text, like.id
