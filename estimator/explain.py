@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from estimator.equivalences import Equivalence, count, equivalences
 from estimator.fits import constants
 from estimator.flops import Part, flops
 from estimator.ranges import Range
@@ -33,6 +34,10 @@ def explain(made: Estimate) -> str:
         lines.extend(_audit(made))
     if made.cost_usd is not None:
         lines.append(f"dollars      {made.cost_usd} by price {made.price_id or 'of the audit page'}")
+    for like in equivalences():
+        many = count(like, joules=made.joules, grams=made.grams_co2e)
+        if many is not None:
+            lines.append(_like(like, many))
     lines.extend(f"assumed      {text}" for text in made.assumptions)
     for reason in dict.fromkeys(made.reasons.values()):
         fields = ", ".join(name for name, why in made.reasons.items() if why == reason)
@@ -143,6 +148,12 @@ def _audit(made: Estimate) -> list[str]:
         f"energy       × 0.21 pJ per FLOP = {_range(made.joules, 'J')}, PUE 1.2 in it",
         f"carbon       = {_range(made.grams_co2e, 'g')}",
     ]
+
+
+def _like(like: Equivalence, many: Range) -> str:
+    amount = with_prefix(like.joules_or_grams, "J", 3) if like.of == "energy" else f"{like.joules_or_grams:g} g CO2e"
+    band = "" if many.low == many.high else f" ({many.low:.3g} to {many.high:.3g})"
+    return f"like         {many.mid:.3g} {like.name}{band}, {amount} each ({like.source}, {like.year})"
 
 
 def _count(tokens: int | None) -> str:

@@ -15,7 +15,7 @@ from rich.table import Table
 
 from estimator import Deployment, Estimate, Evidence, PriceList, Range, Speculation, Usage, resolve
 from estimator import estimate as estimate_call
-from estimator.equivalences import comparisons
+from estimator.equivalences import comparisons, equivalences
 from estimator.errors import EstimatorError
 from estimator.training import training_share
 from estimator.units import JOULES_PER_WH, MILLILITERS_PER_LITER, with_prefix
@@ -241,6 +241,14 @@ def _print(asked: str, made: Estimate) -> None:
     Console().print(table)
     if made.price_id is not None:
         sys.stdout.write(f"price: {made.price_id}\n")
+    counts = comparisons(joules=made.joules, grams=made.grams_co2e)
+    if counts:
+        likes = ((counts[like.id], like.name) for like in equivalences() if like.id in counts)
+        texts = (
+            f"{many.low:.2g}" + ("" if many.low == many.high else f" to {many.high:.2g}") + f" {name}"
+            for many, name in likes
+        )
+        sys.stdout.write(f"like: {', '.join(texts)}\n")
     for text in made.assumptions:
         sys.stdout.write(f"assumed: {text}\n")
     for reason in dict.fromkeys(made.reasons.values()):

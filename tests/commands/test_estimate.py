@@ -20,7 +20,7 @@ def invoke(*arguments):
 def test_a_table_with_bands_tier_and_sources():
     done = invoke("gpt-4o", "--in", "2000", "--out", "1000")
     assert done.exit_code == 0
-    for word in ("closed_model", "facility energy", "Wh", "$0.015", "ecologits-0.11.3", "assumed"):
+    for word in ("closed_model", "facility energy", "Wh", "$0.015", "ecologits-0.11.3", "assumed", " phone charges, "):
         assert word in done.output
 
 

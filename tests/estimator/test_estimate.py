@@ -267,7 +267,19 @@ def test_market_based_carbon_needs_a_contract():
 @pytest.mark.parametrize("model", ["gpt-4o", "llama-3.1-8b-instruct", "claude-opus-4-5"])
 def test_the_explanation_states_each_figure(model):
     text = estimate(CONVERSATION, model, provider="openai").explain()
-    for word in ("FLOPs", "GPU", "servers", "facility", "carbon", "embodied", "water", "bands", "assumed", "sources"):
+    for word in (
+        "FLOPs",
+        "GPU",
+        "servers",
+        "facility",
+        "carbon",
+        "embodied",
+        "water",
+        "bands",
+        "like",
+        "assumed",
+        "sources",
+    ):
         assert word in text
 
 
