@@ -29,7 +29,7 @@ $(VENV)/.ready-%: requirements/%.txt requirements/build.txt pyproject.toml | $(B
 	@echo "Setting up $(VENV) from requirements/$*.txt …"
 	@$(PIP) install --require-hashes --no-deps -r requirements/build.txt -r requirements/$*.txt
 	@$(PIP) install --no-deps --no-build-isolation --editable .
-	@$(BIN)/python -m compileall -q estimator
+	-@$(BIN)/python -m compileall -q estimator
 	@touch $@
 
 # What translates (LiteLLM) comes on top. No resolver takes its wish for a certifi that was never published: --no-deps.
