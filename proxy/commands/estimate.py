@@ -100,6 +100,8 @@ def estimate(
             from proxy.commands.estimate_csv import estimate_table
 
             rows, failed = estimate_table(csv_file, out_csv, zone, fit)
+            if not rows:
+                raise ConfigError(f"{csv_file}: no row below the header line")
             if failed:
                 typer.echo(f"{failed} of {rows} rows have no estimate; the column error says why", err=True)
             if failed == rows:

@@ -249,6 +249,13 @@ def test_what_is_no_table_does_not_crash(content, tmp_path):
     assert isinstance(done.exception, ConfigError | SystemExit)
 
 
+def test_a_table_without_rows_says_so(tmp_path):
+    path = tmp_path / "in.csv"
+    path.write_text(",".join(ROW) + "\n")
+    with pytest.raises(ConfigError, match="no row below the header line"):
+        raise invoke("--csv", str(path)).exception
+
+
 def test_json_has_the_parts_of_the_network():
     parts = json.loads(invoke("llama-3.1-8b", "--json").output)["flops_parts"]
     assert [part["name"] for part in parts][:3] == ["embedding", "QKV projections", "attention"]
