@@ -151,11 +151,15 @@ async def _pass_through(gate: Gate, call: Received, exchange: Exchange, meter: M
         await client.reply(exchange.status, headers, shown + meter.last())
         return
     await client.start(exchange.status, headers, shown)
-    shown, ended = await _next_piece(exchange, meter)
-    while not ended:
-        if shown:
-            await client.write(shown)
+    try:
         shown, ended = await _next_piece(exchange, meter)
+        while not ended:
+            if shown:
+                await client.write(shown)
+            shown, ended = await _next_piece(exchange, meter)
+    except UpstreamError:
+        await client.write(meter.last())  # of an event that the provider cut short, what came of it
+        raise
     exchange.release()
     await client.end(shown + meter.last())
 

@@ -116,6 +116,24 @@ def test_of_a_compressed_stream_from_which_nothing_is_taken_out_every_byte_is_th
         assert way.gate.closed(1)[0].flags == ()
 
 
+@pytest.mark.parametrize("cut", [1, 30])
+@pytest.mark.parametrize("coding", ["identity", "gzip"])
+def test_of_an_event_that_is_cut_off_the_client_sees_what_came(through, coding, cut):
+    first, second, *_ = events(usage=False)
+    coded = b"".join(flushed(coding, [first, second[:cut]])[:2])
+
+    async def cuts(seen, writer):
+        writer.write(stream_head(*([] if coding == "identity" else [f"content-encoding: {coding}"])) + chunk(coded))
+        await writer.drain()
+        writer.close()
+
+    with through(cuts) as way:
+        answer = parse(ask(way.gate.port, asking()))
+        assert (answer.body, answer.whole) == (coded, False)
+        (call,) = way.gate.closed(1)
+        assert (call.outcome, call.reason) == ("error", "upstream_closed")
+
+
 @pytest.mark.parametrize("line", ['inject_usage = "never"', 'stream_usage = "always"'])
 def test_where_usage_must_not_be_asked_for_nothing_is_changed(through, line):
     with through(openai_like(), line) as way:
