@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import re
 import time
 from collections.abc import AsyncIterator
@@ -17,6 +18,9 @@ from proxy.teams import Admitted, Headers
 from proxy.translated import to_translator
 from proxy.upstream import Exchange, UpstreamError
 
+_OBJECT = re.compile(rb"\s*\{")
+_UTF8_STEP = 64 * 1024  # bytes decoded at once: a large body need not be in memory twice
+
 
 class Outgoing(NamedTuple):
     """A request on its way to a provider that can be reached."""
@@ -31,8 +35,10 @@ class Outgoing(NamedTuple):
 
 def choose(gate: Gate, call: Received, admitted: Admitted) -> tuple[Target, ...]:
     """Choose the provider where the path did not."""
-    if call.body and call.asked.problem is not None:
-        raise Refusal(400, "invalid_request", f"The request's body cannot be read: {call.asked.problem}.")
+    if call.body:
+        problem = call.asked.problem or _not_utf8(call.body)
+        if problem is not None:
+            raise Refusal(400, "invalid_request", f"The request's body cannot be read: {problem}.")
     if call.surface.metered and call.asked.model is None:
         raise Refusal(400, "missing_model", "The request names no model: set `model` in its body.")
     team = admitted.attribution.team
@@ -73,6 +79,19 @@ async def reach(gate: Gate, call: Received, targets: tuple[Target, ...], admitte
         finally:
             call.waited_ns += time.perf_counter_ns() - before_ns
     raise AssertionError("there is always a target")
+
+
+def _not_utf8(body: bytes) -> str | None:
+    """Say where a JSON object is not in UTF-8, which makes it malformed (RFC 8259 §8.1); readers skip such strings."""
+    if body.isascii() or _OBJECT.match(body) is None:
+        return None
+    at, view = 0, memoryview(body)
+    while at < len(body):
+        try:
+            at += codecs.utf_8_decode(view[at : at + _UTF8_STEP], "strict", at + _UTF8_STEP >= len(body))[1]
+        except UnicodeDecodeError as error:
+            return f"malformed JSON at byte {at + error.start}: not UTF-8"
+    return None
 
 
 def _is_for_ours(provider: Provider, admitted: Admitted) -> bool:

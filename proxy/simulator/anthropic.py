@@ -211,6 +211,8 @@ def _reply(request: Request) -> Whole | Stream:
     if request.method != "POST":
         raise RefusedError(405, f"Not allowed to {request.method} on {request.path}.")
     asked = request.read(MessagesRequest)
+    if not asked.model:
+        raise RefusedError(400, "model: Field required")
     ask = ask_of(asked, request.sent, asked.model)
     if request.door == "messages/count_tokens":
         return Whole(body=msgspec.json.encode({"input_tokens": ask.input_tokens}))

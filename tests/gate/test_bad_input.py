@@ -38,7 +38,14 @@ BODIES = {
     "array": (b'["model"]', "not a JSON object"),
     "text": (b"model=gpt-4o", "malformed JSON"),
     "spaces": (b"  \n", "empty"),
-    "not UTF-8": (b'{"model":"gpt-4o","x":\xff}', "malformed JSON"),
+    "no JSON and not UTF-8": (b'{"model":"gpt-4o","x":\xff}', "malformed JSON"),
+    "text that is not UTF-8": (b'{"model":"gpt-4o","x":"caf\xc3\xa9 \xe9"}', "malformed JSON at byte 29: not UTF-8"),
+    "UTF-8 cut short": (b'{"model":"gpt-4o","x":"\xe6\x97"}', "malformed JSON at byte 23: not UTF-8"),
+    "a lone surrogate": (b'{"model":"gpt-4o","x":"\xed\xa0\x80"}', "malformed JSON at byte 23: not UTF-8"),
+    "not UTF-8 far behind": (
+        b'{"model":"gpt-4o","x":"' + "日本".encode() * 50_000 + b'\xff"}',
+        "at byte 300023: not UTF-8",
+    ),
     "number": (b'{"model":7}', "model is not a string"),
     "deep": (b'{"model":"gpt-4o","x":' + b"[" * 4_000_000, "nested too deeply"),
 }
@@ -52,6 +59,13 @@ def test_a_body_that_cannot_be_read(through, path, name):
         status, code, message = refused(way, post(path, body))
         assert (status, code) == (400, "invalid_request")
         assert said in message
+
+
+def test_whether_text_is_utf8_is_for_the_provider_to_say_where_it_is_asked_directly(through):
+    body = b'{"model":"gpt-4o","x":"\xe6\x97"}'
+    with through(says(OK)) as way:
+        assert parse(ask(way.gate.port, post("/openai" + PATH, body))).status == 200
+        assert way.provider.seen[-1].body == body
 
 
 @pytest.mark.parametrize("body", [b"", b"{}", b'{"model":null}', b'{"model":""}', b'{"Model":"gpt-4o"}'])

@@ -169,6 +169,11 @@ def test_bad_requests_are_refused_in_the_shape_of_their_provider(simulator, name
     assert said in message_of(name, reply)
 
 
+def test_a_request_of_anthropics_names_its_model(simulator):
+    reply = request(simulator, "/v1/messages", {"max_tokens": 40, "messages": TURNS})
+    assert (reply.status, message_of("anthropic", reply)) == (400, "model: Field required")
+
+
 @pytest.mark.parametrize("name", WHOLE)
 def test_a_provider_may_never_report_usage(simulator, name):
     path, body = WHOLE[name]
