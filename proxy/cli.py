@@ -6,35 +6,21 @@ import errno
 import os
 import signal
 import sys
-from importlib import metadata
+from collections.abc import Iterable
+from importlib import import_module, metadata
 from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
 
-from proxy.commands.doctor import doctor
-from proxy.commands.estimate import estimate
-from proxy.commands.export import export
-from proxy.commands.facts import facts
-from proxy.commands.keys import keys
-from proxy.commands.migrate import migrate
-from proxy.commands.mirror import mirror
-from proxy.commands.recompute import recompute
-from proxy.commands.reconcile import reconcile
-from proxy.commands.report import report
-from proxy.commands.retention import retention
-from proxy.commands.serve import serve
-from proxy.commands.simulate import simulate
 from proxy.errors import JoulegateError
 
+# Each is called as its file under ``proxy.commands``, a function or a group of them, in the order of ``--help``.
+COMMANDS = (
+    "serve", "simulate", "estimate", "report", "recompute", "reconcile", "migrate", "retention", "mirror", "doctor",
+    "facts", "keys", "export",
+)  # fmt: skip
 _CANNOT_PRINT = (errno.ENOSPC, errno.EBADF, errno.EIO)
-
-app = typer.Typer(
-    name="joulegate",
-    rich_markup_mode="rich",
-    pretty_exceptions_enable=False,
-    add_completion=False,
-)
 
 
 def _version(asked: bool) -> None:
@@ -43,8 +29,7 @@ def _version(asked: bool) -> None:
         raise typer.Exit
 
 
-@app.callback(no_args_is_help=True)
-def joulegate(
+def _joulegate(
     version: Annotated[
         bool, typer.Option("--version", is_eager=True, callback=_version, help="Print the version and end.")
     ] = False,
@@ -52,10 +37,22 @@ def joulegate(
     """Meter LLM traffic in FLOPs, joules, CO2e, water and dollars."""
 
 
-for command in (serve, simulate, estimate, report, recompute, reconcile, migrate, retention, mirror, doctor):
-    app.command()(command)
-for group in (facts, keys, export):
-    app.add_typer(group)
+def command_line(commands: Iterable[str] = COMMANDS) -> typer.Typer:
+    """Make the command line of some of the commands: to read all of them takes longer than to begin to serve."""
+    app = typer.Typer(
+        name="joulegate",
+        rich_markup_mode="rich",
+        pretty_exceptions_enable=False,
+        add_completion=False,
+    )
+    app.callback(no_args_is_help=True)(_joulegate)
+    for name in commands:
+        command = getattr(import_module(f"proxy.commands.{name}"), name)
+        if isinstance(command, typer.Typer):
+            app.add_typer(command)
+        else:
+            app.command()(command)
+    return app
 
 
 def main() -> None:
@@ -66,7 +63,7 @@ def main() -> None:
     if sys.stdout is None:  # closed by who called: nothing is to be printed
         sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - it lasts as long as the process
     try:
-        app()
+        command_line([name for name in COMMANDS if name in sys.argv[1:2]] or COMMANDS)()
     except JoulegateError as error:
         sys.stderr.write(f"joulegate: {error}\n")
         sys.exit(2)

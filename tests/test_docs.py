@@ -10,7 +10,7 @@ import pytest
 import typer.main
 
 from proxy import config, metrics
-from proxy.cli import app
+from proxy.cli import command_line
 from proxy.ledger.tables import calls, metadata
 
 ROOT = Path(__file__).parent.parent
@@ -40,7 +40,7 @@ def commands(group, path=()):
     return found
 
 
-CLI = commands(typer.main.get_command(app))
+CLI = commands(typer.main.get_command(command_line()))
 
 
 def fenced(language: str) -> list[tuple[str, str]]:

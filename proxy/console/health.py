@@ -30,8 +30,8 @@ class Recording(RecorderState, Protocol):
         """When the ledger was last found deleted or replaced; None: never since the start."""
 
     @property
-    def active(self) -> bool:
-        """Whether this recorder is the one that works."""
+    def leads(self) -> bool:
+        """Whether no other recorder works on these journals, though this one may still be opening its ledger."""
 
     @property
     def calls_in_flight(self) -> int:
@@ -77,7 +77,7 @@ def _status(recorder: Recording, missing: int) -> Status:
         return "unwritable"
     if recorder.problem is not None:
         return "standing_still"
-    if not recorder.active:
+    if not recorder.leads:
         return "standing_by"
     if recorder.lag_seconds > LATE_SECONDS:
         return "late"

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from proxy.cli import app
+from proxy.cli import command_line
 from proxy.errors import ConfigError
 
-run = CliRunner()
+app, run = command_line(), CliRunner()
 
 
 def invoke(*arguments):

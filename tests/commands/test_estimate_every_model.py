@@ -6,13 +6,13 @@ import pytest
 from typer.testing import CliRunner
 
 from estimator import known_models
-from proxy.cli import app
+from proxy.cli import command_line
 
 
 @pytest.mark.heavy
 @pytest.mark.parametrize("model", sorted(known_models()))
 def test_the_command_prints_every_model(model):
-    runner = CliRunner()
+    app, runner = command_line(), CliRunner()
     record = runner.invoke(app, ["estimate", model, "--json"])
     explained = runner.invoke(app, ["estimate", model, "--explain"])
     made = json.loads(record.stdout)

@@ -5,10 +5,10 @@ import pytest
 from typer.testing import CliRunner
 
 from estimator.models import known_models
-from proxy.cli import app
+from proxy.cli import command_line
 from proxy.errors import ConfigError
 
-run = CliRunner()
+app, run = command_line(), CliRunner()
 
 
 def test_show_lists_every_source_with_its_licence():

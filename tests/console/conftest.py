@@ -34,7 +34,7 @@ class Recorder:
 
     def __init__(self) -> None:
         self.problem: str | None = None
-        self.active = True
+        self.leads = True
         self.calls_in_flight = 0
         self.streams_open = 0
         self.lag_seconds = 0.0

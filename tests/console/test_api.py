@@ -89,9 +89,9 @@ def test_a_ledger_that_is_away_is_said(tmp_path):
     [
         ({}, "ok"),
         ({"lag_seconds": 61.0}, "late"),
-        ({"active": False}, "standing_by"),
-        ({"problem": "no disk", "active": False, "lag_seconds": 99.0}, "standing_still"),
-        ({"gate_problems": ["gate 1: no disk"], "problem": "no disk", "active": False}, "unwritable"),
+        ({"leads": False}, "standing_by"),
+        ({"problem": "no disk", "leads": False, "lag_seconds": 99.0}, "standing_still"),
+        ({"gate_problems": ["gate 1: no disk"], "problem": "no disk", "leads": False}, "unwritable"),
         ({"notice": "the ledger was deleted"}, "incomplete"),
     ],
 )

@@ -136,7 +136,7 @@ def test_a_long_name_is_cut_and_whole_in_its_title(console):
         ({}, "Metering"),
         ({"lag_seconds": 90.0}, "Metering, but late · ledger 90 s behind"),
         ({"problem": "no <disk>"}, "Recording stands still; calls wait in the journal"),
-        ({"active": False}, "Standing by: another recorder works on this journal"),
+        ({"leads": False}, "Standing by: another recorder works on this journal"),
         ({"streams_open": 1}, "Metering · 1 stream open"),
         ({"record_counts": {"lost": 2, "poison": 1}}, "Metering, but not all calls"),
         ({"record_counts": {"lost": 2, "poison": 1}}, "3 calls are missing from the ledger, or there without tokens"),

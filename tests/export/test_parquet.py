@@ -15,7 +15,7 @@ import pytest
 import sqlalchemy as sa
 from typer.testing import CliRunner
 
-from proxy.cli import app
+from proxy.cli import command_line
 from proxy.errors import LedgerError
 from proxy.export.parquet import SCHEMA, count_by_day, export
 from proxy.ledger.engine import WRITE, open_engine
@@ -135,7 +135,7 @@ def test_a_day_of_which_the_ledger_has_deleted_calls_stays_as_it_was_exported(en
     with engine.connect().execution_options(**{WRITE: True}) as connection, connection.begin():
         connection.execute(sa.delete(call_rows).where(call_rows.c.id == gone.id))
     ran = CliRunner().invoke(
-        app, ["export", "parquet", str(lake), "--month", "2026-11", "--database", ledger_url, "--json"]
+        command_line(), ["export", "parquet", str(lake), "--month", "2026-11", "--database", ledger_url, "--json"]
     )
     assert ran.exit_code == 1
     days = msgspec.json.decode(ran.stdout)["days"]
@@ -148,7 +148,7 @@ def test_a_day_of_which_the_ledger_has_deleted_calls_stays_as_it_was_exported(en
 
 
 def run(*words: str):
-    return CliRunner().invoke(app, ["export", "parquet", *words])
+    return CliRunner().invoke(command_line(), ["export", "parquet", *words])
 
 
 def test_the_command_writes_whole_days_and_says_how_much(engine, ledger_url, lake):

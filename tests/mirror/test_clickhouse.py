@@ -22,7 +22,7 @@ import pytest
 import sqlalchemy as sa
 from typer.testing import CliRunner
 
-from proxy.cli import app
+from proxy.cli import command_line
 from proxy.errors import LedgerError
 from proxy.ledger.engine import WRITE
 from proxy.ledger.read import DIMENSIONS, recent, splits
@@ -241,7 +241,7 @@ def test_a_clickhouse_that_is_away_is_waited_for(engine, other):
 
 
 def run(*words: str):
-    return CliRunner().invoke(app, words, env={"COLUMNS": "200"})
+    return CliRunner().invoke(command_line(), words, env={"COLUMNS": "200"})
 
 
 def test_the_command_copies_compares_and_says_what_differs(ledger_url, engine, mirror_url, other):
