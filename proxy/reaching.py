@@ -47,7 +47,7 @@ def choose(gate: Gate, call: Received, admitted: Admitted) -> tuple[Target, ...]
 
 async def reach(gate: Gate, call: Received, targets: tuple[Target, ...], admitted: Admitted) -> Outgoing:
     """Connect to the first target that can be reached: to those before it nothing was sent, so another may be tried."""
-    for left, target in zip(reversed(range(len(targets))), targets, strict=True):
+    for target in targets:
         call.provider, call.model_sent = target.provider, target.model
         ours = _is_for_ours(target.provider, admitted)
         headers, body = admitted.headers, call.sending
@@ -70,7 +70,7 @@ async def reach(gate: Gate, call: Received, targets: tuple[Target, ...], admitte
         try:
             exchange = await gate.upstream.open(origin)
         except UpstreamError as error:
-            if not left:
+            if target is targets[-1]:
                 raise
             end(gate, call, "error", error.code)
             call.try_again()

@@ -12,6 +12,8 @@ from proxy.config import Config, ProviderSection, RouteSection, resolve_secret, 
 from proxy.errors import ConfigError, Refusal
 from proxy.sigv4 import AwsCredential
 
+_TARGETS_KEPT = 4096  # for a model at a path…
+_PATH_BYTES_KEPT = 256  # …of at most this length: those of the APIs are shorter
 _ACTION = re.compile(rb"(?::|%3[aA])[a-z]+[A-Z]\w*$")  # models/…:generateContent, not the name of models/llama3:8b
 
 
@@ -120,7 +122,7 @@ class Routes:
             (pattern, _Way(providers=self._named(row.name))) for row in config.provider for pattern in row.models
         ]
         self._teams = frozenset(route.team for route in config.route if route.team is not None)
-        self._chosen: dict[tuple[str | None, str], _Way | None] = {}
+        self._chosen: dict[tuple[str | None, str, bytes], tuple[Target, ...] | None] = {}
 
     def by_path(self, raw_path: bytes) -> Target | None:
         """``/{provider}/{rest}`` → that provider and ``/{rest}``, byte for byte; None for the common ``/v1`` door.
@@ -146,20 +148,22 @@ class Routes:
         """
         if model is None:
             return (_target(self._without_model(raw_path, headers), raw_path, None),)
-        asked = (team if team in self._teams else None, model)
+        asked = (team if team in self._teams else None, model, raw_path)
         if asked in self._chosen:
-            chosen = self._chosen[asked]
+            targets = self._chosen[asked]
         else:
-            chosen = self._choose(*asked)
-            if len(self._chosen) < 4096:  # clients choose the names: a bound keeps them from filling memory
-                self._chosen[asked] = chosen
-        if chosen is None:
+            way = self._choose(*asked[:2])
+            targets = None if way is None else tuple(_target(each, raw_path, way.model) for each in way.providers)
+            # Clients choose the names: bounds keep them from filling memory.
+            if len(self._chosen) < _TARGETS_KEPT and len(raw_path) < _PATH_BYTES_KEPT:
+                self._chosen[asked] = targets
+        if targets is None:
             message = (
                 f"No route for model `{model[:80]}`. Ask for `provider/{model[:80]}`, use the path /provider/v1/…, "
                 'or add [[route]] match = "…" to the configuration.'
             )
             raise Refusal(404, "model_not_found", message)
-        return tuple(_target(provider, raw_path, chosen.model) for provider in chosen.providers)
+        return targets
 
     def _choose(self, team: str | None, model: str) -> _Way | None:
         for pattern, only, way in self._own:

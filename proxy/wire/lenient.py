@@ -73,10 +73,10 @@ def repeats(data: bytes, known: dict[str, object]) -> bool:
     Looking for the names costs little; the JSON is read once more only where they come more often than they should.
     Inside a string the quotes around a name would be escaped.
     """
-    listed = _names(known)
-    names = frozenset(listed)
-    if len(names) <= _NAMES_SPELLED and len(_spelled(names).findall(data)) <= len(listed):
+    listed = tuple(_names(known))
+    if len(listed) <= _NAMES_SPELLED and len(_spelled(listed).findall(data)) <= len(listed):
         return False
+    names = frozenset(listed)
     found = False
 
     def look(pairs: list[tuple[str, object]]) -> dict[str, object]:
@@ -103,17 +103,17 @@ def _names(tree: object) -> list[str]:
     """List the names of all members in nested objects."""
     names: list[str] = []
     left = [tree]
-    while left:
-        each = left.pop()
+    for each in left:  # which grows meanwhile
         if isinstance(each, dict):
             names += each
-            each = each.values()
-        left += [value for value in each if isinstance(value, dict | list)]  # type: ignore[attr-defined]
+            left += each.values()
+        elif isinstance(each, list):
+            left += each
     return names
 
 
 @lru_cache(maxsize=256)
-def _spelled(names: frozenset[str]) -> re.Pattern[bytes]:
+def _spelled(names: tuple[str, ...]) -> re.Pattern[bytes]:
     """Compile the search for names as JSON spells them; replies of one provider have the same ones."""
     return re.compile(b'"(?:%b)"' % b"|".join(re.escape(name.encode("utf-8", "replace")) for name in names))
 
