@@ -89,6 +89,7 @@ class Recorder:
         familiar: Familiar | None = None,
         on_rows: Callable[[Sequence[CallRow]], object] = _ignore,
         clock: Callable[[], float] = time.time,
+        elapsed: Callable[[], float] = time.monotonic,
         new_id: Callable[[], str] = lambda: str(uuid.uuid4()),
         gates: Sequence[Slot] = (),
         lag: Lag | None = None,
@@ -98,9 +99,10 @@ class Recorder:
 
         ``familiar`` knows what calls have in common, so that they need no estimate each.
         ``on_rows`` gets the newly written rows after each commit. ``clock`` gives seconds since the
-        Unix epoch, ``new_id`` the name under which a new journal directory keeps its positions. In
-        ``gates`` those who write the journals say what they could not write; in ``lag`` they hear how far the
-        ledger is behind. ``keeper`` carries on what listeners have counted, from the recorder before to the next.
+        Unix epoch, ``elapsed`` seconds of a clock that nobody sets, ``new_id`` the name under which a new
+        journal directory keeps its positions. In ``gates`` those who write the journals say what they could
+        not write; in ``lag`` they hear how far the ledger is behind. ``keeper`` carries on what listeners have
+        counted, from the recorder before to the next.
         """
         self.problem: str | None = None  # why it stands still, None while it works
         self.ledgers_replaced = 0  # how often the ledger was found deleted or replaced
@@ -111,6 +113,7 @@ class Recorder:
         self._estimate = estimate
         self._familiar = familiar
         self._clock = clock
+        self._elapsed = elapsed
         self._made_at = clock()
         self._standing_by = False  # another recorder works
         self._new_id = new_id
@@ -204,9 +207,9 @@ class Recorder:
                 self._say_lag()
                 stop.wait(wait)
                 wait = min(wait * 2, _BACK_OFF_SECONDS[1])
-        until = self._clock() + _LAST_SECONDS
+        until = self._elapsed() + _LAST_SECONDS
         try:
-            while self.run_once() and self._clock() < until:
+            while self.run_once() and self._elapsed() < until:
                 pass
         except Exception as error:
             self._stumble(error)
