@@ -79,9 +79,9 @@ bench: $(VENV)/.ready-run  ## side by side with nginx and LiteLLM (needs nginx a
 docs: $(VENV)/.ready-dev  ## check that every page, link and command in the documentation exists
 	@$(BIN)/python -m pytest tests/test_docs.py tests/test_repository.py
 
-lock:  ## rewrite requirements/*.txt from pyproject.toml
+lock:  ## rewrite requirements/*.txt from pyproject.toml; what is pinned stays so, but with ARGS=--upgrade
 	@$(PYTHON) -m venv $(VENV)-lock && $(VENV)-lock/bin/python -m pip --quiet install uv==$(UV_VERSION)
-	@UV=$(VENV)-lock/bin/uv sh requirements/lock.sh
+	@UV=$(VENV)-lock/bin/uv sh requirements/lock.sh $(ARGS)
 
 clean:  ## remove the virtual environments, caches and what the demo wrote
 	rm -rf $(VENV) $(VENV)-lock $(VENV)-focus joulegate-demo build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -1,11 +1,14 @@
 #!/bin/sh
 # Writes the locks: every package with its version and hashes, for Python 3.11 to 3.14 on any system, no index named.
-# dev.txt holds everything and is resolved first; the smaller sets are held to its versions.
+# dev.txt holds everything and is resolved first; the smaller sets are held to its versions. What is pinned stays pinned
+# as long as pyproject.toml allows it; arguments are uv's: --upgrade, or --upgrade-package NAME.
 set -eu
 cd "$(dirname "$0")/.."
 export UV_CUSTOM_COMPILE_COMMAND="make lock"
+asked="$*"
 lock() {
-    "${UV:-uv}" pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-emit-find-links --upgrade "$@"
+    # shellcheck disable=SC2086  # the words of it are meant
+    "${UV:-uv}" pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-emit-find-links $asked "$@"
 }
 compile() {
     lock --python-version 3.11 "$@"

@@ -1,5 +1,6 @@
 """The repository keeps its own rules: locks, hygiene, packaging. (Import contracts: `make lint`.)"""
 
+import os
 import re
 import subprocess
 import sys
@@ -108,6 +109,19 @@ def test_the_locks_hold_what_pyproject_asks_for():
             assert versions, f"requirements/{name}.txt lacks {requirement.name}: run `make lock`"
             for version in versions:
                 assert version in requirement.specifier, f"{name}.txt has {version} of {requirement}: run `make lock`"
+
+
+@pytest.mark.parametrize("asked", [(), ("--upgrade",), ("--upgrade-package", "httpx2")])
+def test_what_is_locked_stays_so_unless_an_upgrade_is_asked_for(tmp_path, asked):
+    resolver, seen = tmp_path / "uv", tmp_path / "seen"
+    resolver.write_text(f'#!/bin/sh\necho "$@" >> {seen}\n')
+    resolver.chmod(0o755)
+    subprocess.run(
+        ["sh", "requirements/lock.sh", *asked], cwd=ROOT, check=True, env={**os.environ, "UV": str(resolver)}
+    )
+    lines = seen.read_text().splitlines()
+    assert len(lines) == len(LOCKS)
+    assert {re.search(r"(?<= )--upgrade(-package \w+)?(?= )|$", line)[0] for line in lines} == {" ".join(asked)}
 
 
 def test_the_smaller_locks_have_the_versions_the_tests_ran_with():
