@@ -14,11 +14,13 @@ compile() {
     lock --python-version 3.11 "$@"
 }
 same="--constraints requirements/dev.txt"
-compile pyproject.toml --extra clickhouse --extra count --extra demo --extra grids --extra parquet --extra postgres --group build --group lint --group test \
-    --group facts --group dashboards --output-file requirements/dev.txt
+compile pyproject.toml --extra clickhouse --extra count --extra demo --extra grids --extra parquet --extra postgres \
+    --extra statements --group build --group lint --group test --group facts --group dashboards --output-file requirements/dev.txt
 # shellcheck disable=SC2086  # two words are meant
 {
-    compile pyproject.toml --extra postgres $same --output-file requirements/run.txt
+    # What `make serve` and the container image have: PostgreSQL, mirrors, hourly grids, statements.
+    compile pyproject.toml --extra clickhouse --extra grids --extra postgres --extra statements $same \
+        --output-file requirements/run.txt
     compile pyproject.toml --extra demo $same --output-file requirements/demo.txt
     # Not in dev.txt: LiteLLM asks for a release of certifi that was never published, so no resolver takes it as it is.
     compile pyproject.toml --extra translate $same --overrides bench/litellm-overrides.in \

@@ -95,7 +95,7 @@ def test_the_locks_hold_what_pyproject_asks_for():
     groups = tuple(group for group in project["dependency-groups"] if group not in ("sdks", "engines"))
     extras = set(project["project"]["optional-dependencies"])
     contents = {
-        "run": declared(project, groups=(), extras=("postgres",)),
+        "run": declared(project, groups=(), extras=("clickhouse", "grids", "postgres", "statements")),
         "demo": declared(project, groups=(), extras=("demo",)),
         "translate": declared(project, groups=(), extras=("translate",)),
         "dev": declared(project, groups=groups, extras=tuple(extras - {"translate"})),
