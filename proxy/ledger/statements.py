@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
@@ -13,7 +13,8 @@ from sqlalchemy.engine import Connection
 from proxy.ledger.read import Totals, splits
 from proxy.ledger.tables import statements
 from proxy.reconciling.comparison import Key, Recorded, Side
-from proxy.reconciling.statement import Stated
+from proxy.reconciling.shape import Stated
+from proxy.reconciling.statement import Days
 
 # The names that a statement's line may have, and the ledger's dimension for each.
 NAMES: Mapping[str, str] = {"model": "model", "key": "key", "project": "project"}
@@ -34,28 +35,24 @@ def keep(connection: Connection, source: str, lines: Sequence[Stated], at: datet
 
 def recorded(
     connection: Connection,
-    lines: Iterable[Stated],
+    covers: Mapping[str, Days],
     by: Sequence[str],
     named: Callable[[str, str, str | None], str | None],
 ) -> dict[Key, Recorded]:
-    """Give what the ledger has of the statement's providers, from its first to its last day (UTC) of each.
+    """Give what the ledger has of the statement's providers, from the first to the last day (UTC) that it covers.
 
     ``named`` gives the name under which a value of a dimension is compared: of a provider, a dimension, a value.
     """
-    ends: dict[str, tuple[date, date]] = {}
-    for line in lines:
-        first, last = ends.get(line.provider, (line.day, line.day))
-        ends[line.provider] = min(first, line.day), max(last, line.day)
-    if not ends:
+    if not covers:
         return {}
-    start = _midnight(min(first for first, _ in ends.values()))
-    end = _midnight(max(last for _, last in ends.values()) + timedelta(days=1))
+    start = _midnight(min(first for first, _ in covers.values()))
+    end = _midnight(max(last for _, last in covers.values()) + timedelta(days=1))
     asked = ("provider", "day", *(NAMES[name] for name in by))
     (groups,) = splits(connection, (asked,), start=start, end=end, zone=ZoneInfo("UTC"))
     found: dict[Key, Recorded] = {}
     for group in groups:
         provider, day = group.key[0], date.fromisoformat(group.key[1] or "")
-        if provider is None or provider not in ends or not ends[provider][0] <= day <= ends[provider][1]:
+        if provider is None or provider not in covers or not covers[provider][0] <= day <= covers[provider][1]:
             continue
         names = tuple(named(provider, name, value) for name, value in zip(by, group.key[2:], strict=True))
         one = _recorded(group)

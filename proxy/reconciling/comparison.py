@@ -13,7 +13,7 @@ from datetime import date
 from decimal import Decimal
 from typing import Any, Literal
 
-from proxy.reconciling.statement import Stated
+from proxy.reconciling.shape import Stated
 
 Key = tuple[str, date, tuple[str | None, ...]]  # provider, day, and the names asked for
 Kind = Literal["not_in_ledger", "not_in_statement", "tokens", "unpriced", "price"]
@@ -97,8 +97,9 @@ def statement_sides(lines: Iterable[Stated], named: Callable[[Stated], tuple[str
 def compare(stated: Mapping[Key, Side], recorded: Mapping[Key, Recorded]) -> list[Compared]:
     """Hold two sides against each other, in the order of day, provider and names; a key may be on one side alone."""
     keys = sorted({*stated, *recorded}, key=lambda key: (key[1], key[0], [name or "" for name in key[2]]))
-    says_dollars = any(side.usd is not None for side in stated.values())
-    says_tokens = any(side.tokens is not None for side in stated.values())
+    # A statement without a line states that there was nothing, of either.
+    says_dollars = not stated or any(side.usd is not None for side in stated.values())
+    says_tokens = not stated or any(side.tokens is not None for side in stated.values())
     return [_compared(key, stated.get(key), recorded.get(key), says_dollars, says_tokens) for key in keys]
 
 

@@ -1,139 +1,74 @@
-"""Reading what a provider states: an invoice or an export of usage or cost, as CSV; its columns are data."""
+"""Reading what a provider states: an invoice or an export of usage or cost, as CSV or as its API answers."""
 
 from __future__ import annotations
 
 import csv
 import io
-import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
-from decimal import Decimal, InvalidOperation
-from functools import cache
-from importlib import resources
+from datetime import date
 
-import msgspec
+from proxy.reconciling.pages import Page, is_json, read_pages
+from proxy.reconciling.shape import Stated, StatementError, shape_of
 
-from proxy.errors import JoulegateError
-
-
-class StatementError(JoulegateError):
-    """A statement cannot be read; the message names the line and what is wrong with it."""
+Days = tuple[date, date]  # the first and the last, both included
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Stated:
-    """One line of a statement; None is what it does not say. ``day`` is of UTC, ``usd`` exact."""
+class Statement:
+    """What a provider states, ``shape`` by name, and of which days (UTC) of whom; ``notes`` say what is not in it."""
 
-    provider: str
-    day: date
-    key: str | None = None
-    project: str | None = None
-    model: str | None = None
-    input_tokens: int | None = None
-    cached_input_tokens: int | None = None
-    output_tokens: int | None = None
-    usd: Decimal | None = None
+    shape: str
+    lines: Sequence[Stated]
+    covers: Mapping[str, Days]
+    notes: Sequence[str] = ()
 
 
-class Shape(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Which columns of a file mean what; a list of them is added up."""
+def read_statement(text: str, provider: str | None = None) -> Statement:
+    """Read a CSV file, its columns separated by commas, semicolons or tabs, or pages of JSON.
 
-    name: str
-    needs: tuple[str, ...]
-    day: str
-    provider: str | None = None
-    provider_in: str | None = None
-    key: str | None = None
-    project: str | None = None
-    model: str | None = None
-    model_until: str | None = None  # the model's name ends there
-    input: tuple[str, ...] = ()
-    cached: tuple[str, ...] = ()
-    output: tuple[str, ...] = ()
-    dollars: str | None = None
-    currency: str | None = None
-
-
-@cache
-def shapes() -> tuple[Shape, ...]:
-    """Give the shapes that are known, in the order in which they are tried."""
-    text = resources.files("proxy.data").joinpath("statements.toml").read_text(encoding="utf-8")
-    return msgspec.convert(tomllib.loads(text)["shape"], tuple[Shape, ...])
-
-
-def read_statement(text: str, provider: str | None = None) -> tuple[Shape, list[Stated]]:
-    """Read a statement, its columns separated by commas, semicolons or tabs; ``provider`` says whose it is instead.
-
-    Lines that state nothing are left out. Raises :class:`StatementError`.
+    ``provider`` says whose it is instead. Lines that state nothing are left out. Raises :class:`StatementError`.
     """
     text = text.removeprefix("\N{ZERO WIDTH NO-BREAK SPACE}")
+    if not is_json(text):
+        return _read_csv(text, provider)
+    pages = read_pages(text)
+    if not any(page.rows for page in pages):
+        raise StatementError("there is no result in it, so nobody can tell whose statement it is")
+    notes: tuple[str, ...] = ()
+    if pages[-1].more:
+        last = max(day for page in pages for day in page.days)
+        notes = (f"the answer has more pages, which are not in the file: it ends on {last}",)
+    return statement_of(pages, provider, notes)
+
+
+def statement_of(pages: Sequence[Page], provider: str | None, notes: Sequence[str] = ()) -> Statement:
+    """Put a provider's pages together; days without a result are of its statement too."""
+    names, lines = dict[str, None](), []
+    for number, row in enumerate((row for page in pages for row in page.rows), 1):
+        shape = shape_of(row)
+        names[shape.name] = None
+        lines.append(shape.stated(row, provider, f"result {number}"))
+    days = [day for page in pages for day in page.days]
+    whose = {line.provider for line in lines} | ({provider} if provider is not None else set())
+    covers = dict.fromkeys(sorted(whose), (min(days), max(days))) if days else {}
+    return Statement(shape=" and ".join(names), lines=_said(lines), covers=covers, notes=notes)
+
+
+def _read_csv(text: str, provider: str | None) -> Statement:
     head = text.partition("\n")[0]
     delimiter = max(",;\t", key=head.count)
     rows = csv.DictReader(io.StringIO(text), delimiter=delimiter, strict=True)
-    found: list[Stated] = []
     try:
-        shape = _shape(rows.fieldnames or ())
-        for row in rows:
-            line = _stated(row, shape, provider, rows.line_num)
-            if (line.usd, line.input_tokens, line.output_tokens) != (None, None, None):
-                found.append(line)
+        shape = shape_of(rows.fieldnames or ())
+        lines = _said(shape.stated(row, provider, f"line {rows.line_num}") for row in rows)
     except csv.Error as error:
         raise StatementError(f"line {rows.line_num}: {error}") from None
-    return shape, found
+    days: dict[str, list[date]] = {}
+    for line in lines:
+        days.setdefault(line.provider, []).append(line.day)
+    return Statement(shape=shape.name, lines=lines, covers={whose: (min(of), max(of)) for whose, of in days.items()})
 
 
-def _shape(columns: Sequence[str]) -> Shape:
-    for shape in shapes():
-        if set(shape.needs) <= set(columns):
-            return shape
-    known = "; ".join(f"{shape.name}: {', '.join(shape.needs)}" for shape in shapes())
-    raise StatementError(f"no statement has the columns {', '.join(columns) or '(none)'}; needed are: {known}")
-
-
-def _stated(row: Mapping[str, str | None], shape: Shape, provider: str | None, number: int) -> Stated:
-    def text(column: str | None) -> str | None:
-        return (row.get(column) or "").strip() or None if column is not None else None
-
-    def count(columns: Sequence[str]) -> int | None:
-        parts = [int(_number(found, number)) for column in columns if (found := text(column)) is not None]
-        return sum(parts) if parts else None
-
-    currency = text(shape.currency)
-    if currency is not None and currency.lower() != "usd":
-        raise StatementError(f"line {number}: the currency is {currency}: only dollars can be compared")
-    whose = provider or shape.provider or text(shape.provider_in)
-    if whose is None:
-        raise StatementError(f"line {number}: no provider")
-    model, dollars = text(shape.model), text(shape.dollars)
-    if model is not None and shape.model_until is not None:
-        model = model.partition(shape.model_until)[0].strip()
-    return Stated(
-        provider=whose,
-        day=_day(text(shape.day), number),
-        key=text(shape.key),
-        project=text(shape.project),
-        model=model,
-        input_tokens=count(shape.input),
-        cached_input_tokens=count(shape.cached),
-        output_tokens=count(shape.output),
-        usd=None if dollars is None else _number(dollars, number),
-    )
-
-
-def _number(text: str, line: int) -> Decimal:
-    try:
-        found = Decimal(text.replace("$", ""))
-    except InvalidOperation:
-        found = Decimal("NaN")
-    if not found.is_finite():
-        raise StatementError(f"line {line}: {text!r} is no number")
-    return found
-
-
-def _day(text: str | None, line: int) -> date:
-    try:
-        moment = datetime.fromisoformat(text or "")
-    except ValueError:
-        raise StatementError(f"line {line}: {text!r} is no day: write it as 2026-11-23") from None
-    return moment.date() if moment.tzinfo is None else moment.astimezone(UTC).date()
+def _said(lines: Iterable[Stated]) -> list[Stated]:
+    return [line for line in lines if (line.usd, line.input_tokens, line.output_tokens) != (None, None, None)]

@@ -6,7 +6,7 @@ from decimal import Decimal
 import pytest
 
 from proxy.reconciling.comparison import Recorded, Side, beyond, compare, statement_sides
-from proxy.reconciling.statement import Stated
+from proxy.reconciling.shape import Stated
 
 KEY = ("openai", date(2026, 11, 23), ("gpt-4o",))
 OTHER = ("openai", date(2026, 11, 24), ("gpt-4o",))

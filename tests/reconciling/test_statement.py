@@ -5,7 +5,8 @@ from decimal import Decimal
 
 import pytest
 
-from proxy.reconciling.statement import Stated, StatementError, read_statement
+from proxy.reconciling.shape import Stated, StatementError
+from proxy.reconciling.statement import read_statement
 
 OPENAI_COSTS = (
     "start_time,end_time,start_time_iso,end_time_iso,amount_value,amount_currency,line_item,project_id\n"
@@ -91,15 +92,15 @@ DAY = date(2026, 11, 23)
     ],
 )
 def test_what_providers_state_is_read_by_its_columns(text, shape, expected):
-    found, lines = read_statement(text)
-    assert (found.name, lines) == (shape, [expected])
-    assert read_statement(text.replace(",", "\t").replace('"', ""))[0].name == shape or '"' in text
-    (renamed,) = read_statement(text, provider="mine")[1]
+    found = read_statement(text)
+    assert (found.shape, found.lines, found.covers) == (shape, [expected], {expected.provider: (DAY, DAY)})
+    assert read_statement(text.replace(",", "\t").replace('"', "")).shape == shape or '"' in text
+    (renamed,) = read_statement(text, provider="mine").lines
     assert renamed.provider == "mine"
 
 
 def test_a_day_is_of_utc():
-    assert read_statement("provider,day,usd\nx,2026-11-24T01:00:00+05:30,1\n")[1][0].day == DAY
+    assert read_statement("provider,day,usd\nx,2026-11-24T01:00:00+05:30,1\n").lines[0].day == DAY
 
 
 @pytest.mark.parametrize(
