@@ -45,6 +45,7 @@ def run_console(
     *,
     gates: Sequence[Slot] = (),
     lag: Lag | None = None,
+    mirror_lag: Lag | None = None,
 ) -> None:
     """Record and serve until told to stop; what the journals hold then is recorded first."""
     os.nice(NICENESS)
@@ -73,7 +74,7 @@ def run_console(
         lag=lag,
         keeper=MetricsFile(directory / "metrics.json", metrics),
     )
-    metrics.watch(recorder)
+    metrics.watch(recorder, mirror_lag)
     stop = threading.Event()
     recording = threading.Thread(target=recorder.run, args=(stop,), name="recorder")
     housekeeping = Housekeeping(engine, keep_days=config.ledger.keep_days, working=lambda: recorder.active)

@@ -26,6 +26,7 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_late
 from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
+from proxy.lag import Lag
 from proxy.ledger.tables import CallRow, picked
 from proxy.space import Space
 
@@ -148,6 +149,11 @@ DECLARED = (
         name="joulegate_ledger_lag_seconds",
         kind="gauge",
         help="Age of the oldest call that ended and is not in the ledger; 0 when none waits.",
+    ),
+    Declaration(
+        name="joulegate_mirror_lag_seconds",
+        kind="gauge",
+        help="Time since the mirror last had all that the ledger had; absent where no mirror is configured.",
     ),
     Declaration(
         name="joulegate_journal_records",
@@ -276,9 +282,9 @@ class Metrics:
         self._rendered_at = -math.inf
         self._render_lock = threading.Lock()
 
-    def watch(self, recorder: RecorderState) -> None:
-        """Show the recorder's gauges from now on."""
-        self._registry.register(_RecorderGauges(recorder))
+    def watch(self, recorder: RecorderState, mirror_lag: Lag | None = None) -> None:
+        """Show the recorder's gauges from now on, and how far a mirror is behind where there is one."""
+        self._registry.register(_Gauges(recorder, mirror_lag))
 
     def record(self, rows: Sequence[CallRow]) -> None:
         """Add committed ledger rows."""
@@ -463,11 +469,12 @@ class _Histogram(Collector):
         yield family
 
 
-class _RecorderGauges(Collector):
-    """Reads the recorder once per rendering; without a recorder there is no series rather than a 0."""
+class _Gauges(Collector):
+    """Reads the recorder once per rendering; without a recorder or a mirror there is no series rather than a 0."""
 
-    def __init__(self, recorder: RecorderState) -> None:
+    def __init__(self, recorder: RecorderState, mirror_lag: Lag | None) -> None:
         self._recorder = recorder
+        self._mirror_lag = mirror_lag
 
     def describe(self) -> Iterator[Metric]:
         for each in DECLARED:
@@ -481,6 +488,7 @@ class _RecorderGauges(Collector):
             "joulegate_journal_free_bytes": {} if space.free_bytes is None else {(): space.free_bytes},
             "joulegate_streams_open": {(): self._recorder.streams_open},
             "joulegate_ledger_lag_seconds": {(): self._recorder.lag_seconds},
+            "joulegate_mirror_lag_seconds": {} if self._mirror_lag is None else {(): self._mirror_lag.seconds},
             "joulegate_ledger_replaced": {(): self._recorder.ledgers_replaced},
             "joulegate_journal_records": {(state,): n for state, n in self._recorder.record_counts.items()},
         }

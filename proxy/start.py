@@ -93,6 +93,7 @@ def run(
     translator, translating = _translation(config)
     said = slots(config.gate.workers)  # by each gate, for the console: what it cannot write to its journal
     lag = Lag()  # said by the recorder, for the gates
+    mirror_lag = Lag() if config.mirror.url is not None else None  # said by the mirror, for the metrics
     gates = [
         Child(
             name=f"gate {number}",
@@ -105,11 +106,11 @@ def run(
     ]
     console = Child(
         name="console",
-        run=partial(_console, config, doors.console, gate_url, said, lag),
+        run=partial(_console, config, doors.console, gate_url, said, lag, mirror_lag),
         stop_within_s=CONSOLE_STOP_S,
         stage=RECORDER,
     )
-    behind = [console, *_mirroring(config)]
+    behind = [console, *_mirroring(config, mirror_lag)]
     children = [*gates, *translating, *behind]
     if others is not None:
         traffic, simulator = others(gate_url)
@@ -202,11 +203,17 @@ def _raise_file_limit() -> None:
 
 
 def _console(
-    config: Config, listening: socket.socket, gate_url: str, said: Sequence[Slot], lag: Lag, lifeline: Lifeline
+    config: Config,
+    listening: socket.socket,
+    gate_url: str,
+    said: Sequence[Slot],
+    lag: Lag,
+    mirror_lag: Lag | None,
+    lifeline: Lifeline,
 ) -> None:
     from proxy.console_process import run_console  # half a second of imports the gates do not need
 
-    run_console(config, listening, gate_url, lifeline, gates=said, lag=lag)
+    run_console(config, listening, gate_url, lifeline, gates=said, lag=lag, mirror_lag=mirror_lag)
 
 
 def _translation(config: Config) -> tuple[Translator | None, list[Child]]:
@@ -231,16 +238,16 @@ def _translate(config: Config, listening: socket.socket, word: bytes, lifeline: 
     run_translator(config, listening, word, lifeline)
 
 
-def _mirroring(config: Config) -> list[Child]:
-    if config.mirror.url is None:
+def _mirroring(config: Config, lag: Lag | None) -> list[Child]:
+    if lag is None:
         return []
-    return [Child(name="mirror", run=partial(_mirror, config), stop_within_s=MIRROR_STOP_S, stage=RECORDER)]
+    return [Child(name="mirror", run=partial(_mirror, config, lag), stop_within_s=MIRROR_STOP_S, stage=RECORDER)]
 
 
-def _mirror(config: Config, lifeline: Lifeline) -> None:
+def _mirror(config: Config, lag: Lag, lifeline: Lifeline) -> None:
     from proxy.mirror.process import run_mirror
 
-    run_mirror(config, lifeline)
+    run_mirror(config, lag, lifeline)
 
 
 def _announce(config: Config, gate_url: str, console_url: str) -> None:

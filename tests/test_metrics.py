@@ -13,6 +13,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from proxy import metrics as module
+from proxy.lag import Lag
 from proxy.metrics import DECLARED, TOKEN_KINDS, Counted, Metrics
 from proxy.space import Space
 from tests.rows import UNESTIMATED, UNMETERED, UNPRICED, call_row, known
@@ -41,6 +42,7 @@ CONTRACT = {
     "joulegate_unpriced_calls_total": ("counter", {"model"}),
     "joulegate_unknown_models_total": ("counter", set()),
     "joulegate_ledger_lag_seconds": ("gauge", set()),
+    "joulegate_mirror_lag_seconds": ("gauge", set()),
     "joulegate_journal_records": ("gauge", {"state"}),
     "joulegate_journal_bytes": ("gauge", set()),
     "joulegate_journal_free_bytes": ("gauge", set()),
@@ -85,7 +87,7 @@ def test_names_types_and_labels_are_the_contract():
 
 def test_what_is_rendered_is_what_is_declared():
     metrics = make()
-    metrics.watch(Recorder())
+    metrics.watch(Recorder(), Lag())
     metrics.record([call_row(), call_row(**UNPRICED, **UNESTIMATED)])
     families = {
         family.name + ("_total" if family.type == "counter" else ""): family
@@ -264,8 +266,19 @@ def test_gauges_are_absent_without_a_recorder_and_fresh_with_one():
     assert value(metrics, "joulegate_ledger_lag_seconds") == 0.25
     assert value(metrics, "joulegate_journal_records", state="recorded") == 12
     assert value(metrics, "joulegate_ledger_replaced") == 1
+    assert value(metrics, "joulegate_mirror_lag_seconds") is None
     recorder.streams_open = 0
     assert value(metrics, "joulegate_streams_open") == 0
+
+
+def test_how_far_a_mirror_is_behind_grows_until_it_says_so():
+    metrics, now = make(), [100.0]
+    lag = Lag(lambda: now[0])
+    metrics.watch(Recorder(), lag)
+    now[0] = 130.0
+    assert value(metrics, "joulegate_mirror_lag_seconds") == 30
+    lag.say(2)
+    assert value(metrics, "joulegate_mirror_lag_seconds") == 2
 
 
 def test_rendering_is_kept_for_a_second():

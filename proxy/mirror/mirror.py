@@ -13,6 +13,7 @@ from sqlalchemy.engine import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from proxy.errors import LedgerError
+from proxy.lag import Lag
 from proxy.ledger.engine import shown
 from proxy.ledger.paging import pages
 from proxy.mirror.clickhouse import ClickHouse
@@ -61,13 +62,19 @@ class Mirror:
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         clock: Callable[[], float] = time.monotonic,
         page: int = PAGE,
+        lag: Lag | None = None,
     ) -> None:
-        """Prepare; nothing is connected yet. ``page``: how many calls are held in memory at once."""
+        """Prepare; nothing is connected yet.
+
+        ``page``: how many calls are held in memory at once. In ``lag`` others hear how long ago the mirror had all that
+        the ledger had; ``clock`` gives seconds on the same clock as its.
+        """
         self._engine = engine
         self._clickhouse = clickhouse
         self._now = now
         self._clock = clock
         self._page = page
+        self._lag = lag
         self._positions: Positions | None = None
         self._not_before: dict[int, float] = {}  # quarters that were copied while they were written to
         self._whole_at = 0.0  # when the whole ledger is looked at next
@@ -84,7 +91,8 @@ class Mirror:
     ) -> Copied:
         """Copy what the mirror lacks, unless told to ``stop``; ``copied`` hears of each page how many calls it had."""
         positions = self._positions or self.prepare()
-        whole = self._clock() >= self._whole_at
+        began = self._clock()
+        whole = began >= self._whole_at
         done = Copied()
         try:
             lacking = positions.lacking(None if whole else quarter_of(self._now() - RECENT))
@@ -100,6 +108,8 @@ class Mirror:
         except SQLAlchemyError as error:
             cause = getattr(error, "orig", None) or error
             raise LedgerError(f"the ledger {shown(self._engine.url)} cannot be read: {cause}") from error
+        if self._lag is not None and len(due) == len(lacking):
+            self._lag.say(self._clock() - began)
         if whole:
             self._whole_at = self._clock() + HOUR_S
         self._not_before = {each: at for each, at in self._not_before.items() if at > self._clock()}

@@ -7,6 +7,7 @@ import signal
 import threading
 
 from proxy.config import Config
+from proxy.lag import Lag
 from proxy.ledger.engine import open_engine
 from proxy.mirror.clickhouse import ClickHouse, open_mirror
 from proxy.mirror.mirror import Mirror
@@ -15,8 +16,8 @@ from proxy.supervisor import Lifeline
 NICENESS = 15  # behind the recorder, which is behind the gates
 
 
-def run_mirror(config: Config, lifeline: Lifeline) -> None:
-    """Copy the ledger into the configured mirror until told to stop."""
+def run_mirror(config: Config, lag: Lag, lifeline: Lifeline) -> None:
+    """Copy the ledger into the configured mirror until told to stop; ``lag`` says how far that is behind."""
     if config.mirror.url is None:
         raise ValueError("no mirror is configured")
     os.nice(NICENESS)
@@ -24,4 +25,4 @@ def run_mirror(config: Config, lifeline: Lifeline) -> None:
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     lifeline.terminate_with_parent()
     lifeline.at_work()
-    Mirror(open_engine(config.ledger.url), ClickHouse(open_mirror(config.mirror.url))).run(stop)
+    Mirror(open_engine(config.ledger.url), ClickHouse(open_mirror(config.mirror.url)), lag=lag).run(stop)

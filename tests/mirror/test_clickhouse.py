@@ -24,6 +24,7 @@ from typer.testing import CliRunner
 
 from proxy.cli import command_line
 from proxy.errors import LedgerError
+from proxy.lag import Lag
 from proxy.ledger.engine import WRITE
 from proxy.ledger.read import DIMENSIONS, recent, splits
 from proxy.ledger.tables import call_columns, call_rows, usage_lines
@@ -240,6 +241,32 @@ def test_a_clickhouse_that_is_away_is_waited_for(engine, other):
     assert Mirror(engine, ClickHouse(other)).catch_up().calls == 1
 
 
+def test_how_far_it_is_behind_is_the_time_since_it_had_everything(engine, other):
+    now = [100.0]
+
+    def passes(seconds: float) -> None:
+        now[0] += seconds
+
+    lag = Lag(lambda: now[0])
+    mirror = Mirror(engine, ClickHouse(other), now=lambda: AT, clock=lambda: now[0], lag=lag)
+    write(engine, call_row(started_at=AT))
+    passes(30)
+    assert lag.seconds == 30
+    assert mirror.catch_up(copied=lambda _: passes(2)).calls == 1
+    assert lag.seconds == 2  # what came while it copied, it may not have
+    write(engine, call_row(started_at=AT))
+    passes(5)
+    assert mirror.catch_up().calls == 0  # a quarter that is written to waits
+    assert lag.seconds == 7
+    passes(20)
+    assert mirror.catch_up().calls == 2
+    assert lag.seconds == 0
+    write(engine, call_row(started_at=AT + timedelta(hours=1)))
+    passes(3)
+    assert mirror.catch_up(stop=lambda: True).calls == 0
+    assert lag.seconds == 3
+
+
 def run(*words: str):
     return CliRunner().invoke(command_line(), words, env={"COLUMNS": "200"})
 
@@ -329,6 +356,7 @@ def test_serve_keeps_a_configured_mirror_up_to_date(tmp_path):
         while not running.calls("SELECT 1 FROM mirror_positions WHERE sums IS NOT NULL"):
             assert time.monotonic() < deadline, running.output.decode()
             time.sleep(0.1)
+        assert "\njoulegate_mirror_lag_seconds " in httpx2.get(f"{running.console}/metrics").text
         assert running.stop() == 0
     command = [sys.executable, "-m", "proxy.cli", "mirror", "--check", "--json"]
     checked = subprocess.run(command, cwd=tmp_path, check=False, capture_output=True, text=True)
