@@ -13,7 +13,6 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
 
@@ -141,6 +140,8 @@ def _fetched(
     if admin_key is None:
         raise ConfigError(f"--fetch {asked} needs --admin-key env:NAME or file:PATH; make one at {api.keys_at}")
     key = resolve_secret(admin_key, owner="--admin-key").decode()
+    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
     from proxy.reconciling.fetch import Fetch, connected
 
     console = Console(stderr=True)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date
+from importlib import metadata
 from typing import Final
 from urllib.parse import urlencode
 
@@ -39,8 +40,9 @@ class _Refused(msgspec.Struct):
 
 @contextmanager
 def connected() -> Iterator[httpx2.Client]:
-    """Give a client that follows no redirect: the key is for one host."""
-    with httpx2.Client(timeout=_TIMEOUT_S, follow_redirects=False) as client:
+    """Give a client that says who it is, and follows no redirect: the key is for one host."""
+    named = {"user-agent": f"joulegate/{metadata.version('joulegate')}"}
+    with httpx2.Client(timeout=_TIMEOUT_S, headers=named, follow_redirects=False) as client:
         yield client
 
 

@@ -6,12 +6,11 @@ from urllib.parse import parse_qsl
 
 import httpcore2
 import httpx  # the mocker speaks its types, whatever it mocks
-import httpx2
 import pytest
 import respx
 
 from proxy.reconciling.api import api_of, apis
-from proxy.reconciling.fetch import Fetch
+from proxy.reconciling.fetch import Fetch, connected
 from proxy.reconciling.pages import read_pages
 from proxy.reconciling.shape import StatementError, shape_of
 from tests.reconciling.answers import (
@@ -45,7 +44,7 @@ def pauses():
 
 @pytest.fixture
 def asking(pauses):
-    with httpx2.Client() as client:
+    with connected() as client:
         yield lambda provider: Fetch(api=api_of(provider), key=KEY, client=client, sleep=pauses.append)
 
 
@@ -62,6 +61,7 @@ def test_openai_is_asked_for_days_in_unix_seconds_with_the_key_as_a_bearer(mocke
     (page,) = pages(asking)
     assert page.rows[0]["api_key_id"] == "key_1"
     assert route.calls[0].request.headers["authorization"] == f"Bearer {KEY}"
+    assert route.calls[0].request.headers["user-agent"].startswith("joulegate/")
     assert asked(route) == [
         ("start_time", str(unix(23))),
         ("end_time", str(unix(26))),
