@@ -49,6 +49,7 @@ class Form(StrEnum):
     JSON = "json"
     PARQUET = "parquet"
     HTML = "html"
+    PDF = "pdf"
 
 
 def report(
@@ -68,7 +69,7 @@ def report(
         Form | None,
         typer.Option(
             "--format",
-            help="Table for people; csv, json or parquet for programs; html of a statement.",
+            help="Table for people; csv, json or parquet for programs; html or pdf of a statement.",
             show_default="table; of focus csv, of statement html",
         ),
     ] = None,
@@ -100,11 +101,12 @@ def report(
     joulegate report cost --by team --allocate platform=tokens
     joulegate report focus --month 2026-11 > focus.csv
     joulegate report statement --team search --month 2026-11 > search.html
+    joulegate report statement --month 2026-11 --format pdf > all-teams.pdf
     """  # noqa: D301 - typer keeps the lines of a paragraph that begins with this character
     if as_json and form not in (None, Form.JSON):
         raise ConfigError(f"--json and --format {form} contradict each other: give one of them")
-    if (name is Name.STATEMENT) != (form is Form.HTML) and (form is not None or as_json):
-        raise ConfigError("a statement is a page, and no other report is one yet: statement goes with --format html")
+    if (name is Name.STATEMENT) != (form in (Form.HTML, Form.PDF)) and (form is not None or as_json):
+        raise ConfigError("html and pdf are the forms of a statement, and of nothing else: joulegate report statement")
     if team is not None and name is not Name.STATEMENT:
         raise ConfigError(f"--team is whose statement it is; split the report {name} with --by team")
     if name is Name.STATEMENT and (by is not None or allocate):
@@ -118,7 +120,7 @@ def report(
     form = Form.JSON if as_json else form or (Form.CSV if name is Name.FOCUS else Form.TABLE)
     period, url = Asked(month=month, start=start, end=end, tz=tz), loaded.ledger.url
     if name is Name.STATEMENT:
-        sys.stdout.write(_ask(url, period, _stating(team, {each.name for each in loaded.team}, service)))
+        _write_page(_ask(url, period, _stating(team, {each.name for each in loaded.team}, service)), form)
     else:
         _write(_ask(url, period, _reporting(name, by, allocate or [], service)), form)
 
@@ -175,9 +177,23 @@ def _stating(team: str | None, teams: Collection[str], service: str | None) -> C
     )
 
 
-def _as_parquet(made: Report) -> bytes:
+def _write_page(page: str, form: Form) -> None:
+    if form is Form.PDF:
+        from proxy.reports.pdf import as_pdf
+
+        _require_file(form)
+        sys.stdout.buffer.write(as_pdf(page))
+    else:
+        sys.stdout.write(page)
+
+
+def _require_file(form: Form) -> None:
     if sys.stdout.isatty():
-        raise ConfigError("Parquet is no text: send it to a file, … --format parquet > report.parquet")
+        raise ConfigError(f"{form} is no text: send it to a file, … --format {form} > report.{form}")
+
+
+def _as_parquet(made: Report) -> bytes:
+    _require_file(Form.PARQUET)
     try:
         from proxy.reports.parquet import as_parquet
     except ImportError as error:

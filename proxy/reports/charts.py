@@ -1,4 +1,7 @@
-"""Bars over days as SVG, for pages without a script: an axis with round numbers, bands as whiskers."""
+"""Bars over days as SVG, for pages without a script and for paper: an axis with round numbers, bands as whiskers.
+
+Colors and sizes stand on the shapes themselves: what makes a PDF of a page applies the page's style to its text alone.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,8 @@ _STEPS = (1, 2, 2.5, 5, 10)  # round numbers to count in
 _LINES = 4  # about how many lines an axis has
 _LABELS = 10  # how many days are named at most
 _GAP = 0.25  # of a bar's place
+_BAR, _BAND, _RULE, _SOFT = "#1f6f54", "#12382b", "#dedcd4", "#56625c"
+_TEXT = f'fill="{_SOFT}" font-size="12" font-family="system-ui, sans-serif"'
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,12 +52,12 @@ def bars(title: str, unit: str, what: Sequence[Bar]) -> str:
 
     parts = [
         f'<svg class="chart" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(title)}">',
-        f'<text class="unit" x="0" y="{_TOP - 2}">{escape(unit)}</text>',
+        f'<text x="0" y="{_TOP - 2}" {_TEXT}>{escape(unit)}</text>',
     ]
     for number in range(round(top / step) + 1):
         y = height(number * step)
-        parts.append(f'<line class="rule" x1="{_LEFT}" x2="{WIDTH - _RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>')
-        parts.append(f'<text class="axis" x="{_LEFT - 8}" y="{y + 4:.1f}">{number * step:,.10g}</text>')
+        parts.append(f'<line stroke="{_RULE}" x1="{_LEFT}" x2="{WIDTH - _RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>')
+        parts.append(f'<text text-anchor="end" x="{_LEFT - 8}" y="{y + 4:.1f}" {_TEXT}>{number * step:,.10g}</text>')
     every = max(1, math.ceil(len(what) / _LABELS))
     for number, bar in enumerate(what):
         left, middle = _LEFT + place * (number + _GAP / 2), _LEFT + place * (number + 0.5)
@@ -60,15 +65,16 @@ def bars(title: str, unit: str, what: Sequence[Bar]) -> str:
         if bar.value is not None:
             y = height(bar.value)
             parts.append(
-                f'<rect class="bar" x="{left:.1f}" y="{y:.1f}" width="{place * (1 - _GAP):.1f}"'
+                f'<rect fill="{_BAR}" x="{left:.1f}" y="{y:.1f}" width="{place * (1 - _GAP):.1f}"'
                 f' height="{HEIGHT - _BOTTOM - y:.1f}"/>'
             )
         if bar.low is not None and bar.high is not None:
             parts.append(
-                f'<line class="band" x1="{middle:.1f}" x2="{middle:.1f}"'
+                f'<line stroke="{_BAND}" stroke-width="1.4" x1="{middle:.1f}" x2="{middle:.1f}"'
                 f' y1="{height(bar.high):.1f}" y2="{height(bar.low):.1f}"/>'
             )
         parts.append("</g>")
         if number % every == 0:
-            parts.append(f'<text class="day" x="{middle:.1f}" y="{HEIGHT - _BOTTOM + 18}">{escape(bar.label)}</text>')
+            day = f'<text text-anchor="middle" x="{middle:.1f}" y="{HEIGHT - _BOTTOM + 18}" {_TEXT}>'
+            parts.append(f"{day}{escape(bar.label)}</text>")
     return "".join((*parts, "</svg>"))

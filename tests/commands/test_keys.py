@@ -6,7 +6,7 @@ import msgspec
 import pytest
 from typer.testing import CliRunner
 
-from proxy.cli import app
+from proxy.cli import command_line
 from proxy.config import load
 from proxy.teams import digest
 
@@ -18,7 +18,7 @@ def run(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
 
     def run(*arguments: str):
-        return CliRunner().invoke(app, ["keys", *arguments], env={"COLUMNS": "200"})
+        return CliRunner().invoke(command_line(), ["keys", *arguments], env={"COLUMNS": "200"})
 
     return run
 

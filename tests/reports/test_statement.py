@@ -8,7 +8,7 @@ from html.parser import HTMLParser
 import pytest
 from typer.testing import CliRunner
 
-from proxy.cli import app
+from proxy.cli import command_line
 from proxy.errors import JoulegateError
 from proxy.ledger.write import Ledger
 from proxy.reports import figures
@@ -133,7 +133,7 @@ def test_a_day_of_nothing_known_is_a_gap_and_no_nought(engine):
 def test_axes_count_in_round_numbers(peak, step):
     assert step_for(peak) == pytest.approx(step)
     drawn = bars("title", "unit", [Bar(label="d", value=peak, said="s")])
-    heights = [float(each) for each in re.findall(r'<rect class="bar" [^>]*height="([\d.]+)"', drawn)]
+    heights = [float(each) for each in re.findall(r'<rect fill="#1f6f54" [^>]*height="([\d.]+)"', drawn)]
     assert all(0 <= each <= 178.1 for each in heights)
 
 
@@ -142,14 +142,14 @@ def test_the_command_writes_a_page(filled, tmp_path, monkeypatch):
     url = filled.url.render_as_string(hide_password=False)
 
     def run(*arguments: str):
-        return CliRunner().invoke(app, ["report", *arguments, "--month", "2026-11", "--database", url])
+        return CliRunner().invoke(command_line(), ["report", *arguments, "--month", "2026-11", "--database", url])
 
     shown = run("statement", "--team", "ads")
     assert shown.exit_code == 0, shown.output
     assert Page(shown.stdout).texts[1] == "ads"
     for arguments, says in (
-        (("statement", "--format", "csv"), "statement goes with --format html"),
-        (("cost", "--format", "html"), "statement goes with --format html"),
+        (("statement", "--format", "csv"), "html and pdf are the forms of a statement"),
+        (("cost", "--format", "pdf"), "html and pdf are the forms of a statement"),
         (("cost", "--team", "ads"), "--by team"),
         (("statement", "--by", "model"), "leave out --by"),
         (("statement", "--team", "adz"), "no team 'adz'"),
@@ -157,3 +157,25 @@ def test_the_command_writes_a_page(filled, tmp_path, monkeypatch):
         result = run(*arguments)
         assert isinstance(result.exception, JoulegateError), arguments  # printed, with exit status 2
         assert says in str(result.exception), arguments
+
+
+@pytest.mark.heavy
+def test_the_same_statement_on_paper(filled, tmp_path, monkeypatch):
+    import pypdfium2  # brought by the heavy tests' own requirements, as WeasyPrint is
+
+    monkeypatch.chdir(tmp_path)
+    url = filled.url.render_as_string(hide_password=False)
+    words = ["report", "statement", "--team", "search", "--month", "2026-11", "--database", url, "--format", "pdf"]
+    result = CliRunner().invoke(command_line(), words)
+    assert result.exit_code == 0, result.output
+    pages = list(pypdfium2.PdfDocument(result.stdout_bytes))
+    text = "".join(page.get_textpage().get_text_bounded() for page in pages)
+    total = made(filled, "search").total
+    for said in (figures.dollars(total.cost_usd), figures.quantity(total.grams_co2e, "g"), EVIL, f"1 / {len(pages)}"):
+        assert said in text.replace("\r\n", " "), said
+    for page in pages:  # nothing reaches the paper's edges
+        picture = page.render(scale=1).to_pil().convert("L")
+        width, height = picture.size
+        assert (width, height) == (596, 842)  # A4
+        for edge in ((0, 0, 36, height), (width - 36, 0, width, height), (0, 0, width, 36)):
+            assert picture.crop(edge).getextrema() == (255, 255)

@@ -1,0 +1,23 @@
+"""A page as PDF: by WeasyPrint, which needs the extra ``pdf`` and the system's Pango."""
+
+from __future__ import annotations
+
+from typing import NoReturn
+
+from proxy.errors import ConfigError
+
+INSTALL = "install joulegate[pdf] and Pango (on Debian and Ubuntu: apt-get install libpango-1.0-0 libpangoft2-1.0-0)"
+
+
+def as_pdf(page: str) -> bytes:
+    """Lay a page out on paper; raises :class:`ConfigError` that says what to install where that is not there."""
+    try:
+        from weasyprint import HTML
+    except (ImportError, OSError) as error:  # OSError: Pango itself
+        raise ConfigError(f"a PDF cannot be made ({str(error).splitlines()[0]}); {INSTALL}") from None
+    made: bytes = HTML(string=page, url_fetcher=_nothing).write_pdf()
+    return made
+
+
+def _nothing(url: str) -> NoReturn:
+    raise ValueError(f"a statement fetches nothing, and it wants {url[:80]}")
