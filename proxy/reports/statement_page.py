@@ -148,8 +148,8 @@ def _table(
         )
     foot = _line(("All", *("" for _ in names[1:])), total, peak)
     return (
-        f"<h2>{title}</h2><table><thead><tr>{head}</tr></thead><tbody>{''.join(lines)}</tbody>"
-        f"<tfoot>{foot}</tfoot></table>"
+        f'<h2>{title}</h2><div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{"".join(lines)}</tbody>'
+        f"<tfoot>{foot}</tfoot></table></div>"
     )
 
 
