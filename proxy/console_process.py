@@ -85,6 +85,7 @@ def run_console(
         recent=recent,
         recorder=recorder,
         gate_url=gate_url,
+        teams=[team.name for team in config.team],
         closing=lambda: server.should_exit,
     )
     server = QuietServer(

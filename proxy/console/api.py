@@ -15,6 +15,7 @@ import msgspec
 from proxy.console.health import Health
 from proxy.ledger.read import DIMENSIONS, Totals
 from proxy.ledger.tables import CallRow
+from proxy.reports.making import NAMES
 from proxy.reports.period import Period
 
 CALLS_MOST = 500
@@ -90,10 +91,17 @@ def openapi() -> dict[str, Any]:
                     "required": ["from", "to", "tz", "groups", "total"],
                 },
                 _parameter("by", f"Dimensions, separated by commas: {', '.join(DIMENSIONS)}.", {"type": "string"}),
-                _parameter("from", "First day, or a moment.", {"type": "string"}),
-                _parameter("to", "Last day, included, or a moment.", {"type": "string"}),
-                _parameter("month", "One month, 2026-11.", {"type": "string"}),
-                _parameter("tz", "IANA time zone that decides what a day is.", {"type": "string"}),
+                *_PERIOD,
+            ),
+            "/api/reports/{name}": _get(
+                "A report as `joulegate report` makes it; the current month by default.",
+                {"type": "object", "properties": {"report": {"type": "string"}, "rows": {"type": "array"}}},
+                _parameter("name", "Which.", {"type": "string", "enum": list(NAMES)})
+                | {"in": "path", "required": True},
+                _parameter("by", f"Dimensions, separated by commas: {', '.join(DIMENSIONS)}.", {"type": "string"}),
+                _parameter("allocate", "Of cost: TEAM=dollars or TEAM=tokens; may be repeated.", {"type": "string"}),
+                _parameter("format", "Or csv.", {"type": "string", "enum": ["json", "csv"]}),
+                *_PERIOD,
             ),
             "/api/health": _get("How the metering is doing.", {"$ref": "#/components/schemas/Health"}),
             "/api/live": {
@@ -131,3 +139,11 @@ def _parameter(name: str, description: str, schema: dict[str, Any]) -> dict[str,
 
 def _list(name: str) -> dict[str, Any]:
     return {"type": "array", "items": {"$ref": f"#/components/schemas/{name}"}}
+
+
+_PERIOD = (
+    _parameter("from", "First day, or a moment.", {"type": "string"}),
+    _parameter("to", "Last day, included, or a moment.", {"type": "string"}),
+    _parameter("month", "One month, 2026-11.", {"type": "string"}),
+    _parameter("tz", "IANA time zone that decides what a day is.", {"type": "string"}),
+)

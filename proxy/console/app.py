@@ -22,6 +22,7 @@ from proxy.console.guard import Guard
 from proxy.console.health import Recording, health
 from proxy.console.live import Draw, event, follow
 from proxy.console.recent import RecentCalls
+from proxy.console.reports import Reports
 from proxy.console.tables import call_rows
 from proxy.console.today import Sums, Today
 from proxy.ledger import read
@@ -51,13 +52,14 @@ def build_console(
     recorder: Recording,
     gate_url: str,
     names: Collection[str] = (),
+    teams: Collection[str] = (),
     closing: Callable[[], bool] = lambda: False,
     now: Callable[[], datetime] = lambda: datetime.now(UTC),
 ) -> Starlette:
     """Build the application.
 
     ``gate_url`` is shown to newcomers (no path). ``names`` are host names besides loopback's that it
-    answers to on a loopback address. Open streams end when ``closing()`` is true.
+    answers to on a loopback address. ``teams`` are the configured ones. Open streams end when ``closing()`` is true.
     """
     console = _Console(engine, metrics, recent, recorder, gate_url, closing, now)
     return Starlette(
@@ -71,6 +73,7 @@ def build_console(
             Route("/api/health", console.health),
             Route("/api/live", console.api_live),
             Route("/api/openapi.json", console.openapi),
+            *Reports(engine, teams, now).routes(),
             Mount("/static", StaticFiles(directory=_STATIC)),
         ],
         middleware=[Middleware(Guard, names=names)],

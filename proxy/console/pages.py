@@ -54,7 +54,8 @@ def page(*, sums: Sums | None, health: Health, calls: Sequence[CallRow], after: 
 <footer>
 <p>Dollars are list prices. Joules, grams and liters are estimates; the range under each is what it may really be.</p>
 <nav aria-label="For programs"><a href="/metrics">metrics</a><a href="/api/calls">calls</a>
-<a href="/api/totals?by=team,model">totals</a><a href="/api/openapi.json">API</a></nav>
+<a href="/api/totals?by=team,model">totals</a><a href="/reports/statement">statement</a>
+<a href="/api/openapi.json">API</a></nav>
 </footer>
 </body>
 </html>

@@ -21,6 +21,7 @@ from proxy.reports.table import Report
 from proxy.reports.water import WATER
 
 _KINDS = {kind.name: kind for kind in (COST, ENERGY, CARBON, WATER, SCI, GHG)}
+NAMES = (*_KINDS, "focus")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

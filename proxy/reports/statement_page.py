@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 from collections.abc import Iterable, Sequence
 from datetime import UTC
 from decimal import Decimal
+from functools import cache
 from html import escape
 from importlib import resources
 
@@ -37,11 +40,23 @@ _METHOD = (
 )
 
 
+@cache
+def _style() -> str:
+    return "\n" + resources.files("proxy.reports").joinpath("statement.css").read_text()
+
+
+def content_security_policy() -> str:
+    """Give what a browser may do with the page: nothing but to draw it in its own style."""
+    digest = base64.b64encode(hashlib.sha256(_style().encode()).digest()).decode()
+    return (
+        f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    )
+
+
 def as_html(made: Statement) -> str:
     """Write the page."""
     whose = "All teams" if made.team is None else made.team
     first, last = made.period.ends()
-    style = resources.files("proxy.reports").joinpath("statement.css").read_text()
     body = _body(made) if made.total.calls else "<p>There were no calls in this period.</p>"
     return f"""<!doctype html>
 <html lang="en">
@@ -49,8 +64,7 @@ def as_html(made: Statement) -> str:
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{escape(whose)}, {escape(first)} to {escape(last)}</title>
-<style>
-{style}</style>
+<style>{_style()}</style>
 </head>
 <body>
 <header>

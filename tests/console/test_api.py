@@ -14,13 +14,13 @@ from tests.console.conftest import NOON, serve
 from tests.rows import UNESTIMATED, UNMETERED, UNPRICED, call_row
 
 
-def get(console, path: str, status: int = 200):
+def get(console, path: str, status: int = 200, described: str | None = None):
     """Ask, and hold the answer against the API's own description."""
     reply = console.get(path)
     assert (reply.status, reply.headers["content-type"]) == (status, "application/json"), reply.text
     document = json.loads(console.get("/api/openapi.json").text)
-    described = document["paths"][path.partition("?")[0]]["get"]["responses"][str(status)]
-    schema = described["content"]["application/json"]["schema"] | {"components": document["components"]}
+    answers = document["paths"][described or path.partition("?")[0]]["get"]["responses"]
+    schema = answers[str(status)]["content"]["application/json"]["schema"] | {"components": document["components"]}
     jsonschema.validate(json.loads(reply.text), schema)
     return json.loads(reply.text)
 

@@ -56,3 +56,16 @@ def test_the_page_is_whole_without_javascript(console):
         tab.send("Page.navigate", url=f"http://127.0.0.1:{console.port}/")
         tab.wait(f"document.getElementById('c-{row.id}') && document.body.innerText.includes('still-there')")
         assert not tab.evaluate("document.body.classList.contains('live')")
+
+
+@pytest.mark.parametrize("width", [1280, 420])
+def test_a_statement_is_drawn_in_its_own_style_and_nothing_complains(console, width):
+    console.record(*(call_row(team=MARKUP, model="a-model-with-a-long-name-of-some-day") for _ in range(3)))
+    with browser() as tab:
+        tab.send("Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1, mobile=False)
+        tab.send("Page.navigate", url=f"http://127.0.0.1:{console.port}/reports/statement")
+        tab.wait("document.querySelectorAll('svg.chart rect').length > 0")
+        assert tab.evaluate("getComputedStyle(document.querySelector('h1')).fontSize") == "26px"
+        assert tab.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        assert tab.evaluate("typeof hacked") == "undefined"
+        assert tab.complaints == []

@@ -1,0 +1,75 @@
+"""The reports of ``joulegate report`` over HTTP: as JSON or CSV for programs, a statement as a page for people."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from datetime import datetime
+
+from sqlalchemy import Engine
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+from starlette.routing import Route
+
+from proxy.reports import table
+from proxy.reports.making import NAMES, question_of
+from proxy.reports.period import Period, QuestionError, parse
+from proxy.reports.statement import statement
+from proxy.reports.statement_page import as_html, content_security_policy
+
+FORMS = ("json", "csv")
+
+
+class Reports:
+    """The endpoints; ``teams`` are the configured ones, which may have a statement without a call."""
+
+    def __init__(self, engine: Engine, teams: Collection[str], now: Callable[[], datetime]) -> None:
+        self._engine, self._teams, self._now = engine, teams, now
+
+    def routes(self) -> list[Route]:
+        """Give what the console serves of it."""
+        return [Route("/api/reports/{name}", self.report), Route("/reports/statement", self.statement)]
+
+    async def report(self, request: Request) -> Response:
+        """Answer with a report; its notes, which CSV has no place for, are in JSON alone."""
+        asked, name = request.query_params, request.path_params["name"]
+        if name not in NAMES:
+            raise QuestionError(f"no report {name!r}: there are {', '.join(NAMES)}")
+        form = asked.get("format", FORMS[0])
+        if form not in FORMS:
+            raise QuestionError(f"format={form!r}: choose from {', '.join(FORMS)}")
+        question, period = question_of(name, asked.get("by"), asked.getlist("allocate")), self._period(request)
+
+        def ask() -> bytes:
+            with self._engine.connect() as connection:
+                made = question.ask(connection, period)
+            return table.as_json(made) if form == "json" else table.as_csv(made).encode()
+
+        body = await run_in_threadpool(ask)
+        if form == "json":
+            return Response(body, media_type="application/json")
+        first, last = period.ends()
+        named = f'attachment; filename="{name}-{first[:10]}-{last[:10]}.csv"'
+        return Response(body, media_type="text/csv", headers={"content-disposition": named})
+
+    async def statement(self, request: Request) -> Response:
+        """Answer with the statement of a team, or of all of them."""
+        period, team = self._period(request), request.query_params.get("team")
+
+        def ask() -> str:
+            with self._engine.connect() as connection:
+                made = statement(connection, period, team=team, known_teams=self._teams, now=self._now())
+            return as_html(made)
+
+        page = await run_in_threadpool(ask)
+        return HTMLResponse(page, headers={"content-security-policy": content_security_policy()})
+
+    def _period(self, request: Request) -> Period:
+        asked = request.query_params
+        return parse(
+            month=asked.get("month"),
+            start=asked.get("from"),
+            end=asked.get("to"),
+            tz=asked.get("tz", "UTC"),
+            now=self._now(),
+        )

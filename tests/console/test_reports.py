@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+
+import pytest
+
+from tests.console.conftest import NOON, serve
+from tests.console.test_api import get
+from tests.reports.test_statement import Page
+from tests.rows import UNPRICED, call_row
+
+EVIL = "<img src=x onerror=alert(1)>"
+
+
+@pytest.fixture
+def filled(console):
+    console.record(
+        call_row(), call_row(team=EVIL, **UNPRICED), call_row(team="ads", started_at=NOON - timedelta(days=40))
+    )
+    return console
+
+
+def test_reports_are_those_of_the_command(filled):
+    found = get(filled, "/api/reports/cost", described="/api/reports/{name}")
+    assert [(row["team"], row["calls"]) for row in found["rows"]] == [("search", 1), (EVIL, 1)]
+    assert found["total"]["cost_usd"] == "0.00075"
+    assert any("without a price" in note for note in found["notes"])
+    older = get(filled, "/api/reports/energy?by=team&month=2026-10", described="/api/reports/{name}")
+    assert [row["team"] for row in older["rows"]] == ["ads"]
+    reply = filled.get("/api/reports/cost?by=team&format=csv&month=2026-10")
+    assert reply.headers["content-type"].startswith("text/csv")
+    assert reply.headers["content-disposition"] == 'attachment; filename="cost-2026-10-01-2026-10-31.csv"'
+    assert reply.text.splitlines()[1].startswith("ads,1,")
+
+
+@pytest.mark.parametrize(
+    ("path", "says"),
+    [
+        ("/api/reports/profit", "no report 'profit': there are cost, energy,"),
+        ("/api/reports/cost?by=colour", "cannot split by 'colour'"),
+        ("/api/reports/cost?format=pdf", "format='pdf': choose from json, csv"),
+        ("/api/reports/energy?allocate=ads=tokens", "--allocate spreads dollars"),
+        ("/reports/statement?team=adz", "no team 'adz': of this period there are"),
+        ("/reports/statement?month=november", "'november' is not a month"),
+    ],
+)
+def test_a_wrong_question_is_answered_with_what_to_do(filled, path, says):
+    reply = filled.get(path)
+    assert (reply.status, says in json.loads(reply.text)["error"]["message"]) == (400, True), reply.text
+
+
+def test_a_statement_is_a_page_that_draws_itself_and_does_nothing_else(filled):
+    reply = filled.get("/reports/statement")
+    assert (reply.status, reply.headers["content-type"]) == (200, "text/html; charset=utf-8")
+    policy = reply.headers["content-security-policy"]
+    assert policy.startswith("default-src 'none'; style-src 'sha256-")
+    assert "script-src" not in policy
+    assert "All teams" in Page(reply.text).texts
+    of_one = Page(filled.get("/reports/statement?team=%3Cimg%20src%3Dx%20onerror%3Dalert%281%29%3E").text)
+    assert EVIL in of_one.texts
+    assert "img" not in of_one.tags
+
+
+def test_a_configured_team_without_calls_has_one_too(tmp_path):
+    with serve(f"sqlite:///{tmp_path}/ledger.db", teams=["idle"]) as console:
+        assert "There were no calls in this period." in Page(console.get("/reports/statement?team=idle").text).texts
