@@ -189,10 +189,11 @@ def plain_environment() -> dict[str, str]:
 
 
 def litellm_environment() -> Path:
-    """Where LiteLLM is installed, outside the repository; made from the lock on first use."""
+    """Where LiteLLM is installed for this interpreter, outside the repository; made from the lock on first use."""
     lock = HERE / "litellm.txt"
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "joulegate-bench"
-    folder = cache / f"litellm-{hashlib.sha256(lock.read_bytes()).hexdigest()[:12]}"
+    made_of = lock.read_bytes() + f"{sys.base_prefix} {sys.version}".encode()
+    folder = cache / f"litellm-{hashlib.sha256(made_of).hexdigest()[:12]}"
     ready = folder / ".ready"
     if not ready.exists():
         print(f"Installing LiteLLM into {folder} …", file=sys.stderr, flush=True)
