@@ -30,7 +30,6 @@ from sqlalchemy.schema import CreateTable
 
 import estimator
 from proxy.call import Closed, Opened, Record
-from proxy.config import Config
 from proxy.estimating import ConfiguredEstimator
 from proxy.identity import uuid7
 from proxy.journal import Journal
@@ -40,6 +39,7 @@ from proxy.ledger.tables import calls
 from proxy.ledger.write import Ledger
 from proxy.metrics import Metrics
 from proxy.recorder import BATCH, Recorder
+from proxy.sections import Config
 
 Server = Callable[[str], str]  # makes an empty database of a name, gives its URL
 SIZE = "SELECT sum(pg_relation_size(inhrelid)) FROM pg_inherits WHERE inhparent = 'call_rows'::regclass"

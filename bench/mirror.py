@@ -30,7 +30,6 @@ import sqlalchemy as sa
 
 from bench.ledger import records
 from proxy.call import Closed
-from proxy.config import Config
 from proxy.estimating import ConfiguredEstimator
 from proxy.identity import uuid7
 from proxy.ledger.engine import open_engine
@@ -39,6 +38,7 @@ from proxy.ledger.revision import migrate
 from proxy.ledger.row import known_row, row_of
 from proxy.ledger.tables import CallRow
 from proxy.ledger.write import Ledger
+from proxy.sections import Config
 
 START, END = datetime(2026, 11, 1, tzinfo=UTC), datetime(2026, 12, 1, tzinfo=UTC)
 TEAMS = ["search", "support", "research", "ads", "ops"]

@@ -34,7 +34,7 @@ import sqlalchemy as sa
 from bench.ledger import postgresql
 from estimator.usage import Usage, UsageLine
 from proxy.call import Closed, Opened
-from proxy.config import Config, load
+from proxy.config import load
 from proxy.estimating import ConfiguredEstimator
 from proxy.identity import uuid7
 from proxy.ledger.engine import open_engine
@@ -43,6 +43,7 @@ from proxy.ledger.revision import migrate
 from proxy.ledger.row import Composed, composed
 from proxy.ledger.tables import call_columns, calls, former_estimates, rows_of
 from proxy.ledger.write import Beside, Ledger
+from proxy.sections import Config
 
 BEGIN = datetime(2026, 11, 1, tzinfo=UTC)
 DAYS = 30

@@ -15,7 +15,6 @@ from estimator import Usage
 from proxy.asgi import AsgiClient, Receive, Scope, Send
 from proxy.call import Closed
 from proxy.client import Client
-from proxy.config import Config
 from proxy.counting import Counter, by_characters, find_counter
 from proxy.estimating import ConfiguredEstimator
 from proxy.gate import Gate
@@ -23,6 +22,7 @@ from proxy.journal import Journal
 from proxy.lag import Lag
 from proxy.pipeline import carry, record_unreadable
 from proxy.routing import Provider, Routes, Translator
+from proxy.sections import Config
 from proxy.teams import Headers, Teams
 from proxy.unwritten import Slot
 from proxy.upstream import Upstream

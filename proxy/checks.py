@@ -21,9 +21,10 @@ from typing import Literal
 
 import msgspec
 
-from proxy.config import Config, Loaded, ProviderSection, split_listen
+from proxy.config import Loaded, split_listen
 from proxy.errors import ConfigError, LedgerError
 from proxy.routing import Routes
+from proxy.sections import Config, ProviderSection
 from proxy.space import space
 from proxy.tail import SET_ASIDE
 

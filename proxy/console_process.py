@@ -17,7 +17,6 @@ from pathlib import Path
 
 import uvicorn
 
-from proxy.config import Config
 from proxy.console import RecentCalls, build_console
 from proxy.estimating import ConfiguredEstimator, open_hours
 from proxy.housekeeping import Housekeeping
@@ -28,6 +27,7 @@ from proxy.ledger.write import Ledger
 from proxy.metrics import Metrics
 from proxy.metrics_file import MetricsFile
 from proxy.recorder import Recorder
+from proxy.sections import Config
 from proxy.serving import QuietServer
 from proxy.supervisor import Lifeline
 from proxy.unwritten import Slot

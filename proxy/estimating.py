@@ -25,10 +25,10 @@ from estimator.overheads import overheads
 from estimator.profiles import profile
 from estimator.ranges import Range, combined
 from estimator.reasons import problem
-from proxy.config import Config, DeploymentSection, EvidenceSection
 from proxy.errors import ConfigError
 from proxy.known import Known
 from proxy.prices.own import read_price_list
+from proxy.sections import Config, DeploymentSection, EvidenceSection
 
 if TYPE_CHECKING:
     from proxy.grids.background import BackgroundGrid

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 
 from proxy.call import Closed, Opened, Outcome
 from proxy.client import HandOver
-from proxy.config import GateSection
 from proxy.counting import Counter
 from proxy.identity import new_id
 from proxy.routing import Provider, Routes
+from proxy.sections import GateSection
 from proxy.teams import NOBODY, Attribution, Headers, Teams
 from proxy.tee import Meter, Sink
 from proxy.upstream import Upstream

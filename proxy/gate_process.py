@@ -7,10 +7,10 @@ import gc
 import socket
 
 from proxy.app import build_gate
-from proxy.config import Config
 from proxy.lag import Lag
 from proxy.listener import GateServer
 from proxy.routing import Translator
+from proxy.sections import Config
 from proxy.supervisor import Lifeline
 from proxy.unwritten import Slot
 

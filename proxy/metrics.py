@@ -10,22 +10,20 @@ from __future__ import annotations
 import math
 import threading
 import time
-from bisect import bisect_left
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from decimal import Decimal
-from itertools import accumulate
-from typing import Literal, Protocol
+from typing import Protocol
 
 import msgspec
 import prometheus_client
 from msgspec.structs import astuple
 from prometheus_client import CollectorRegistry, Counter
-from prometheus_client.core import GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 from prometheus_client.registry import Collector
-from prometheus_client.utils import floatToGoString
 
+from proxy.declared import DECLARED, TOKEN_KINDS, WHO
+from proxy.histogram import Histogram
 from proxy.lag import Lag
 from proxy.ledger.tables import CallRow, picked
 from proxy.space import Space
@@ -33,157 +31,6 @@ from proxy.space import Space
 OTHER = "other"
 _SPELLINGS = 16  # names under which one known model is shown: clients and providers choose them
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
-
-# The ``kind`` label and the ledger column it counts. Kinds overlap: input includes what was cached or audio.
-TOKEN_KINDS = {
-    "input": "input_tokens",
-    "cached_input": "cached_input_tokens",
-    "cache_write": "cache_write_tokens",
-    "audio_input": "audio_input_tokens",
-    "image_input": "image_input_tokens",
-    "output": "output_tokens",
-    "reasoning": "reasoning_tokens",
-    "audio_output": "audio_output_tokens",
-    "image_output": "image_output_tokens",
-}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Declaration:
-    """One metric as users see it; ``buckets`` are upper bounds in the metric's own unit."""
-
-    name: str
-    kind: Literal["counter", "gauge", "histogram"]
-    labels: tuple[str, ...] = ()
-    help: str
-    buckets: tuple[float, ...] = ()
-
-
-_WHO = ("team", "provider", "model")
-_SECONDS = (0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500)
-_FIRST_TOKEN = (0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1, 1.5, 2, 3, 5, 10, 20, 60)
-_OVERHEAD = (0.00005, 0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 1)
-
-
-def _counter(name: str, labels: tuple[str, ...], says: str) -> Declaration:
-    return Declaration(name=name, kind="counter", labels=labels, help=says)
-
-
-DECLARED = (
-    _counter("joulegate_calls_total", (*_WHO, "surface", "outcome"), "Calls, one per upstream attempt or refusal."),
-    _counter(
-        "joulegate_tokens_total",
-        (*_WHO, "kind"),
-        "Tokens where counted; input includes cached, written, audio and image, output includes reasoning.",
-    ),
-    _counter("joulegate_flops_total", _WHO, "Floating-point operations, estimated."),
-    _counter(
-        "joulegate_energy_joules_total",
-        _WHO,
-        "Energy at the facility's meter (PUE included), centre of the estimate.",
-    ),
-    _counter("joulegate_energy_joules_low_total", _WHO, "Energy at the facility's meter, low end of the band."),
-    _counter("joulegate_energy_joules_high_total", _WHO, "Energy at the facility's meter, high end of the band."),
-    _counter(
-        "joulegate_carbon_grams_total",
-        (*_WHO, "scope"),
-        "Grams CO2e, centre: operational (location-based electricity) or embodied (share of making the hardware).",
-    ),
-    _counter(
-        "joulegate_carbon_grams_low_total",
-        (*_WHO, "scope"),
-        "Grams CO2e, low end of the band; operational only, the embodied share has no band yet.",
-    ),
-    _counter(
-        "joulegate_carbon_grams_high_total",
-        (*_WHO, "scope"),
-        "Grams CO2e, high end of the band; operational only, the embodied share has no band yet.",
-    ),
-    _counter("joulegate_water_liters_total", _WHO, "Water consumed on site and in generating the electricity."),
-    _counter(
-        "joulegate_cost_usd_total",
-        _WHO,
-        "US dollars at list price; unpriced calls add nothing, see joulegate_unpriced_calls_total.",
-    ),
-    Declaration(
-        name="joulegate_latency_seconds",
-        kind="histogram",
-        labels=("provider", "model"),
-        help="Time from request to last byte, of calls that ended ok.",
-        buckets=_SECONDS,
-    ),
-    Declaration(
-        name="joulegate_time_to_first_token_seconds",
-        kind="histogram",
-        labels=("provider", "model"),
-        help="Time from request to first generated content, of streams.",
-        buckets=_FIRST_TOKEN,
-    ),
-    Declaration(
-        name="joulegate_overhead_seconds",
-        kind="histogram",
-        help="Time the gate itself added to a call.",
-        buckets=_OVERHEAD,
-    ),
-    Declaration(
-        name="joulegate_streams_open",
-        kind="gauge",
-        help="Streamed calls opened and not yet closed.",
-    ),
-    _counter(
-        "joulegate_usage_source_total",
-        ("provider", "source"),
-        "Where calls' token counts came from: reported, counted, inferred or absent.",
-    ),
-    _counter(
-        "joulegate_unpriced_calls_total",
-        ("model",),
-        "Calls with counted tokens but no price, so missing from joulegate_cost_usd_total.",
-    ),
-    _counter(
-        "joulegate_unknown_models_total",
-        (),
-        "Calls with counted tokens whose energy could not be estimated, so missing from energy and carbon.",
-    ),
-    Declaration(
-        name="joulegate_ledger_lag_seconds",
-        kind="gauge",
-        help="Age of the oldest call that ended and is not in the ledger; 0 when none waits.",
-    ),
-    Declaration(
-        name="joulegate_mirror_lag_seconds",
-        kind="gauge",
-        help="Time since the mirror last had all that the ledger had; absent where no mirror is configured.",
-    ),
-    Declaration(
-        name="joulegate_journal_records",
-        kind="gauge",
-        labels=("state",),
-        help="Calls since start by what became of their records: opened, closed, recorded, waiting, lost, poison, torn,"
-        " unestimated.",
-    ),
-    Declaration(
-        name="joulegate_journal_bytes",
-        kind="gauge",
-        help="Bytes of journal on the disk; they grow while the ledger is away.",
-    ),
-    Declaration(
-        name="joulegate_journal_free_bytes",
-        kind="gauge",
-        help="Bytes that the journal's disk can still take.",
-    ),
-    Declaration(
-        name="joulegate_ledger_replaced",
-        kind="gauge",
-        help="Times since start that the ledger was found deleted or replaced while it was in use.",
-    ),
-    _counter(
-        "joulegate_dropped_series_total",
-        (),
-        "Label values not in the closed sets or beyond a cap, recorded as other or as the facts name the model.",
-    ),
-)
-
 
 # The ledger's columns that counters are made of: whose counter, and its labels beside team, provider and model.
 _COUNTED_COLUMNS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
@@ -265,13 +112,13 @@ class Metrics:
         self._clock = clock
         self._registry = CollectorRegistry()
         self._counters: dict[str, Counter] = {}
-        self._histograms: dict[str, _Histogram] = {}
+        self._histograms: dict[str, Histogram] = {}
         for each in DECLARED:
             match each.kind:
                 case "counter":
                     self._counters[each.name] = Counter(each.name, each.help, each.labels, registry=self._registry)
                 case "histogram":
-                    self._histograms[each.name] = _Histogram(each)
+                    self._histograms[each.name] = Histogram(each)
                     self._registry.register(self._histograms[each.name])
                 case "gauge":
                     pass  # asked of the recorder, see watch()
@@ -319,7 +166,7 @@ class Metrics:
         for name, labels, value in before.counters:
             if len(labels) == len(_LABELS.get(name, ())) and name in self._counters:
                 self._counter(name, labels).inc(value)
-                if _LABELS[name][:3] == _WHO:
+                if _LABELS[name][:3] == WHO:
                     self._series.add((labels[0], labels[1], labels[2]))
         for name, labels, counts, total in before.histograms:
             if name in self._histograms:
@@ -421,52 +268,6 @@ def _sum(column: Sequence[float | Decimal | None]) -> float | None:
         return total
     good = [float(each) for each in known if 0 <= each < math.inf]
     return sum(good) if good else None
-
-
-class _Histogram(Collector):
-    """A histogram that takes many observations at once: the client's own takes a lock and a search for each."""
-
-    def __init__(self, declared: Declaration) -> None:
-        self._declared = declared
-        self._bounds = declared.buckets
-        self._children: dict[tuple[str, ...], tuple[list[int], list[float]]] = {}
-        self._lock = threading.Lock()
-        if not declared.labels:
-            self._children[()] = self._fresh()  # without labels there is one series, and from the start
-
-    def observe(self, labels: tuple[str, ...], values: Sequence[float]) -> None:
-        with self._lock:
-            counts, total = self._children.setdefault(labels, self._fresh())
-            for value in values:
-                counts[bisect_left(self._bounds, value)] += 1
-            total[0] += sum(values)
-
-    def counted(self) -> list[tuple[tuple[str, ...], tuple[int, ...], float]]:
-        with self._lock:
-            return [(labels, tuple(counts), total[0]) for labels, (counts, total) in self._children.items()]
-
-    def go_on_from(self, labels: tuple[str, ...], counts: tuple[int, ...], total: float) -> None:
-        if len(labels) != len(self._declared.labels) or len(counts) != len(self._bounds) + 1:
-            return
-        with self._lock:
-            there, sums = self._children.setdefault(labels, self._fresh())
-            there[:] = map(sum, zip(there, counts, strict=True))
-            sums[0] += total
-
-    def _fresh(self) -> tuple[list[int], list[float]]:
-        return [0] * (len(self._bounds) + 1), [0.0]
-
-    def describe(self) -> Iterator[Metric]:
-        yield HistogramMetricFamily(self._declared.name, self._declared.help, labels=self._declared.labels)
-
-    def collect(self) -> Iterator[Metric]:
-        family = HistogramMetricFamily(self._declared.name, self._declared.help, labels=self._declared.labels)
-        bounds = [*map(floatToGoString, self._bounds), "+Inf"]
-        with self._lock:
-            found = [(labels, list(counts), total[0]) for labels, (counts, total) in self._children.items()]
-        for labels, counts, total in found:
-            family.add_metric(labels, buckets=list(zip(bounds, accumulate(counts), strict=True)), sum_value=total)
-        yield family
 
 
 class _Gauges(Collector):

@@ -9,9 +9,9 @@ from pathlib import Path
 import msgspec
 
 from estimator import facts_version
-from proxy.config import Config, zone_of
 from proxy.estimating import ConfiguredEstimator
 from proxy.ledger.restating import Restating, StoredHours
+from proxy.sections import Config, zone_of
 
 
 def restating_by(config: Config) -> Restating:

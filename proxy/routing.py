@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from urllib.parse import urlsplit
 
-from proxy.config import Config, ProviderSection, RouteSection, resolve_secret, zone_of
+from proxy.config import resolve_secret
 from proxy.errors import ConfigError, Refusal
+from proxy.sections import Config, ProviderSection, RouteSection, zone_of
 from proxy.sigv4 import AwsCredential
 
 _TARGETS_KEPT = 4096  # for a model at a path…

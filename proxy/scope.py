@@ -9,9 +9,9 @@ from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
-from proxy.config import KeySection
 from proxy.errors import Refusal
 from proxy.routing import Target
+from proxy.sections import KeySection
 
 _ASKS_ONLY = frozenset(("GET", "HEAD", "OPTIONS"))  # these generate nothing, so they may leave the model open
 

@@ -15,12 +15,13 @@ from typing import NamedTuple
 import typer
 
 from proxy.checks import check_start, free_port, reason
-from proxy.config import Config, Loaded, split_listen
+from proxy.config import Loaded, split_listen
 from proxy.errors import ConfigError
 from proxy.gate_process import run_gate
 from proxy.handover import Door, Handover, begin_anew, would_start
 from proxy.lag import Lag
 from proxy.routing import Origin, Secret, Translator
+from proxy.sections import Config
 from proxy.supervisor import Child, Lifeline, Supervisor
 from proxy.unwritten import Slot, slots
 

@@ -16,9 +16,9 @@ from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 from urllib.parse import unquote_to_bytes
 
-from proxy.config import TeamSection
 from proxy.errors import Refusal
 from proxy.scope import Scope
+from proxy.sections import TeamSection
 
 Headers = list[tuple[bytes, bytes]]
 

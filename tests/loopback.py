@@ -17,9 +17,10 @@ import uvloop
 
 from proxy.app import GateApplication, build_gate
 from proxy.call import Closed, Opened, Record
-from proxy.config import Config, load
+from proxy.config import load
 from proxy.listener import GateServer
 from proxy.routing import Translator
+from proxy.sections import Config
 from proxy.tail import Tail
 
 

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 import typer.main
 
-from proxy import config, metrics
+from proxy import config, declared, sections
 from proxy.cli import command_line
 from proxy.ledger.tables import calls, metadata
 
@@ -125,25 +125,25 @@ def test_every_make_target_is_explained_and_every_one_shown_exists():
 
 def test_every_setting_is_documented():
     text = REFERENCE.joinpath("configuration.md").read_text()
-    sections = {
-        **{name: [f"## `[{name}]`"] for name in config.SETTINGS},
+    headings = {
+        **{name: [f"## `[{name}]`"] for name in sections.SETTINGS},
         "provider": ["## `[[provider]]`"],
         "route": ["## `[[route]]`"],
         "team": ["## `[[team]]`"],
         **{name: [f"## `[[{name}]]`"] for name in ("alias", "deployment", "evidence", "grid")},
     }
     structs = {
-        **config.SETTINGS,
-        "provider": config.ProviderSection,
-        "route": config.RouteSection,
-        "team": config.TeamSection,
-        "alias": config.AliasSection,
-        "deployment": config.DeploymentSection,
-        "evidence": config.EvidenceSection,
-        "grid": config.GridSection,
+        **sections.SETTINGS,
+        "provider": sections.ProviderSection,
+        "route": sections.RouteSection,
+        "team": sections.TeamSection,
+        "alias": sections.AliasSection,
+        "deployment": sections.DeploymentSection,
+        "evidence": sections.EvidenceSection,
+        "grid": sections.GridSection,
     }
-    assert set(structs) == set(config.Config.__struct_fields__)
-    for name, (heading,) in sections.items():
+    assert set(structs) == set(sections.Config.__struct_fields__)
+    for name, (heading,) in headings.items():
         section = re.search(rf"^{re.escape(heading)}.*?(?=^## |\Z)", text, re.MULTILINE | re.DOTALL)
         assert section, f"configuration.md has no section {heading}"
         for field in structs[name].__struct_fields__:
@@ -152,7 +152,7 @@ def test_every_setting_is_documented():
 
 def test_documented_defaults_are_the_defaults():
     text = REFERENCE.joinpath("configuration.md").read_text()
-    for name, section in config.SETTINGS.items():
+    for name, section in sections.SETTINGS.items():
         table = re.search(rf"^## `\[{name}\]`.*?(?=^## |\Z)", text, re.MULTILINE | re.DOTALL)[0]
         said = dict(re.findall(r"^\| `(\w+)` \| `([^`]+)` \|", table, re.MULTILINE))
         for field in msgspec.structs.fields(section):
@@ -172,7 +172,7 @@ def test_every_metric_is_documented_with_its_labels():
     text = REFERENCE.joinpath("metrics.md").read_text()
     rows = dict(re.findall(r"^\| `(joulegate_\w+)` \| \w+ \| (.*?) \|", text, re.MULTILINE))
     assert {name: re.findall(r"`(\w+)`", labels) for name, labels in rows.items()} == {
-        metric.name: list(metric.labels) for metric in metrics.DECLARED
+        metric.name: list(metric.labels) for metric in declared.DECLARED
     }
 
 

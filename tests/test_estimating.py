@@ -9,12 +9,13 @@ import pytest
 
 from estimator import Intensity, Usage, estimate
 from proxy.app import estimate_headers
-from proxy.config import Config, load
+from proxy.config import load
 from proxy.console_process import model_name
 from proxy.errors import ConfigError
 from proxy.estimating import ConfiguredEstimator, open_hours
 from proxy.ledger.row import estimated, row_of
 from proxy.routing import Routes
+from proxy.sections import Config
 from tests.records import closed, opened
 from tests.rows import call_row
 from tests.test_docs import ROOT

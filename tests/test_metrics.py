@@ -13,8 +13,9 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from proxy import metrics as module
+from proxy.declared import DECLARED, TOKEN_KINDS
 from proxy.lag import Lag
-from proxy.metrics import DECLARED, TOKEN_KINDS, Counted, Metrics
+from proxy.metrics import Counted, Metrics
 from proxy.space import Space
 from tests.rows import UNESTIMATED, UNMETERED, UNPRICED, call_row, known
 

@@ -4,8 +4,8 @@ import hashlib
 
 import pytest
 
-from proxy.config import KeySection, TeamSection
 from proxy.errors import Refusal
+from proxy.sections import KeySection, TeamSection
 from proxy.teams import Attribution, Teams, digest, issue_key
 
 KEY = b"jg-key"

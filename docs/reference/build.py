@@ -15,7 +15,8 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from proxy.config import ProviderSection, load
+from proxy.config import load
+from proxy.sections import ProviderSection
 from proxy.wire import turns
 from proxy.wire.canon import RESPONSES, Places
 from proxy.wire.canon import Path as Place

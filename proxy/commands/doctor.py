@@ -13,8 +13,9 @@ from rich.table import Table
 from rich.text import Text
 
 from proxy.checks import Finding, check_journal, check_ports, check_revision, check_start
-from proxy.config import DEFAULT_PATH, SETTINGS, Loaded, ProviderSection, RouteSection, load, resolve_secret
+from proxy.config import DEFAULT_PATH, Loaded, load, resolve_secret
 from proxy.errors import ConfigError
+from proxy.sections import SETTINGS, ProviderSection, RouteSection
 
 ANSWER_IS_NO = 1
 STYLES = {"ok": "green", "warning": "yellow", "error": "bold red"}

@@ -14,8 +14,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from proxy.config import KeySection, load
+from proxy.config import load
 from proxy.errors import ConfigError
+from proxy.sections import KeySection
 from proxy.teams import digest, issue_key
 
 keys = typer.Typer(name="keys", help="Keys that say which team calls.", no_args_is_help=True)

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from proxy.config import Config, load
+from proxy.config import load
+from proxy.sections import Config
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Engine

@@ -16,13 +16,14 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from proxy.config import Config, load, resolve_secret
+from proxy.config import load, resolve_secret
 from proxy.errors import ConfigError, LedgerError
 from proxy.reconciling.api import api_of
 from proxy.reconciling.comparison import Compared, Key, Recorded, Side, beyond, compare, statement_sides
 from proxy.reconciling.pages import Page
 from proxy.reconciling.shape import Stated, StatementError
 from proxy.reconciling.statement import Days, Statement, read_statement, statement_of
+from proxy.sections import Config
 
 NO = 1
 _MOST_DAYS = 366

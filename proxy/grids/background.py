@@ -14,10 +14,11 @@ from datetime import datetime
 from typing import Final
 
 from estimator import Intensity
-from proxy.config import Config, resolve_secret
+from proxy.config import resolve_secret
 from proxy.errors import ConfigError
 from proxy.grids.hourly import HourlyGrid, open_grid
 from proxy.grids.source import hour_of
+from proxy.sections import Config
 
 LONGEST_WAIT_S: Final = 2.0  # in a row
 WAITING_SHARE: Final = 0.05  # of the time in the long run, however slow a source is

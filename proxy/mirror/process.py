@@ -6,11 +6,11 @@ import os
 import signal
 import threading
 
-from proxy.config import Config
 from proxy.lag import Lag
 from proxy.ledger.engine import open_engine
 from proxy.mirror.clickhouse import ClickHouse, open_mirror
 from proxy.mirror.mirror import Mirror
+from proxy.sections import Config
 from proxy.supervisor import Lifeline
 
 NICENESS = 15  # behind the recorder, which is behind the gates

@@ -12,9 +12,10 @@ from typing import Final, Literal
 
 import msgspec
 
-from proxy.config import Config, ProviderSection, RouteSection, resolve_secret
+from proxy.config import resolve_secret
 from proxy.errors import ConfigError, Refusal
 from proxy.routing import aws_credential
+from proxy.sections import Config, ProviderSection, RouteSection
 
 Kind = Literal["chat", "embeddings", "responses"]
 Parameters = dict[str, object]

@@ -6,7 +6,7 @@ import asyncio
 import os
 import socket
 
-from proxy.config import Config
+from proxy.sections import Config
 from proxy.serving import QuietServer, quiet
 from proxy.supervisor import Lifeline
 from proxy.translation.app import build_translator

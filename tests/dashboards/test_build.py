@@ -7,7 +7,7 @@ from pathlib import Path
 import yaml
 
 from dashboards import build
-from proxy.metrics import DECLARED
+from proxy.declared import DECLARED
 
 ROOT = Path(build.__file__).parent
 PROVISIONING = ROOT / "grafana" / "provisioning"

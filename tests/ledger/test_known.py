@@ -9,9 +9,9 @@ import msgspec
 import pytest
 
 from estimator import Usage, known_models
-from proxy.config import Config, DeploymentSection, EvidenceSection
 from proxy.estimating import ConfiguredEstimator
 from proxy.ledger.row import estimated, known_row, row_of
+from proxy.sections import Config, DeploymentSection, EvidenceSection
 from tests.records import AT_US, closed, opened
 
 PROVIDERS = ("openai", "anthropic", "gemini", "groq", "deepseek", "vertex", "azure", "vllm", "bedrock", "nobody", None)

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 from estimator import Intensity, facts_version
 from estimator.usage import Usage, UsageLine
-from proxy.config import Config, load
+from proxy.config import load
 from proxy.errors import LedgerError
 from proxy.estimating import ConfiguredEstimator
 from proxy.ledger.read import splits
@@ -38,6 +38,7 @@ from proxy.ledger.tables import (
 )
 from proxy.ledger.write import Beside, Ledger
 from proxy.recomputation import restating_by, settings
+from proxy.sections import Config
 from tests.ledger.test_rollups import same
 from tests.records import AT_US, closed, opened
 from tests.rows import UNMETERED, call_row, insert
