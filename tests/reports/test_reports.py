@@ -238,7 +238,7 @@ def test_a_wrong_question_is_answered_with_what_to_do(ledger, words, says):
     assert ran.stdout == ""
 
 
-@pytest.mark.parametrize("words", [("invoice",), ("cost", "--format", "pdf")])
+@pytest.mark.parametrize("words", [("invoice",), ("cost", "--format", "xlsx")])
 def test_what_is_not_there_yet_is_not_offered(words):
     assert run(*words).exit_code == 2
 
