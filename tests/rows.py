@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from proxy.ledger.engine import WRITE
 from proxy.ledger.keys import Keys
 from proxy.ledger.partitions import Months
-from proxy.ledger.stored import kinds_of, stored
+from proxy.ledger.stored import Batch, stored
 from proxy.ledger.tables import CallRow, call_kinds, call_rows
 
 _numbers = itertools.count(1)
@@ -114,9 +114,10 @@ def insert(engine: sa.Engine, *rows: CallRow) -> None:
     with engine.connect().execution_options(**{WRITE: True}) as connection, connection.begin():
         if engine.dialect.name == "postgresql":
             Months().ensure(connection, [row.started_at for row in rows])
-        Keys(call_kinds, engine.dialect).ensure(connection, kinds_of(rows))
+        batch = Batch.of(rows)
+        Keys(call_kinds, engine.dialect).ensure(connection, batch.keys)
         names = call_rows.columns.keys()
-        values = [dict(zip(names, stored(row), strict=True)) | {"rolled_up": False} for row in rows]
+        values = [dict(zip(names, stored(call), strict=True)) | {"rolled_up": False} for call in batch.calls()]
         connection.execute(sa.insert(call_rows), values)
 
 

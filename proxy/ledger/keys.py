@@ -22,7 +22,11 @@ _encode = msgspec.json.Encoder().encode
 @lru_cache(maxsize=KEYS_KEPT)
 def key_of(shared: Key) -> int:
     """Give the number of a key: 63 bits of a digest, so that a million keys collide once in ten million ledgers."""
-    return int.from_bytes(hashlib.blake2b(_encode(shared), digest_size=8).digest()) >> 1
+    try:
+        text = _encode(shared)
+    except ValueError:  # no database takes it either, and says so
+        text = repr(shared).encode()
+    return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest()) >> 1
 
 
 class Keys:

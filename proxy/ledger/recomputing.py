@@ -27,7 +27,7 @@ from proxy.ledger.engine import WRITE, shown
 from proxy.ledger.keys import Keys
 from proxy.ledger.restating import Restating
 from proxy.ledger.rollups import Rollups
-from proxy.ledger.stored import ESTIMATED, FOUND_BY, estimated_anew, kinds_of
+from proxy.ledger.stored import ESTIMATED, FOUND_BY, Batch, estimated_anew
 from proxy.ledger.tables import (
     ESTIMATE,
     CallRow,
@@ -196,7 +196,7 @@ class Recomputing:
                 self._rollups.replace(connection, before, after)
         self._rollups.committed()
         if self._kinds.fresh:
-            self._kinds.remember(kinds_of(each.after for each in changed if each.after is not None))
+            self._kinds.remember(Batch.of([each.after for each in changed if each.after is not None]).keys)
         self._facts_written = self._facts_written or bool(changed)
         return done
 
@@ -241,8 +241,9 @@ class Recomputing:
                     former.append(_former(line, line.call_id, line.number, number))
         if former and not self._former.write(connection, former):
             raise LedgerError("former values of these calls are there already under this generation")
-        self._kinds.ensure(connection, kinds_of(after))
-        self._calls.write(connection, after, number)
+        batch = Batch.of(after)
+        self._kinds.ensure(connection, batch.keys)
+        self._calls.write(connection, batch.calls(), number)
         self._lines.write(connection, lines)
 
     def _write_facts(self, connection: Connection, at: datetime) -> None:

@@ -9,13 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from operator import attrgetter
 from typing import Any
 
 import sqlalchemy as sa
-from msgspec.structs import astuple
 from sqlalchemy.engine import Connection, Dialect
 
+from proxy.ledger.bulk import Values
 from proxy.ledger.emptied import Emptied
 from proxy.ledger.keys import Key, Keys, key_of
 from proxy.ledger.rollup_tables import (
@@ -31,7 +30,7 @@ from proxy.ledger.rollup_tables import (
     model_keys,
 )
 from proxy.ledger.sqltypes import USD_DECIMALS
-from proxy.ledger.stored import kind_of
+from proxy.ledger.stored import Batch
 from proxy.ledger.tables import CallRow, call_columns, call_rows, calls, picked, rows_of
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -43,7 +42,10 @@ _SQLITE_INTEGER_MOST = 2**63 - 1
 Place = tuple[int, Key]  # a quarter, an hour or a day, and whose sums
 Sums = tuple[Any, ...]  # in the order of FIGURES; dollars in units of the last decimal
 
-_details = attrgetter(*ALL_DIMENSIONS)
+_started_at = CallRow.__struct_fields__.index("started_at")
+_details = picked(*ALL_DIMENSIONS)
+_few = picked("team", "provider", "model", "model_requested", "estimate_key")
+_source = picked("usage_source", "provider")
 _summed = picked(*SUMS)
 # What a call whose tokens are known should have, in the order of the counts of those that lack it.
 _wanted = picked("input_tokens", "output_tokens", "cost_usd", "joules", "grams_co2e", "liters")
@@ -55,9 +57,9 @@ _LEFT = sa.literal_column("NOT rolled_up", sa.Boolean())  # in the words of the 
 _NUMBER_OF_COST = SUMS.index("cost_usd")
 
 
-def _sums_of(rows: Sequence[CallRow]) -> Sums:
-    """Add up calls of one kind."""
-    first, calls, values = rows[0], len(rows), list(map(astuple, rows))
+def _sums_of(values: Sequence[Values]) -> Sums:
+    """Add up calls of one kind, given as their fields."""
+    calls, (source, provider) = len(values), _source(values[0])
     sums: list[Any] = [calls]
     for number, column in enumerate(zip(*map(_summed, values), strict=True)):
         known = column if None not in column else [each for each in column if each is not None]
@@ -66,8 +68,8 @@ def _sums_of(rows: Sequence[CallRow]) -> Sums:
         sums.append(sum(known) if known else None)
     metered = [wanted for n_in, n_out, *wanted in map(_wanted, values) if n_in is not None or n_out is not None]
     sums += [column.count(None) for column in zip(*metered, strict=True)] if metered else _NONE_WANTED
-    sums += [calls if first.usage_source == source else 0 for source in ("reported", "counted", "inferred")]
-    sums.append(calls if first.usage_source == "absent" and first.provider is not None else 0)
+    sums += [calls if source == each else 0 for each in ("reported", "counted", "inferred")]
+    sums.append(calls if source == "absent" and provider is not None else 0)
     for deviating in _deviating:
         sums += _deviations(map(deviating, values))
     return tuple(sums)
@@ -98,11 +100,11 @@ def merged(one: Sums, other: Sums) -> Sums:
     return tuple(b if a is None else a if b is None else a + b for a, b in zip(one, other, strict=True))
 
 
-def _summed_up(rows: Iterable[CallRow]) -> tuple[dict[Place, Sums], ...]:
-    """Give what rows add up to: by quarter, by hour and by day over few dimensions, by day over all."""
-    alike: dict[tuple[int, int], list[CallRow]] = {}
-    for row in rows:
-        alike.setdefault(((row.started_at - EPOCH) // QUARTER, kind_of(row)), []).append(row)
+def _summed_up(batch: Batch) -> tuple[dict[Place, Sums], ...]:
+    """Give what calls add up to: by quarter, by hour and by day over few dimensions, by day over all."""
+    alike: dict[tuple[int, int], list[Values]] = {}
+    for values, kind in batch.calls():
+        alike.setdefault(((values[_started_at] - EPOCH) // QUARTER, kind), []).append(values)
     quarters: dict[Place, Sums] = {}
     hours: dict[Place, Sums] = {}
     days: dict[Place, Sums] = {}
@@ -110,8 +112,8 @@ def _summed_up(rows: Iterable[CallRow]) -> tuple[dict[Place, Sums], ...]:
     for (quarter, _), group in alike.items():
         sums, first = _sums_of(group), group[0]
         wide = _details(first)
-        model = first.model if first.model is not None else first.model_requested
-        few = (first.team, first.provider, model, first.estimate_key)
+        team, provider, served, requested, key = _few(first)
+        few = (team, provider, served if served is not None else requested, key)
         hour, day = quarter // QUARTERS_AN_HOUR, quarter // QUARTERS_A_DAY
         places = ((quarters, (quarter, few)), (hours, (hour, few)), (days, (day, few)), (details, (day, wide)))
         for found, place in places:
@@ -140,13 +142,13 @@ class Rollups:
             _Rollup(details_by_day, detail_keys, day, dialect),
         )
 
-    def add(self, connection: Connection, rows: Sequence[CallRow]) -> None:
-        """Add rows to the sums, in the transaction that writes them.
+    def add(self, connection: Connection, batch: Batch) -> None:
+        """Add calls to the sums, in the transaction that writes their rows.
 
         Everything is written in one order, so that machines which share a ledger wait for each other and never in
         a circle.
         """
-        for rollup, sums in zip(self._all, _summed_up(rows), strict=True):
+        for rollup, sums in zip(self._all, _summed_up(batch), strict=True):
             rollup.add(connection, sums)
 
     def replace(self, connection: Connection, before: Sequence[CallRow], after: Sequence[CallRow]) -> None:
@@ -155,7 +157,7 @@ class Rollups:
         Whole numbers and dollars stay exact; what is not whole stays as it was to the digit where nothing of it
         changed, and may be off in its last digits where something did. The order is that of :meth:`add`.
         """
-        for rollup, old, new in zip(self._all, _summed_up(before), _summed_up(after), strict=True):
+        for rollup, old, new in zip(self._all, *map(_summed_up, (Batch.of(before), Batch.of(after))), strict=True):
             rollup.replace(connection, old, new)
 
     def committed(self) -> None:
@@ -259,5 +261,5 @@ def roll_up(connection: Connection, rollups: Rollups, limit: int) -> int:
         rows += rows_of(connection.execute(select))
         here = (call_rows.c.id.in_(ids), call_rows.c.started_at.between(*ends))
         connection.execute(sa.update(call_rows).where(*here).values(rolled_up=True))
-    rollups.add(connection, rows)
+    rollups.add(connection, Batch.of(rows))
     return len(rows)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 from msgspec.structs import astuple
 
+from proxy.ledger.bulk import Values
 from proxy.ledger.keys import Key, key_of
 from proxy.ledger.tables import ESTIMATE, KIND, CallRow, call_rows, picked
 
@@ -19,24 +20,36 @@ _of_the_call = picked(*_OF_THE_CALL)
 _estimated = picked(*ESTIMATED, *FOUND_BY)
 
 
-def kind_of(row: CallRow) -> int:
-    """Give the number of a call's kind."""
-    return key_of(_kind(astuple(row)))
+@dataclass(frozen=True, slots=True, eq=False)
+class Batch:
+    """Calls on their way into the ledger, taken apart once: the fields of each, the number of its kind, the kinds."""
+
+    rows: Sequence[CallRow]
+    values: Sequence[Values]
+    kinds: Sequence[int]
+    keys: Mapping[int, Key]
+
+    @classmethod
+    def of(cls, rows: Sequence[CallRow]) -> Batch:
+        """Take calls apart."""
+        values = list(map(astuple, rows))
+        keys = list(map(_kind, values))
+        kinds = list(map(key_of, keys))
+        return cls(rows, values, kinds, dict(zip(kinds, keys, strict=True)))
+
+    def calls(self) -> Iterator[tuple[Values, int]]:
+        """Give each call's fields and its kind."""
+        return zip(self.values, self.kinds, strict=True)
 
 
-def kinds_of(rows: Iterable[CallRow]) -> dict[int, Key]:
-    """Give the kinds that calls are of, by their numbers."""
-    return {key_of(kind): kind for kind in set(map(_kind, map(astuple, rows)))}
-
-
-def stored(row: CallRow) -> tuple[Any, ...]:
+def stored(call: tuple[Values, int]) -> Values:
     """Give a call as ``call_rows`` has it when it is new: estimated once, and in the sums."""
-    values = astuple(row)
+    values, kind = call
     name, operation = values[:2]
-    return (name, None if operation == name else operation, key_of(_kind(values)), *_of_the_call(values), None, True)
+    return (name, None if operation == name else operation, kind, *_of_the_call(values), None, True)
 
 
-def estimated_anew(row: CallRow) -> tuple[Any, ...]:
+def estimated_anew(call: tuple[Values, int]) -> Values:
     """Give what another estimate changes in ``call_rows``: the kind, ESTIMATED, and by what the row is found."""
-    values = astuple(row)
-    return (key_of(_kind(values)), *_estimated(values))
+    values, kind = call
+    return (kind, *_estimated(values))

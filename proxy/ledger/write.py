@@ -23,7 +23,7 @@ from proxy.ledger.partitions import Month, Months
 from proxy.ledger.revision import migrate
 from proxy.ledger.rollups import Rollups, roll_up
 from proxy.ledger.row import COUNTED_BEFORE, counted_before
-from proxy.ledger.stored import kinds_of, stored
+from proxy.ledger.stored import Batch, stored
 from proxy.ledger.tables import (
     CallRow,
     LineRow,
@@ -150,19 +150,19 @@ class Ledger:
             self._require_written(connection, journal)
             given = self._counted_once(connection, by_id.values(), beside) if beside else list(by_id.values())
             months = self._ensure_months(connection, given)
-            new, refused = self._insert_all(connection, given)
+            new, refused = self._insert_all(connection, Batch.of(given))
             if beside:
-                self._insert_lines(connection, new, beside)
+                self._insert_lines(connection, new.rows, beside)
             self._write_facts(connection, facts, at)
             self._write_positions(connection, journal, positions)
             self._rollups.add(connection, new)  # last: other machines may wait for these sums
         self._rollups.committed()
         if self._kinds.fresh:
-            self._kinds.remember(kinds_of(new))
+            self._kinds.remember(new.keys)
         self._months.remember(months)
         self._facts_written |= facts
         self._written |= positions
-        return Committed(new=tuple(new), refused=tuple(refused))
+        return Committed(new=tuple(new.rows), refused=tuple(refused))
 
     def roll_up(self, limit: int = ROLLED_UP_AT_ONCE) -> int:
         """Take calls into the sums that another release wrote without; gives how many, 0 when there are none left."""
@@ -230,39 +230,37 @@ class Ledger:
         ends = min(times), max(times)
         return self._months.ensure(connection, ends if Month.of(ends[0]) == Month.of(ends[1]) else times)
 
-    def _insert_all(
-        self, connection: Connection, rows: Sequence[CallRow]
-    ) -> tuple[list[CallRow], list[tuple[CallRow, str]]]:
-        """Give the rows that were not there, and those which the database refused."""
-        if self._written_whole(connection, rows):  # the rule: nothing is read twice and nothing is wrong
-            return list(rows), []
-        there = self._known(connection, [row.id for row in rows])
-        fresh = [row for row in rows if row.id not in there]
+    def _insert_all(self, connection: Connection, batch: Batch) -> tuple[Batch, list[tuple[CallRow, str]]]:
+        """Give the calls that were not there, and those which the database refused."""
+        if self._written_whole(connection, batch):  # the rule: nothing is read twice and nothing is wrong
+            return batch, []
+        there = self._known(connection, [row.id for row in batch.rows])
+        fresh = Batch.of([row for row in batch.rows if row.id not in there])
         if self._written_whole(connection, fresh):
             return fresh, []
         new: list[CallRow] = []
         refused: list[tuple[CallRow, str]] = []
-        for row in fresh:  # one of them is bad: find it, keep the others
-            savepoint = connection.begin_nested()
+        for row in fresh.rows:  # one of them is bad: find it, keep the others
+            one, savepoint = Batch.of([row]), connection.begin_nested()
             try:
-                self._kinds.ensure(connection, kinds_of((row,)))
-                connection.exec_driver_sql(self._calls.insert, self._calls.values(row))
+                self._kinds.ensure(connection, one.keys)
+                connection.exec_driver_sql(self._calls.insert, self._calls.values(next(one.calls())))
             except _ROW_ERRORS as error:
                 savepoint.rollback()
                 refused.append((row, f"{type(error).__name__}: {getattr(error, 'orig', None) or error}"))
             else:
                 savepoint.commit()
                 new.append(row)
-        return new, refused
+        return Batch.of(new), refused
 
-    def _written_whole(self, connection: Connection, rows: Sequence[CallRow]) -> bool:
-        """Write rows; False with none of them written where some are there already, or are refused."""
-        if not rows:
+    def _written_whole(self, connection: Connection, batch: Batch) -> bool:
+        """Write calls; False with none of them written where some are there already, or are refused."""
+        if not batch.rows:
             return True
         savepoint = connection.begin_nested()
         try:
-            self._kinds.ensure(connection, kinds_of(rows))
-            whole = self._calls.write(connection, rows)
+            self._kinds.ensure(connection, batch.keys)
+            whole = self._calls.write(connection, batch.calls())
         except self._row_errors as error:
             if getattr(error, "sqlstate", None) == _NO_PARTITION:  # dropped since it was looked at
                 self._months.forget()

@@ -71,13 +71,14 @@ def test_only_rows_that_were_not_there_are_new(engine, ledger):
 def test_a_bad_row_is_refused_with_its_reason_and_the_others_stay(engine, ledger):
     good = [call_row() for _ in range(3)]
     too_large = call_row(output_tokens=2**63)
-    nameless = call_row(surface=None)
-    committed = put(ledger, good[0], too_large, good[1], nameless, good[2])
+    nameless, unwritable = call_row(surface=None), call_row(team="half a character: \ud83d")
+    committed = put(ledger, good[0], too_large, unwritable, good[1], nameless, good[2])
     assert committed.new == tuple(good)
     sqlite = engine.dialect.name == "sqlite"
     assert {row.id: reason.split(":")[0] for row, reason in committed.refused} == {
         too_large.id: "OverflowError" if sqlite else "DataError",
         nameless.id: "IntegrityError",
+        unwritable.id: "UnicodeEncodeError",
     }
     assert stored(engine) == good
 
