@@ -35,11 +35,11 @@ class Bulk:
         marks = ", ".join(["?" if self._sqlite else "%s"] * len(table.columns))
         self.insert = f"INSERT INTO {table.name} ({columns}) VALUES ({marks}) ON CONFLICT DO NOTHING"  # noqa: S608
         self._copy = f"COPY {table.name} ({columns}) FROM STDIN"
-        self._converters = converters(table.columns, sqlite=self._sqlite)
+        self._converters = _converters_of(table.columns, sqlite=self._sqlite)
 
     def values(self, row: object) -> Values:
         """Give a row as the driver takes it."""
-        return tuple(converted(list(self._values(row)), self._converters))
+        return tuple(_converted(list(self._values(row)), self._converters))
 
     def write(self, connection: Connection, rows: Iterable[object]) -> bool:
         """Write rows; False where some were there already, and then the caller must roll back: some may be written.
@@ -89,22 +89,22 @@ class BulkUpdate:
         self._update = f"UPDATE {table.name} SET {changes} WHERE {found}"  # noqa: S608
         names = (*columns, *where)
         self._values = values or attrgetter(*names)
-        self._converters = converters([table.c[name] for name in names], sqlite=sqlite)
+        self._converters = _converters_of([table.c[name] for name in names], sqlite=sqlite)
 
     def write(self, connection: Connection, rows: Iterable[object], *same: object) -> None:
         """Change rows; ``same`` is the value for the column of that name, where there is one."""
-        written = [(*same, *converted(list(self._values(row)), self._converters)) for row in rows]
+        written = [(*same, *_converted(list(self._values(row)), self._converters)) for row in rows]
         if written:
             connection.exec_driver_sql(self._update, written)
 
 
-def converters(columns: Iterable[sa.Column[Any]], *, sqlite: bool) -> Converters:
+def _converters_of(columns: Iterable[sa.Column[Any]], *, sqlite: bool) -> Converters:
     """Give what must be done to values of some of the columns, and the places of these."""
     found = ((index, _converter(column.type, sqlite=sqlite)) for index, column in enumerate(columns))
     return [(index, convert) for index, convert in found if convert is not None]
 
 
-def converted(values: list[Any], converters: Converters) -> list[Any]:
+def _converted(values: list[Any], converters: Converters) -> list[Any]:
     """Turn the values of a row into the driver's, in place."""
     for index, convert in converters:
         if values[index] is not None:

@@ -11,7 +11,7 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Dialect
 
-from proxy.ledger.bulk import converted, converters
+from proxy.ledger.bulk import Bulk
 
 Key = tuple[Any, ...]  # what is shared, by the columns of its table
 
@@ -33,15 +33,7 @@ class Keys:
     """Writes keys into their table, each at most once while it is known to be there."""
 
     def __init__(self, table: sa.Table, dialect: Dialect) -> None:
-        quote = dialect.identifier_preparer.quote
-        columns = list(table.columns)
-        mark = "?" if dialect.name == "sqlite" else "%s"
-        listed = ", ".join(quote(column.name) for column in columns)
-        self._insert = (
-            f"INSERT INTO {table.name} ({listed}) VALUES ({', '.join([mark] * len(columns))})"  # noqa: S608
-            " ON CONFLICT DO NOTHING"
-        )
-        self._converters = converters(columns, sqlite=dialect.name == "sqlite")
+        self._rows = Bulk(table, dialect, tuple)
         self._known: set[int] = set()
         self.fresh = False  # some were written since the last `remember`
 
@@ -50,8 +42,7 @@ class Keys:
         fresh = sorted(keys.keys() - self._known)
         if fresh:
             self.fresh = True
-            rows = [tuple(converted([key, *keys[key]], self._converters)) for key in fresh]
-            connection.exec_driver_sql(self._insert, rows)
+            connection.exec_driver_sql(self._rows.insert, [self._rows.values((key, *keys[key])) for key in fresh])
 
     def remember(self, keys: Iterable[int]) -> None:
         """Take note of keys that are there to stay: the transaction that wrote them is committed."""

@@ -45,5 +45,5 @@ def metering_of(split: Split, service: str | None = None) -> Metering:
 
 
 def _in_order(names: Iterable[str | None]) -> tuple[str | None, ...]:
-    """Put names in one order, whatever order the database gave them in."""
-    return tuple(sorted(names, key=lambda name: name or ""))
+    """Put names in one order, each once, whatever order the database gave them in."""
+    return tuple(sorted(set(names), key=lambda name: name or ""))

@@ -29,7 +29,7 @@ class Statement:
     made_at: datetime
     total: Totals
     days: Sequence[Totals]  # key: the local day
-    models: Sequence[Totals]  # key: provider and model
+    models: Sequence[Totals]  # key: model and provider
     projects: Sequence[Totals]  # key: the project
     tiers: Sequence[Totals]  # key: the tier of evidence
     grids: Sequence[Totals]  # key: the zone and whose grams per kWh
@@ -47,7 +47,7 @@ def statement(
     service: str | None = None,
 ) -> Statement:
     """Read the ledger; raises QuestionError for a team that is neither configured nor in the ledger's period."""
-    sets = (("day",), ("provider", "model"), ("project",), ("tier",), ("zone", "grid_source"), ("model",), ())
+    sets = (("day",), ("model", "provider"), ("project",), ("tier",), ("zone", "grid_source"), ())
     asked = {names: _of_team(connection, names, period, team) for names in sets}
     (total,) = asked[()] or [Totals()]
     if team is not None and not total.calls and team not in known_teams:
@@ -60,12 +60,12 @@ def statement(
         made_at=now,
         total=total,
         days=_every_day(asked["day",], period),
-        models=_ranked(asked["provider", "model"]),
+        models=_ranked(asked["model", "provider"]),
         projects=_ranked(asked["project",]),
         tiers=_ranked(asked["tier",]),
         grids=_ranked(asked["zone", "grid_source"]),
         metering=metering_of(
-            Split(by=(), period=period, groups=(total,), total=total, models=asked["model",]), service
+            Split(by=(), period=period, groups=(total,), total=total, models=asked["model", "provider"]), service
         ),
         comparisons=_comparisons(total),
     )

@@ -86,7 +86,7 @@ def _body(made: Statement) -> str:
         (
             _headlines(made.total),
             _charts(made.days),
-            _table("By model", ("Model", "Provider"), made.models, made.total, MODELS_SHOWN, swap=True),
+            _table("By model", ("Model", "Provider"), made.models, made.total, MODELS_SHOWN),
             _table("By project", ("Project",), made.projects, made.total, PROJECTS_SHOWN) if _named(made) else "",
             _evidence(made),
             _comparisons(made),
@@ -147,13 +147,11 @@ def _short(day: Totals) -> str:
     return (day.key[0] or "")[5:]
 
 
-def _table(
-    title: str, names: tuple[str, ...], groups: Sequence[Totals], total: Totals, shown: int, *, swap: bool = False
-) -> str:
-    """Write a line per group, and one for those that are not shown; ``swap`` turns the names of a key around."""
+def _table(title: str, names: tuple[str, ...], groups: Sequence[Totals], total: Totals, shown: int) -> str:
+    """Write a line per group, and one for those that are not shown."""
     peak = max((group.cost_usd for group in groups if group.cost_usd is not None), default=Decimal(0))
     head = "".join(f"<th scope='col'>{name}</th>" for name in (*names, "Calls", "Tokens", "Dollars", "Energy", "CO₂e"))
-    lines = [_line(group.key[::-1] if swap else group.key, group, peak) for group in groups[:shown]]
+    lines = [_line(group.key, group, peak) for group in groups[:shown]]
     left = sum(group.calls for group in groups[shown:])
     if left:
         lines.append(

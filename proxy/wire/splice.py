@@ -54,9 +54,8 @@ class CodedStripper:
         self._text = bytearray()  # what the coded bytes stand for that were not yet passed on
         self._text_sent = 0
         self._judged = 0  # how much of that text may be seen
-        self._pieces = self._waiting = (
-            0  # pieces that brought text, and those of them that ended with whole events held
-        )
+        self._pieces = 0  # that brought text…
+        self._waiting = 0  # …and of these, how many ended with whole events held
         self._marks: list[_Mark] = []  # the seam up to which all was passed on, and those behind it
 
     def feed(self, piece: bytes) -> bytes:
