@@ -69,7 +69,7 @@ def report(
         Form | None,
         typer.Option(
             "--format",
-            help="Table for people; csv, json or parquet for programs; html or pdf of a statement.",
+            help="Table for people, html or pdf with charts; csv, json or parquet for programs.",
             show_default="table; of focus csv, of statement html",
         ),
     ] = None,
@@ -79,6 +79,13 @@ def report(
         typer.Option(
             metavar="TEAM=dollars|tokens",
             help="Of cost: spread this shared team's dollars over the others by their share of dollars or tokens.",
+        ),
+    ] = None,
+    where: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=VALUE",
+            help="Only of calls with this team, model, …; with project= of calls without a project. Repeatable.",
         ),
     ] = None,
     team: Annotated[str | None, typer.Option(help="Of statement: whose; all teams without it.")] = None,
@@ -98,6 +105,8 @@ def report(
     joulegate report cost --by team,model
     joulegate report energy --by day --month 2026-11 --tz Europe/Berlin
     joulegate report carbon --by provider --from 2026-11-01 --to 2026-11-15 --format csv
+    joulegate report energy --by model --where team=search --where zone=DEU
+    joulegate report cost --by day --format pdf > november.pdf
     joulegate report cost --by team --allocate platform=tokens
     joulegate report focus --month 2026-11 > focus.csv
     joulegate report statement --team search --month 2026-11 > search.html
@@ -105,13 +114,13 @@ def report(
     """  # noqa: D301 - typer keeps the lines of a paragraph that begins with this character
     if as_json and form not in (None, Form.JSON):
         raise ConfigError(f"--json and --format {form} contradict each other: give one of them")
-    if (name is Name.STATEMENT) != (form in (Form.HTML, Form.PDF)) and (form is not None or as_json):
-        raise ConfigError("html and pdf are the forms of a statement, and of nothing else: joulegate report statement")
+    if name is Name.STATEMENT and (as_json or form not in (None, Form.HTML, Form.PDF)):
+        raise ConfigError("a statement is for people: give --format html or pdf, or ask for the report you need of it")
     if team is not None and name is not Name.STATEMENT:
-        raise ConfigError(f"--team is whose statement it is; split the report {name} with --by team")
-    if name is Name.STATEMENT and (by is not None or allocate):
-        raise ConfigError("a statement has its own tables: leave out --by and --allocate")
-    if name is Name.FOCUS and form is Form.TABLE:
+        raise ConfigError(f"--team is whose statement it is; of the report {name} give --where team={team}")
+    if name is Name.STATEMENT and (by is not None or allocate or where):
+        raise ConfigError("a statement has its own tables: leave out --by, --allocate and --where")
+    if name is Name.FOCUS and form in (Form.TABLE, Form.HTML, Form.PDF):
         raise ConfigError("focus is a file for programs: give --format csv, json or parquet")
     flags: dict[str, object] = {} if database is None else {"ledger.url": database}
     loaded = load(config, flags=flags).config
@@ -122,7 +131,7 @@ def report(
     if name is Name.STATEMENT:
         _write_page(_ask(url, period, _stating(team, {each.name for each in loaded.team}, service)), form)
     else:
-        _write(_ask(url, period, _reporting(name, by, allocate or [], service)), form)
+        _write(_ask(url, period, _reporting(name, by, allocate or [], where or [], service)), form)
 
 
 class Asked(NamedTuple):
@@ -159,11 +168,11 @@ def _ask(url: str, asked: Asked, make: Callable[[Connection, Period], T]) -> T:
 
 
 def _reporting(
-    name: Name, by: str | None, allocate: list[str], service: str | None
+    name: Name, by: str | None, allocate: list[str], where: list[str], service: str | None
 ) -> Callable[[Connection, Period], Report]:
     from proxy.reports.making import question_of
 
-    question = question_of(name.value, by, allocate)
+    question = question_of(name.value, by, allocate, where)
     return lambda connection, period: question.ask(connection, period, service)
 
 
@@ -213,5 +222,9 @@ def _write(made: Report, form: Form) -> None:
             sys.stdout.buffer.write(_as_parquet(made))
         case Form.JSON:
             sys.stdout.write(table.as_json(made).decode() + "\n")
+        case Form.HTML | Form.PDF:
+            from proxy.reports.report_page import as_html
+
+            _write_page(as_html(made, datetime.now(UTC)), form)
         case Form.TABLE:
             table.print_table(made, Console())

@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from proxy.console.health import Health
+from proxy.console.reports import FORMS
 from proxy.ledger.read import DIMENSIONS, Totals
 from proxy.ledger.tables import CallRow
 from proxy.reports.making import NAMES
@@ -99,8 +100,9 @@ def openapi() -> dict[str, Any]:
                 _parameter("name", "Which.", {"type": "string", "enum": list(NAMES)})
                 | {"in": "path", "required": True},
                 _parameter("by", f"Dimensions, separated by commas: {', '.join(DIMENSIONS)}.", {"type": "string"}),
+                _parameter("where", "Only calls with this: NAME=VALUE; may be repeated.", {"type": "string"}),
                 _parameter("allocate", "Of cost: TEAM=dollars or TEAM=tokens; may be repeated.", {"type": "string"}),
-                _parameter("format", "Or csv.", {"type": "string", "enum": ["json", "csv"]}),
+                _parameter("format", "How it is written.", {"type": "string", "enum": list(FORMS)}),
                 *_PERIOD,
             ),
             "/api/health": _get("How the metering is doing.", {"$ref": "#/components/schemas/Health"}),

@@ -11,13 +11,14 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
-from proxy.reports import table
+from proxy.reports import report_page, table
 from proxy.reports.making import NAMES, question_of
+from proxy.reports.page import content_security_policy
 from proxy.reports.period import Period, QuestionError, parse
 from proxy.reports.statement import statement
-from proxy.reports.statement_page import as_html, content_security_policy
+from proxy.reports.statement_page import as_html
 
-FORMS = ("json", "csv")
+FORMS = ("json", "csv", "html")
 
 
 class Reports:
@@ -38,16 +39,25 @@ class Reports:
         form = asked.get("format", FORMS[0])
         if form not in FORMS:
             raise QuestionError(f"format={form!r}: choose from {', '.join(FORMS)}")
-        question, period = question_of(name, asked.get("by"), asked.getlist("allocate")), self._period(request)
+        question = question_of(name, asked.get("by"), asked.getlist("allocate"), asked.getlist("where"))
+        period = self._period(request)
 
         def ask() -> bytes:
             with self._engine.connect() as connection:
                 made = question.ask(connection, period)
-            return table.as_json(made) if form == "json" else table.as_csv(made).encode()
+            match form:
+                case "json":
+                    return table.as_json(made)
+                case "csv":
+                    return table.as_csv(made).encode()
+                case _:
+                    return report_page.as_html(made, self._now()).encode()
 
         body = await run_in_threadpool(ask)
         if form == "json":
             return Response(body, media_type="application/json")
+        if form == "html":
+            return HTMLResponse(body, headers={"content-security-policy": content_security_policy()})
         first, last = period.ends()
         named = f'attachment; filename="{name}-{first[:10]}-{last[:10]}.csv"'
         return Response(body, media_type="text/csv", headers={"content-disposition": named})

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 from functools import cache
+from types import MappingProxyType
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -19,11 +20,11 @@ import sqlalchemy as sa
 from estimator.uncertainty import Group, Total
 from proxy.ledger.rollup_tables import BANDED, COUNTS, FIGURES, SUMS, calls_by_day
 from proxy.ledger.rollups import EPOCH, any_left
-from proxy.ledger.sources import DIMENSIONS, TIME_DIMENSIONS
+from proxy.ledger.sources import DIMENSIONS, TIME_DIMENSIONS, Where
 from proxy.ledger.stretches import questions
 from proxy.ledger.tables import NOT_ROLLED_UP, CallRow, call_columns, calls, retention, rows_of
 
-__all__ = ["DIMENSIONS", "TIME_DIMENSIONS", "Totals", "recent", "splits", "totals"]
+__all__ = ["DIMENSIONS", "TIME_DIMENSIONS", "Totals", "Where", "recent", "splits", "totals"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,9 +87,11 @@ def splits(
     end: datetime,
     zone: ZoneInfo,
     from_rows: bool = False,
+    where: Where = MappingProxyType({}),
 ) -> list[list[Totals]]:
     """Give what :func:`totals` gives for each set of dimensions, reading the ledger once for all of them.
 
+    ``where``: of the calls that have these values alone, times excepted; KeyError on an unknown dimension.
     ``from_rows``: sum up the calls themselves, as far as they are kept, and not the rollups. A mirror has nothing but
     the calls, and all of them.
     """
@@ -103,7 +106,10 @@ def splits(
         start, end = _where_calls_are(connection, start, end, left=left)
     kept = None if mirrored else connection.scalar(sa.select(sa.func.max(retention.c.rows_from)))
     found: dict[Key, list[Answer]] = {}
-    for question in questions(names, start=start, end=end, zone=zone, rows_from=kept, left=left, from_rows=from_rows):
+    asked = questions(
+        names, start=start, end=end, zone=zone, rows_from=kept, left=left, from_rows=from_rows, where=where
+    )
+    for question in asked:
         written = cache(question.written)
         for row in connection.execute(question.select):
             place = tuple(

@@ -60,6 +60,7 @@ TIME_DIMENSIONS: dict[str, Callable[[datetime], str]] = {
 
 
 Stretch = tuple[int, int]  # [from, to), in quarters of an hour since the Unix epoch
+Where = Mapping[str, str | None]  # dimensions that are no times, and the one value of each; None: where there is none
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -70,10 +71,11 @@ class RowsSource:
     figures: tuple[ColumnElement[Any], ...]  # in the order of FIGURES
     time: ColumnElement[int]  # in quarters
 
-    def select(self, names: Sequence[str], where: ColumnElement[bool]) -> sa.Select[Any]:
+    def select(self, names: Sequence[str], within: ColumnElement[bool], where: Where) -> sa.Select[Any]:
         """Ask for the dimensions (of times: the quarter), the estimate key and, grouped by these, the figures."""
         columns = [self.time if name in TIME_DIMENSIONS else self.dimensions[name] for name in names]
-        return _grouped(names, columns, calls.c.estimate_key, self.figures).where(where)
+        select = _grouped(names, columns, calls.c.estimate_key, self.figures)
+        return select.where(within, *_conditions(self.dimensions, where))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -85,7 +87,9 @@ class SumsSource:
     dimensions: Mapping[str, ColumnElement[Any]]
     width: int
 
-    def select(self, names: Sequence[str], stretches: Sequence[Stretch], bucket: Bucket | None) -> sa.Select[Any]:
+    def select(
+        self, names: Sequence[str], stretches: Sequence[Stretch], bucket: Bucket | None, where: Where
+    ) -> sa.Select[Any]:
         """Ask for the dimensions (of times: the number of the bucket), the estimate key and the figures.
 
         The sums are first added up by their keys, whose numbers are quick to compare, and only then by what they mean.
@@ -104,12 +108,15 @@ class SumsSource:
             )
             .select_from(within.join(self.sums, here))
             .group_by(sa.column("bucket"), self.sums.c.key)
-            .subquery()
         )
-        columns = [by_key.c.bucket if name in TIME_DIMENSIONS else self.dimensions[name] for name in names]
-        figures = tuple(sa.func.sum(by_key.c[name]) for name in FIGURES)
+        if where:
+            wanted = sa.select(self.keys.c.key).where(*_conditions(self.dimensions, where))
+            by_key = by_key.where(self.sums.c.key.in_(wanted))
+        summed = by_key.subquery()
+        columns = [summed.c.bucket if name in TIME_DIMENSIONS else self.dimensions[name] for name in names]
+        figures = tuple(sa.func.sum(summed.c[name]) for name in FIGURES)
         select = _grouped(names, columns, self.keys.c.estimate_key, figures)
-        return select.select_from(by_key.join(self.keys, by_key.c.key == self.keys.c.key))
+        return select.select_from(summed.join(self.keys, summed.c.key == self.keys.c.key))
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +140,10 @@ def _grouped(
     labelled = [column.label(f"by_{name}") for name, column in zip(names, columns, strict=True)]
     select = sa.select(*labelled, key, *figures)
     return select.group_by(*(sa.column(column.name) for column in labelled), key)
+
+
+def _conditions(dimensions: Mapping[str, ColumnElement[Any]], where: Where) -> list[ColumnElement[bool]]:
+    return [dimensions[name] == value for name, value in where.items()]  # == None is IS NULL
 
 
 def _named(columns: Any) -> dict[str, ColumnElement[Any]]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
+from types import MappingProxyType
 from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
 
@@ -31,6 +32,7 @@ from proxy.ledger.sources import (
     Bucket,
     Stretch,
     SumsSource,
+    Where,
 )
 from proxy.ledger.tables import NOT_ROLLED_UP, calls
 
@@ -55,37 +57,38 @@ def questions(
     rows_from: datetime | None = None,
     left: bool = True,
     from_rows: bool = False,
+    where: Where = MappingProxyType({}),
 ) -> Iterator[Question]:
     """Give what must be asked to sum [start, end) by the named dimensions; raises KeyError on an unknown one.
 
-    ``left``: some calls are in no sum yet. Raises :class:`RowsGoneError` where rows from before ``rows_from`` are
-    needed, which are deleted.
+    ``where``: only calls that have these values. ``left``: some calls are in no sum yet. Raises
+    :class:`RowsGoneError` where rows from before ``rows_from`` are needed, which are deleted.
     """
-    for name in names:
-        if name not in DIMENSIONS:
-            raise KeyError(name)
     times = [name for name in names if name in TIME_DIMENSIONS]
+    others = {*names, *where} - set(times)
+    if unknown := (others - set(DIMENSIONS)) | (set(where) & set(TIME_DIMENSIONS)):
+        raise KeyError(*sorted(unknown))
     if start >= end:
         return
     first, last = -((EPOCH - start) // QUARTER), (end - EPOCH) // QUARTER  # quarters that lie wholly in the period
     if from_rows or first >= last:
         _require_rows(start, rows_from)
-        yield _of_rows(names, [(start, end)], zone)
+        yield _of_rows(names, [(start, end)], zone, where)
         return
     rolled: list[Stretch] = []
     rest: list[Stretch] = [(first, last)]
-    for source in (DAYS, HOURS, QUARTERS) if set(names) - set(times) <= FEW.keys() else (DETAILS,):
+    for source in (DAYS, HOURS, QUARTERS) if others <= FEW.keys() else (DETAILS,):
         whole, rest = _cut(rest, source.width, times, zone)
         rolled += whole
-        yield from _of_sums(names, source, whole, times, zone)
+        yield from _of_sums(names, source, whole, times, zone, where)
     edges = [(start, _time(first)), *((_time(a), _time(b)) for a, b in rest), (_time(last), end)]
     rows = [(a, b) for a, b in edges if a < b]
     for a, _ in rows:
         _require_rows(a, rows_from)
     for stretches in _bounded(rows):
-        yield _of_rows(names, stretches, zone)
+        yield _of_rows(names, stretches, zone, where)
     for some in _bounded(rolled if left else []):
-        yield _of_rows(names, [(_time(a), _time(b)) for a, b in some], zone, NOT_ROLLED_UP)
+        yield _of_rows(names, [(_time(a), _time(b)) for a, b in some], zone, where, NOT_ROLLED_UP)
 
 
 def _require_rows(start: datetime, rows_from: datetime | None) -> None:
@@ -136,12 +139,17 @@ def _same(one: int, other: int, times: Sequence[str], zone: ZoneInfo) -> bool:
 
 
 def _of_sums(
-    names: Sequence[str], source: SumsSource, stretches: Sequence[Stretch], times: Sequence[str], zone: ZoneInfo
+    names: Sequence[str],
+    source: SumsSource,
+    stretches: Sequence[Stretch],
+    times: Sequence[str],
+    zone: ZoneInfo,
+    where: Where,
 ) -> Iterator[Question]:
     """Ask once for each offset from UTC there was: so the database puts together hours and days."""
     if not times:
         for some in _bounded(stretches):
-            yield Question(select=source.select(names, some, None), written=_never)
+            yield Question(select=source.select(names, some, None, where), written=_never)
         return
     by_offset: dict[timedelta, list[Stretch]] = {}
     for stretch in stretches:
@@ -155,7 +163,7 @@ def _of_sums(
             return TIME_DIMENSIONS[name](_time(value * size).replace(tzinfo=local))
 
         for some in _bounded(parts):
-            yield Question(select=source.select(names, some, bucket), written=written)
+            yield Question(select=source.select(names, some, bucket, where), written=written)
 
 
 def _never(name: str, value: Any) -> str:
@@ -182,13 +190,14 @@ def _of_rows(
     names: Sequence[str],
     stretches: Sequence[tuple[datetime, datetime]],
     zone: ZoneInfo,
+    where: Where,
     *conditions: ColumnElement[bool],
 ) -> Question:
     def written(name: str, value: Any) -> str:
         return TIME_DIMENSIONS[name](_time(value).astimezone(zone))
 
     within = sa.or_(*(sa.and_(calls.c.started_at >= a, calls.c.started_at < b) for a, b in stretches))
-    return Question(select=ROWS.select(names, sa.and_(within, *conditions)), written=written)
+    return Question(select=ROWS.select(names, sa.and_(within, *conditions), where), written=written)
 
 
 def _time(quarter: int) -> datetime:

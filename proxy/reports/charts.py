@@ -1,4 +1,4 @@
-"""Bars over days as SVG, for pages without a script and for paper: an axis with round numbers, bands as whiskers.
+"""Bars as SVG, for pages without a script and for paper: an axis with round numbers, bands as whiskers.
 
 Colors and sizes stand on the shapes themselves: what makes a PDF of a page applies the page's style to its text alone.
 """
@@ -14,9 +14,11 @@ WIDTH, HEIGHT = 760, 220  # of the drawing, in its own units; it is scaled to th
 _LEFT, _RIGHT, _TOP, _BOTTOM = 64, 8, 12, 30  # what is kept free of bars, for the axes
 _STEPS = (1, 2, 2.5, 5, 10)  # round numbers to count in
 _LINES = 4  # about how many lines an axis has
-_LABELS = 10  # how many days are named at most
+_CHARACTER = 7.2  # about how wide one is
 _GAP = 0.25  # of a bar's place
 _BAR, _BAND, _RULE, _SOFT = "#1f6f54", "#12382b", "#dedcd4", "#56625c"
+_NAMES, _LINE = 210, 22  # of bars that lie: room for their names, and from one to the next
+_NAME_CHARACTERS = 28
 _TEXT = f'fill="{_SOFT}" font-size="12" font-family="system-ui, sans-serif"'
 
 
@@ -40,25 +42,35 @@ def step_for(peak: float) -> float:
     return next(size * step for step in _STEPS if size * step >= rough * (1 - 1e-9))
 
 
-def bars(title: str, unit: str, what: Sequence[Bar]) -> str:
-    """Draw bars side by side; ``unit`` stands over the axis, ``title`` is for who cannot see it."""
+def _axis(what: Sequence[Bar]) -> tuple[float, int]:
+    """Give the distance of an axis's lines, and how many steps it has."""
     peak = max((each.high or each.value or 0.0 for each in what), default=0.0)
     step = step_for(peak)
-    top = max(step, math.ceil(peak / step - 1e-9) * step)
+    return step, max(1, math.ceil(peak / step - 1e-9))
+
+
+def _begin(title: str, unit: str, height: float, left: float = 0) -> list[str]:
+    return [
+        f'<svg class="chart" viewBox="0 0 {WIDTH} {height:g}" role="img" aria-label="{escape(title)}">',
+        f'<text x="{left:g}" y="{_TOP - 2}" {_TEXT}>{escape(unit)}</text>',
+    ]
+
+
+def bars(title: str, unit: str, what: Sequence[Bar]) -> str:
+    """Draw bars side by side; ``unit`` stands over the axis, ``title`` is for who cannot see it."""
+    step, steps = _axis(what)
     place = (WIDTH - _LEFT - _RIGHT) / max(1, len(what))
 
     def height(value: float) -> float:
-        return HEIGHT - _BOTTOM - (HEIGHT - _TOP - _BOTTOM) * value / top
+        return HEIGHT - _BOTTOM - (HEIGHT - _TOP - _BOTTOM) * value / (step * steps)
 
-    parts = [
-        f'<svg class="chart" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(title)}">',
-        f'<text x="0" y="{_TOP - 2}" {_TEXT}>{escape(unit)}</text>',
-    ]
-    for number in range(round(top / step) + 1):
+    parts = _begin(title, unit, HEIGHT)
+    for number in range(steps + 1):
         y = height(number * step)
         parts.append(f'<line stroke="{_RULE}" x1="{_LEFT}" x2="{WIDTH - _RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>')
         parts.append(f'<text text-anchor="end" x="{_LEFT - 8}" y="{y + 4:.1f}" {_TEXT}>{number * step:,.10g}</text>')
-    every = max(1, math.ceil(len(what) / _LABELS))
+    widest = max((len(each.label) for each in what), default=0) + 2
+    every = max(1, math.ceil(widest * _CHARACTER / place))
     for number, bar in enumerate(what):
         left, middle = _LEFT + place * (number + _GAP / 2), _LEFT + place * (number + 0.5)
         parts.append(f"<g><title>{escape(bar.said)}</title>")
@@ -77,4 +89,36 @@ def bars(title: str, unit: str, what: Sequence[Bar]) -> str:
         if number % every == 0:
             day = f'<text text-anchor="middle" x="{middle:.1f}" y="{HEIGHT - _BOTTOM + 18}" {_TEXT}>'
             parts.append(f"{day}{escape(bar.label)}</text>")
+    return "".join((*parts, "</svg>"))
+
+
+def lines(title: str, unit: str, what: Sequence[Bar]) -> str:
+    """Draw bars below each other, each behind its name: for what has no order of its own."""
+    step, steps = _axis(what)
+    height = _TOP + _BOTTOM + _LINE * len(what)
+
+    def place(value: float) -> float:
+        return _NAMES + (WIDTH - _NAMES - 2 * _RIGHT) * value / (step * steps)
+
+    parts = _begin(title, unit, height, _NAMES)
+    for number in range(steps + 1):
+        x, bottom = place(number * step), height - _BOTTOM
+        parts.append(f'<line stroke="{_RULE}" x1="{x:.1f}" x2="{x:.1f}" y1="{_TOP + 2}" y2="{bottom}"/>')
+        parts.append(f'<text text-anchor="middle" x="{x:.1f}" y="{bottom + 16}" {_TEXT}>{number * step:,.10g}</text>')
+    for number, bar in enumerate(what):
+        y, middle = _TOP + _LINE * (number + _GAP / 2) + 2, _TOP + _LINE * (number + 0.5) + 2
+        name = bar.label if len(bar.label) <= _NAME_CHARACTERS else f"{bar.label[: _NAME_CHARACTERS - 1]}…"
+        parts.append(f"<g><title>{escape(bar.said)}</title>")
+        parts.append(f'<text text-anchor="end" x="{_NAMES - 8}" y="{middle + 4:.1f}" {_TEXT}>{escape(name)}</text>')
+        if bar.value is not None:
+            width = place(bar.value) - _NAMES
+            parts.append(
+                f'<rect fill="{_BAR}" x="{_NAMES}" y="{y:.1f}" width="{width:.1f}" height="{_LINE * (1 - _GAP):.1f}"/>'
+            )
+        if bar.low is not None and bar.high is not None:
+            parts.append(
+                f'<line stroke="{_BAND}" stroke-width="1.4" x1="{place(bar.low):.1f}" x2="{place(bar.high):.1f}"'
+                f' y1="{middle:.1f}" y2="{middle:.1f}"/>'
+            )
+        parts.append("</g>")
     return "".join((*parts, "</svg>"))

@@ -91,6 +91,7 @@ def focus(split: Split, service: str | None = None, columns: Columns | None = No
         ),
         rows=tuple(_row(listed, _charge(split, group)) for group in charged),
         total=_row(listed, total),
+        where=split.where,
         notes=(
             *notes.nothing(split),
             *notes.without(split, "unpriced_calls", "a price", "they are in the rows with cost 0"),

@@ -70,6 +70,8 @@ def lay_out(kind: Kind, split: Split, service: str | None = None) -> Report:
         columns=(*(Column(key=dimension, title=dimension, kind="text") for dimension in split.by), *kind.columns),
         rows=tuple((*group.key, *row.values()) for group, row in ranked),
         total=(*(None for _ in split.by), *figures(split.total).values()),
+        where=split.where,
+        rank=kind.rank,
         notes=(
             *notes.nothing(split),
             *(kind.says(split) if split.total.calls else ()),

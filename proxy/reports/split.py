@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 from sqlalchemy import Connection
 
 from proxy.errors import RowsGoneError
-from proxy.ledger.read import DIMENSIONS, Totals, splits
+from proxy.ledger.read import DIMENSIONS, TIME_DIMENSIONS, Totals, Where, splits
 from proxy.reports.period import Period, QuestionError
 
 
@@ -21,6 +22,7 @@ class Split:
     groups: Sequence[Totals]
     total: Totals
     models: Sequence[Totals]
+    where: Where = field(default_factory=dict)  # only the calls that have these values are in it
     part_names: tuple[str, ...] = ()  # what the parts are split by: ``by``, and then what else was asked for
     parts: Sequence[Totals] = ()
     _by_group: dict[tuple[str | None, ...], list[Totals]] = field(init=False, default_factory=dict)
@@ -46,7 +48,31 @@ def dimensions(text: str) -> tuple[str, ...]:
     return names
 
 
-def split(connection: Connection, by: tuple[str, ...], period: Period, within: tuple[str, ...] = ()) -> Split:
+def conditions(texts: Iterable[str]) -> Where:
+    """Read ``team=search`` and its like, ``project=`` for calls without a project; raises QuestionError."""
+    read: dict[str, str | None] = {}
+    choice = [name for name in DIMENSIONS if name not in TIME_DIMENSIONS]
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if name not in choice or not equals:
+            raise QuestionError(f"cannot look only at {text!r}: write NAME=VALUE, NAME one of {', '.join(choice)}")
+        if read.setdefault(name, value or None) != (value or None):
+            raise QuestionError(f"no call has two values of {name}: {read[name]!r} and {value!r}")
+    return read
+
+
+def said(where: Where) -> str:
+    """Say which calls alone are looked at; nothing where it is all of them."""
+    return ", ".join(f"no {name}" if value is None else f"{name} {value}" for name, value in where.items())
+
+
+def split(
+    connection: Connection,
+    by: tuple[str, ...],
+    period: Period,
+    within: tuple[str, ...] = (),
+    where: Where = MappingProxyType({}),
+) -> Split:
     """Ask the ledger, in one reading of it; raises QuestionError where it does not keep so much of those calls.
 
     ``within``: what the parts of the groups are split by as well; without it there are no parts.
@@ -55,7 +81,7 @@ def split(connection: Connection, by: tuple[str, ...], period: Period, within: t
     asked = (by, (), ("model",), *((finer,) if within else ()))
     try:
         groups, (total,), models, *parts = splits(
-            connection, asked, start=period.start, end=period.end, zone=period.zone
+            connection, asked, start=period.start, end=period.end, zone=period.zone, where=where
         )
     except RowsGoneError as error:
         raise QuestionError(str(error)) from error
@@ -65,6 +91,7 @@ def split(connection: Connection, by: tuple[str, ...], period: Period, within: t
         groups=groups,
         total=total,
         models=models,
+        where=where,
         part_names=finer,
         parts=parts[0] if parts else (),
     )

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
 from sqlalchemy import Connection
 
 from estimator.equivalences import Equivalence, count, equivalences
 from estimator.ranges import Range
-from proxy.ledger.read import Totals, splits
+from proxy.ledger.read import Totals, Where, splits
 from proxy.reports.metering import Metering, metering_of
 from proxy.reports.period import Period, QuestionError
 from proxy.reports.split import Split
@@ -48,10 +48,11 @@ def statement(
 ) -> Statement:
     """Read the ledger; raises QuestionError for a team that is neither configured nor in the ledger's period."""
     sets = (("day",), ("model", "provider"), ("project",), ("tier",), ("zone", "grid_source"), ())
-    asked = {names: _of_team(connection, names, period, team) for names in sets}
+    where = {} if team is None else {"team": team}
+    asked = {names: _split(connection, names, period, where) for names in sets}
     (total,) = asked[()] or [Totals()]
     if team is not None and not total.calls and team not in known_teams:
-        there = {group.key[0] for group in _split(connection, ("team",), period)} | set(known_teams)
+        there = {group.key[0] for group in _split(connection, ("team",), period, {})} | set(known_teams)
         known = ", ".join(sorted(name for name in there if name)) or "none"
         raise QuestionError(f"no team {team!r}: of this period there are {known}")
     return Statement(
@@ -71,20 +72,9 @@ def statement(
     )
 
 
-def _split(connection: Connection, names: tuple[str, ...], period: Period) -> list[Totals]:
-    (groups,) = splits(connection, (names,), start=period.start, end=period.end, zone=period.zone)
+def _split(connection: Connection, names: tuple[str, ...], period: Period, where: Where) -> list[Totals]:
+    (groups,) = splits(connection, (names,), start=period.start, end=period.end, zone=period.zone, where=where)
     return [group for group in groups if group.calls]
-
-
-def _of_team(connection: Connection, names: tuple[str, ...], period: Period, team: str | None) -> list[Totals]:
-    if team is None:
-        return _split(connection, names, period)
-    groups = _split(connection, ("team", *names), period)
-    return [_without_team(group) for group in groups if group.key[0] == team]
-
-
-def _without_team(group: Totals) -> Totals:
-    return replace(group, key=group.key[1:])
 
 
 def _ranked(groups: Sequence[Totals]) -> list[Totals]:

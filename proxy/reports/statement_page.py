@@ -1,22 +1,17 @@
-"""A statement as one HTML file: nothing in it is fetched from anywhere, every name in it is text."""
+"""A statement as a page."""
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from collections.abc import Iterable, Sequence
-from datetime import UTC
 from decimal import Decimal
-from functools import cache
 from html import escape
-from importlib import resources
 
-from estimator import facts_version
 from estimator.facts import sources
 from estimator.units import JOULES_PER_WH
 from proxy.ledger.read import Totals
 from proxy.reports import figures
 from proxy.reports.charts import Bar, bars
+from proxy.reports.page import listed, page
 from proxy.reports.statement import MODELS_SHOWN, PROJECTS_SHOWN, Statement
 
 _TIERS = {
@@ -40,45 +35,13 @@ _METHOD = (
 )
 
 
-@cache
-def _style() -> str:
-    return "\n" + resources.files("proxy.reports").joinpath("statement.css").read_text()
-
-
-def content_security_policy() -> str:
-    """Give what a browser may do with the page: nothing but to draw it in its own style."""
-    digest = base64.b64encode(hashlib.sha256(_style().encode()).digest()).decode()
-    return (
-        f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-    )
-
-
 def as_html(made: Statement) -> str:
     """Write the page."""
     whose = "All teams" if made.team is None else made.team
     first, last = made.period.ends()
     body = _body(made) if made.total.calls else "<p>There were no calls in this period.</p>"
-    return f"""<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{escape(whose)}, {escape(first)} to {escape(last)}</title>
-<style>{_style()}</style>
-</head>
-<body>
-<header>
-<h1>{escape(whose)}</h1>
-<p class="soft">What its calls to language models consumed, {escape(made.period.title())}</p>
-</header>
-<main>
-{body}
-</main>
-<footer>Made by Joulegate at {made.made_at.astimezone(UTC):%Y-%m-%d %H:%M} UTC from its ledger; facts {facts_version()}.
-Estimates are estimates: cite them with their range.</footer>
-</body>
-</html>
-"""
+    covers = f"What its calls to language models consumed, {made.period.title()}"
+    return page(whose, covers, f"{whose}, {first} to {last}", body, made.made_at)
 
 
 def _body(made: Statement) -> str:
@@ -246,19 +209,14 @@ def _metering(made: Statement) -> str:
             said.append(f"{number:,} of {calls:,} calls have no {what}{of}: the sums leave them out")
     if found.service is not None:
         said.append(f"ledger: {found.service}")
-    return f"<h2>How well it was metered</h2><ul>{''.join(f'<li>{escape(each)}</li>' for each in said)}</ul>"
+    return f"<h2>How well it was metered</h2>{listed(said)}"
 
 
 def _method(made: Statement) -> str:
     named = {group.key[1] for group in made.grids} | {like.source for like in made.comparisons}
-    listed = [found for name in sorted(filter(None, named)) if (found := sources().get(name)) is not None]
-    lines = "".join(
-        f"<li>{escape(each.name)}: {escape(each.url)} ({escape(each.licence)}; looked at on {each.checked})</li>"
-        for each in listed
-        if each.url
-    )
-    points = "".join(f"<li>{escape(each)}</li>" for each in _METHOD)
-    return f"<h2>Method and sources</h2><ul>{points}</ul><ul>{lines}</ul>"
+    known = [found for name in sorted(filter(None, named)) if (found := sources().get(name)) is not None]
+    lines = [f"{each.name}: {each.url} ({each.licence}; looked at on {each.checked})" for each in known if each.url]
+    return f"<h2>Method and sources</h2>{listed(_METHOD)}{listed(lines)}"
 
 
 def _energy(joules: float | None) -> str:

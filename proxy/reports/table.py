@@ -17,9 +17,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from proxy.ledger.read import Where
 from proxy.reports import figures
 from proxy.reports.metering import Metering
 from proxy.reports.period import Period
+from proxy.reports.split import said
 
 _NO_LIMIT = 10_000  # characters in a line
 _LONGEST_NAME = 48  # characters of a name before it goes on in the next line
@@ -49,6 +51,8 @@ class Report:
     columns: tuple[Column, ...]
     rows: tuple[tuple[Cell, ...], ...]
     total: tuple[Cell, ...]
+    where: Where = field(default_factory=dict)  # only the calls that have these values are in it
+    rank: str | None = None  # key of the column that the report is about
     notes: tuple[str, ...] = field(default=())
     metering: Metering | None = None
 
@@ -58,7 +62,7 @@ def print_table(report: Report, console: Console) -> None:
     table = Table(show_footer=bool(report.by), box=None, pad_edge=False, padding=(0, 2, 0, 0))
     lines: list[list[Text]] = [[] for _ in report.rows]
     for position, column in enumerate(report.columns):
-        title, (*cells, total) = _written(report, position)
+        title, (*cells, total) = written(report, position)
         table.add_column(
             Text(title),
             footer=Text("total" if position == 0 else "" if column.kind == "text" else total, style="bold"),
@@ -74,11 +78,16 @@ def print_table(report: Report, console: Console) -> None:
     console.width = max(
         console.width, console.measure(table, options=console.options.update(max_width=_NO_LIMIT)).maximum
     )
-    console.print(Text(report.title, style="bold"), Text(f"\n{report.period.title()}\n"), sep="", soft_wrap=True)
+    console.print(Text(report.title, style="bold"), "\n", _plain(covers(report)), "\n", sep="", soft_wrap=True)
     if report.rows:
         console.print(table)
     for note in report.notes:
         console.print(Text(f"* {note}"), soft_wrap=True)
+
+
+def covers(report: Report) -> str:
+    """Say in a line which calls a report is about."""
+    return ", ".join(filter(None, (report.period.title(), said(report.where))))
 
 
 def as_csv(report: Report) -> str:
@@ -101,6 +110,7 @@ def as_json(report: Report) -> bytes:
         "to": report.period.end.isoformat(),
         "tz": report.period.zone.key,
         "by": report.by,
+        "where": report.where,
         "units": {column.key: column.unit for column in report.columns if column.unit},
         "rows": [dict(zip(keys, map(_exact, row), strict=True)) for row in report.rows],
         "total": {keys[i]: _exact(report.total[i]) for i in aggregated},
@@ -111,8 +121,8 @@ def as_json(report: Report) -> bytes:
     return msgspec.json.format(msgspec.json.encode(document), indent=2)
 
 
-def _written(report: Report, position: int) -> tuple[str, list[str]]:
-    """Write a column's title and cells, the total last; columns of one unit have one scale, to be compared."""
+def written(report: Report, position: int) -> tuple[str, list[str]]:
+    """Write a column's title and cells for people, the total last; columns of one unit share a scale."""
     column = report.columns[position]
     cells = _cells(report, position)
     match column.kind:

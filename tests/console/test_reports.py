@@ -32,6 +32,15 @@ def test_reports_are_those_of_the_command(filled):
     assert reply.headers["content-type"].startswith("text/csv")
     assert reply.headers["content-disposition"] == 'attachment; filename="cost-2026-10-01-2026-10-31.csv"'
     assert reply.text.splitlines()[1].startswith("ads,1,")
+    only = get(filled, "/api/reports/cost?where=team=search&where=project=", described="/api/reports/{name}")
+    assert (only["where"], only["total"]["calls"]) == ({"team": "search", "project": None}, 1)
+
+
+def test_a_report_as_a_page_draws_itself_and_does_nothing_else(filled):
+    reply = filled.get("/api/reports/energy?by=team&format=html")
+    assert (reply.status, reply.headers["content-type"]) == (200, "text/html; charset=utf-8")
+    assert reply.headers["content-security-policy"].startswith("default-src 'none'; style-src 'sha256-")
+    assert EVIL in Page(reply.text).texts
 
 
 @pytest.mark.parametrize(
@@ -39,7 +48,12 @@ def test_reports_are_those_of_the_command(filled):
     [
         ("/api/reports/profit", "no report 'profit': there are cost, energy,"),
         ("/api/reports/cost?by=colour", "cannot split by 'colour'"),
-        ("/api/reports/cost?format=pdf", "format='pdf': choose from json, csv"),
+        ("/api/reports/cost?format=pdf", "format='pdf': choose from json, csv, html"),
+        ("/api/reports/cost?where=colour=red", "cannot look only at 'colour=red': write NAME=VALUE"),
+        ("/api/reports/cost?where=day=2026-11-23", "NAME one of team, project"),
+        ("/api/reports/cost?where=team", "write NAME=VALUE"),
+        ("/api/reports/cost?where=team=a&where=team=b", "no call has two values of team: 'a' and 'b'"),
+        ("/api/reports/cost?where=team=a&allocate=ads=tokens", "leave out --where team="),
         ("/api/reports/energy?allocate=ads=tokens", "--allocate spreads dollars"),
         ("/reports/statement?team=adz", "no team 'adz': of this period there are"),
         ("/reports/statement?month=november", "'november' is not a month"),

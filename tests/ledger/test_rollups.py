@@ -59,9 +59,9 @@ def known(group: Totals) -> list[object]:
     return [pytest.approx(each, rel=1e-9) if isinstance(each, float) else each for each in figures]
 
 
-def same(engine: sa.Engine, by: tuple[str, ...], start: datetime, end: datetime, zone: ZoneInfo) -> int:
+def same(engine: sa.Engine, by: tuple[str, ...], start: datetime, end: datetime, zone: ZoneInfo, **more) -> int:
     """Compare the two ways of reading; gives how many calls there were."""
-    asked = {"start": start, "end": end, "zone": zone}
+    asked = {"start": start, "end": end, "zone": zone} | more
     with engine.connect() as connection:
         found, (total,) = splits(connection, (by, ()), **asked)
     with engine.connect() as connection:
@@ -98,6 +98,29 @@ def test_sums_of_the_rollups_are_those_of_the_rows(engine, seed):
         pass
     for by in ((), ("team", "model"), ("day", "team"), ("user", "month"), tuple(DIMENSIONS)):
         same(engine, by, begin, begin + timedelta(days=5), ZoneInfo("Asia/Kathmandu"))
+
+
+@pytest.mark.parametrize("by", [("team",), ("team", "model"), ("project", "team"), ("user",), ("model_requested",)])
+def test_one_group_alone_has_the_figures_it_has_among_the_others(engine, by):
+    draw = random.Random(",".join(by))
+    begin = AROUND[0] - timedelta(days=2)
+    rows = list(random_rows(draw, 200, begin, 5))
+    Ledger(engine).commit(rows[:150], journal="j", positions={}, at=NOW)
+    insert(engine, *rows[150:])
+    start, zone = begin + timedelta(hours=7, minutes=3), ZoneInfo("Asia/Kolkata")
+    asked = {"start": start, "end": start + timedelta(days=3, minutes=8), "zone": zone}
+    with engine.connect() as connection:
+        (groups,) = splits(connection, (by,), **asked)
+        assert len(groups) > 1
+        for group in groups:
+            where = dict(zip(by, group.key, strict=True))
+            ((alone,),) = splits(connection, ((),), **asked, where=where)
+            assert known(alone) == known(group), where
+        nobody, (total,) = splits(connection, (by, ()), **asked, where={by[0]: "nobody's"})
+    assert (nobody, total) == ([], Totals())
+    for where in ({by[0]: groups[0].key[0]}, {"surface": "other", by[0]: groups[-1].key[0]}):
+        for split_by in ((), ("day", "team"), ("hour",), ("outcome",)):
+            same(engine, split_by, **asked, where=where)
 
 
 @pytest.mark.parametrize("zone", ZONES)
@@ -168,6 +191,9 @@ def test_days_are_asked_for_as_days():
 def test_a_dimension_nobody_knows_is_a_key_error(engine):
     with engine.connect() as connection, pytest.raises(KeyError):
         splits(connection, (("planet",),), start=NOW, end=NOW + timedelta(days=1), zone=ZoneInfo("UTC"))
+    for where in ({"planet": "Earth"}, {"day": "2026-11-23"}):
+        with engine.connect() as connection, pytest.raises(KeyError):
+            splits(connection, ((),), start=NOW, end=NOW + timedelta(days=1), zone=ZoneInfo("UTC"), where=where)
     assert set(TIME_DIMENSIONS) < set(DIMENSIONS)
 
 

@@ -148,10 +148,11 @@ def test_the_command_writes_a_page(filled, tmp_path, monkeypatch):
     assert shown.exit_code == 0, shown.output
     assert Page(shown.stdout).texts[1] == "ads"
     for arguments, says in (
-        (("statement", "--format", "csv"), "html and pdf are the forms of a statement"),
-        (("cost", "--format", "pdf"), "html and pdf are the forms of a statement"),
-        (("cost", "--team", "ads"), "--by team"),
+        (("statement", "--format", "csv"), "give --format html or pdf"),
+        (("focus", "--format", "pdf"), "focus is a file for programs"),
+        (("cost", "--team", "ads"), "--where team=ads"),
         (("statement", "--by", "model"), "leave out --by"),
+        (("statement", "--where", "team=ads"), "--where"),
         (("statement", "--team", "adz"), "no team 'adz'"),
     ):
         result = run(*arguments)

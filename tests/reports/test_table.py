@@ -89,6 +89,7 @@ def test_json_is_exact_and_complete():
         "to": "2026-12-01T00:00:00+00:00",
         "tz": "UTC",
         "by": ["team"],
+        "where": {},
         "units": {"joules_low": "J", "joules": "J", "cost_usd": "USD"},
         "rows": [{"team": "s", "calls": 1, "joules_low": None, "joules": 0.1, "cost_usd": "0.000000123"}],
         "total": {"calls": 3, "joules_low": 1.0, "joules": 2000.0, "cost_usd": "0.0000001"},

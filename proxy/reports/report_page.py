@@ -1,0 +1,109 @@
+"""Any report as a page: its figures drawn, its table, and what the figures leave out."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from decimal import Decimal
+from html import escape
+
+from proxy.ledger.read import TIME_DIMENSIONS
+from proxy.reports import figures
+from proxy.reports.charts import Bar, bars, lines
+from proxy.reports.page import listed, page
+from proxy.reports.table import Cell, Column, Report, covers, written
+
+LINES_DRAWN = 12  # of bars that lie; the table has them all
+COLUMNS_DRAWN = 400  # a chart with more bars than these says nothing
+
+
+def as_html(report: Report, made_at: datetime) -> str:
+    """Write the page."""
+    body = f"{_chart(report)}{_table(report)}" if report.rows else ""
+    told = f"<h2>How to read it</h2>{listed(report.notes)}" if report.rows else listed(report.notes)
+    return page(report.title, covers(report), f"{report.name}, {covers(report)}", body + told, made_at)
+
+
+def _chart(report: Report) -> str:
+    """Draw the figure that the report is about: over time, or its largest."""
+    found = next((place for place, column in enumerate(report.columns) if column.key == report.rank), None)
+    if found is None or not report.by or len(report.rows) < 2:
+        return ""
+    over_time = len(report.by) == 1 and report.by[0] in TIME_DIMENSIONS
+    if over_time and len(report.rows) > COLUMNS_DRAWN:
+        return ""
+    rows = report.rows if over_time else report.rows[:LINES_DRAWN]
+    column, ends = report.columns[found], [_place(report, f"{report.rank}_{end}") for end in ("low", "high")]
+    drawn = [found, *(place for place in ends if place is not None)]
+    peak = max((_number(row[place]) or 0.0 for row in rows for place in drawn), default=0.0)
+    size, unit = (1.0, column.unit) if column.kind == "dollars" else figures.scale(peak, column.unit)
+    whole = [
+        Bar(
+            label=_label(report, row),
+            value=_scaled(row[found], size),
+            low=None if ends[0] is None else _scaled(row[ends[0]], size),
+            high=None if ends[1] is None else _scaled(row[ends[1]], size),
+            said=f"{_label(report, row)}: {_said(column, row[found])}",
+        )
+        for row in rows
+    ]
+    title = f"{column.title} by {', '.join(report.by)}"
+    more = len(report.rows) - len(rows)
+    notes = [
+        *(["The line on a bar is its 90 % range."] if None not in ends else []),
+        *([f"Drawn are the first {len(rows)}; {more:,} more stand in the table."] if more else []),
+    ]
+    small = f'<p class="soft">{" ".join(notes)}</p>' if notes else ""
+    return f"<h2>{escape(title.capitalize())}</h2>{(bars if over_time else lines)(title, unit, whole)}{small}"
+
+
+def _table(report: Report) -> str:
+    columns = [written(report, place) for place in range(len(report.columns))]
+    texts = [column.kind == "text" for column in report.columns]
+    head = "".join(
+        f"<th scope='col'{_left(text)}>{escape(title)}</th>" for (title, _), text in zip(columns, texts, strict=True)
+    )
+    rows = "".join(
+        f"<tr>{''.join(_cell(cells[number], text) for (_, cells), text in zip(columns, texts, strict=True))}</tr>"
+        for number in range(len(report.rows))
+    )
+    total = "".join(
+        f"<td{_left(text)}>{'All' if place == 0 else '' if text else escape(cells[-1])}</td>"
+        for place, ((_, cells), text) in enumerate(zip(columns, texts, strict=True))
+    )
+    foot = f"<tfoot><tr>{total}</tr></tfoot>" if report.by else ""
+    return (
+        f'<div class="scroll"><table class="wide"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody>{foot}'
+        "</table></div>"
+    )
+
+
+def _left(text: bool) -> str:
+    return ' class="text"' if text else ""
+
+
+def _cell(value: str, text: bool) -> str:
+    return f"<td{_left(text)}>{escape(value)}</td>"
+
+
+def _place(report: Report, key: str) -> int | None:
+    return next((place for place, column in enumerate(report.columns) if column.key == key), None)
+
+
+def _label(report: Report, row: tuple[Cell, ...]) -> str:
+    return ", ".join("–" if each is None else str(each) for each in row[: len(report.by)])
+
+
+def _number(cell: Cell) -> float | None:
+    return float(cell) if isinstance(cell, int | float | Decimal) else None
+
+
+def _scaled(cell: Cell, size: float) -> float | None:
+    number = _number(cell)
+    return None if number is None else number / size
+
+
+def _said(column: Column, cell: Cell) -> str:
+    if isinstance(cell, Decimal):
+        return figures.dollars(cell)
+    number = _number(cell)
+    return figures.quantity(number, column.unit)

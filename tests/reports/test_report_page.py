@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+import random
+import re
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from typer.testing import CliRunner
+
+from proxy.cli import command_line
+from proxy.ledger.write import Ledger
+from proxy.reports.charts import Bar, lines
+from proxy.reports.making import NAMES, question_of
+from proxy.reports.period import parse
+from proxy.reports.report_page import LINES_DRAWN, as_html
+from proxy.reports.table import Report, written
+from tests.reports.test_statement import EVIL, Page
+from tests.rows import UNPRICED, call_row
+
+NOW = datetime(2026, 11, 28, 9, tzinfo=UTC)
+NOVEMBER = parse(month="2026-11", start=None, end=None, tz="Europe/Berlin", now=NOW)
+BAR = re.compile(r'<rect fill="#1f6f54" [^>]*>')
+
+
+@pytest.fixture
+def filled(engine):
+    draw = random.Random(7)
+    rows = [
+        call_row(
+            started_at=datetime(2026, 11, 1, tzinfo=UTC) + timedelta(hours=9 * number),
+            team=EVIL if number % 10 == 0 else draw.choice((None, *(f"team {each}" for each in range(20)))),
+            **(UNPRICED if number == 11 else {}),
+        )
+        for number in range(70)
+    ]
+    Ledger(engine).commit(rows, journal="j", positions={}, at=NOW)
+    return engine
+
+
+def made(engine, name: str, by: str | None, *where: str) -> Report:
+    with engine.connect() as connection:
+        return question_of(name, by, (), where).ask(connection, NOVEMBER)
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "focus"])
+@pytest.mark.parametrize("by", ["team", "day", "month", "provider,tier", ""])
+def test_a_page_has_all_that_the_table_has(filled, name, by):
+    report = made(filled, name, by)
+    text = as_html(report, NOW)
+    page = Page(text)
+    for place in range(len(report.columns)):
+        title, cells = written(report, place)
+        for said in (title, *cells[: len(report.rows)], *report.notes):
+            assert said in page.texts or said == "", said
+    drawn = len(BAR.findall(text))
+    assert drawn == (0 if len(report.rows) < 2 else len(report.rows) if by == "day" else min(12, len(report.rows)))
+
+
+def test_what_a_page_draws_and_what_it_only_lists(filled):
+    text = as_html(made(filled, "cost", "team"), NOW)
+    rows = len(made(filled, "cost", "team").rows)
+    assert rows > LINES_DRAWN
+    assert f"Drawn are the first 12; {rows - 12} more stand in the table." in text
+    assert "script" not in Page(text).tags
+    alone = as_html(made(filled, "energy", "day", "provider=openai", "project="), NOW)
+    assert "2026-11-01 to 2026-11-30 (Europe/Berlin), provider openai, no project" in Page(alone).texts
+    assert "Energy by day" in alone
+    empty = Page(as_html(made(filled, "water", "model", "team=nobody's"), NOW))
+    assert any("no calls between" in text for text in empty.texts)
+    assert "table" not in empty.tags
+
+
+def test_bars_that_lie_stay_in_their_place():
+    drawn = lines(
+        "t", "g", [Bar(label="x" * 80, value=7.0, low=3.0, high=9.9, said="s"), Bar(label="", value=None, said="?")]
+    )
+    (bar,) = BAR.findall(drawn)
+    assert float(re.search(r'width="([\d.]+)"', bar)[1]) == pytest.approx(534 * 0.7, abs=0.1)  # the axis ends at 10
+    assert all(0 <= float(x) <= 760 for x in re.findall(r' x[12]?="([\d.]+)"', drawn))
+    assert f"{'x' * 27}…" in drawn
+
+
+def test_the_command_writes_it(filled, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    url = filled.url.render_as_string(hide_password=False)
+    words = ["report", "cost", "--by", "team", "--where", "model=gpt-4o", "--month", "2026-11", "--database", url]
+    result = CliRunner().invoke(command_line(), [*words, "--format", "html"])
+    assert result.exit_code == 0, result.output
+    assert EVIL in Page(result.stdout).texts
+    assert "model gpt-4o" in CliRunner().invoke(command_line(), words).stdout.splitlines()[1]
