@@ -86,6 +86,7 @@ def run_console(
         recorder=recorder,
         gate_url=gate_url,
         teams=[team.name for team in config.team],
+        estimate=estimate.supposed,
         closing=lambda: server.should_exit,
     )
     server = QuietServer(

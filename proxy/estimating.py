@@ -105,6 +105,10 @@ class ConfiguredEstimator:
             unknown=self._unknown,
         )
 
+    def supposed(self, usage: Usage, model: str, provider: str | None) -> Estimate:
+        """Estimate a call that somebody supposes, at today's price; raises what the estimator raises."""
+        return self(usage, model, provider=provider, zone=None, at=datetime.now(UTC), service_tier=None)
+
     def known(
         self,
         model: str,

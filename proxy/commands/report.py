@@ -15,6 +15,7 @@ from proxy.checks import gate_says
 from proxy.commands.export import INSTALL
 from proxy.config import load
 from proxy.errors import ConfigError, LedgerError
+from proxy.reports.words import Words
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     from proxy.reports.period import Period
     from proxy.reports.table import Report
+    from proxy.sections import Config
 
 
 T = TypeVar("T")
@@ -38,6 +40,9 @@ class Name(StrEnum):
     FOCUS = "focus"
     SCI = "sci"
     GHG = "ghg"
+    MODELS = "models"
+    GRIDS = "grids"
+    SCALE = "scale"
     STATEMENT = "statement"
 
 
@@ -88,6 +93,20 @@ def report(
             help="Only of calls with this team, model, …; with project= of calls without a project. Repeatable.",
         ),
     ] = None,
+    assume: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="MODEL=READ+WRITTEN",
+            help="Of models, grids, scale: a conversation of so many tokens; without MODEL= of the ledger's models.",
+        ),
+    ] = None,
+    per_day: Annotated[
+        int | None, typer.Option(help="Of scale: conversations a day; without it as many as the ledger has.")
+    ] = None,
+    grids: Annotated[
+        str | None,
+        typer.Option(metavar="ZONES", help="Of grids: which; of scale: the first.", show_default="WOR,GBR,FRA"),
+    ] = None,
     team: Annotated[str | None, typer.Option(help="Of statement: whose; all teams without it.")] = None,
     database: Annotated[str | None, typer.Option(metavar="URL", help="Ledger to read, if not the configured.")] = None,
     config: Annotated[
@@ -95,6 +114,8 @@ def report(
     ] = None,
 ) -> None:
     """Report cost, energy, carbon or water of the metered calls, or their FOCUS, SCI and GHG Protocol forms.
+
+    models, grids and scale show what a conversation takes, which is the mean call of a model or one that is assumed.
 
     Dollars are exact sums; joules, grams and liters are estimates.
     What the figures leave out stands under the table.
@@ -108,6 +129,7 @@ def report(
     joulegate report energy --by model --where team=search --where zone=DEU
     joulegate report cost --by day --format pdf > november.pdf
     joulegate report cost --by team --allocate platform=tokens
+    joulegate report scale --assume gpt-4o=2000+1000 --assume claude-opus-4=2000+1000 --per-day 1000000
     joulegate report focus --month 2026-11 > focus.csv
     joulegate report statement --team search --month 2026-11 > search.html
     joulegate report statement --month 2026-11 --format pdf > all-teams.pdf
@@ -118,8 +140,8 @@ def report(
         raise ConfigError("a statement is for people: give --format html or pdf, or ask for the report you need of it")
     if team is not None and name is not Name.STATEMENT:
         raise ConfigError(f"--team is whose statement it is; of the report {name} give --where team={team}")
-    if name is Name.STATEMENT and (by is not None or allocate or where):
-        raise ConfigError("a statement has its own tables: leave out --by, --allocate and --where")
+    if name is Name.STATEMENT and (by is not None or allocate or where or assume or per_day or grids):
+        raise ConfigError("a statement has its own tables: leave out --by, --where, --allocate, --assume, --per-day, --grids")
     if name is Name.FOCUS and form in (Form.TABLE, Form.HTML, Form.PDF):
         raise ConfigError("focus is a file for programs: give --format csv, json or parquet")
     flags: dict[str, object] = {} if database is None else {"ledger.url": database}
@@ -131,7 +153,15 @@ def report(
     if name is Name.STATEMENT:
         _write_page(_ask(url, period, _stating(team, {each.name for each in loaded.team}, service)), form)
     else:
-        _write(_ask(url, period, _reporting(name, by, allocate or [], where or [], service)), form)
+        words = Words(
+            by=by,
+            where=where or (),
+            allocate=allocate or (),
+            assume=assume or (),
+            per_day=per_day,
+            grids=grids,
+        )
+        _write(_made(name, words, loaded, period, service), form)
 
 
 class Asked(NamedTuple):
@@ -167,13 +197,14 @@ def _ask(url: str, asked: Asked, make: Callable[[Connection, Period], T]) -> T:
         engine.dispose()
 
 
-def _reporting(
-    name: Name, by: str | None, allocate: list[str], where: list[str], service: str | None
-) -> Callable[[Connection, Period], Report]:
+def _made(name: Name, words: Words, config: Config, period: Asked, service: str | None) -> Report:
+    from proxy.estimating import ConfiguredEstimator
     from proxy.reports.making import question_of
 
-    question = question_of(name.value, by, allocate, where)
-    return lambda connection, period: question.ask(connection, period, service)
+    question = question_of(name.value, words, ConfiguredEstimator(config).supposed, datetime.now(UTC))
+    if question.alone is not None:
+        return question.alone()
+    return _ask(config.ledger.url, period, lambda connection, asked: question.ask(connection, asked, service))
 
 
 def _stating(team: str | None, teams: Collection[str], service: str | None) -> Callable[[Connection, Period], str]:

@@ -91,7 +91,7 @@ def openapi() -> dict[str, Any]:
                     },
                     "required": ["from", "to", "tz", "groups", "total"],
                 },
-                _parameter("by", f"Dimensions, separated by commas: {', '.join(DIMENSIONS)}.", {"type": "string"}),
+                _parameter("by", f"Dimensions, separated by commas: {', '.join(DIMENSIONS)}.", _TEXT),
                 *_PERIOD,
             ),
             "/api/reports/{name}": _get(
@@ -99,9 +99,12 @@ def openapi() -> dict[str, Any]:
                 {"type": "object", "properties": {"report": {"type": "string"}, "rows": {"type": "array"}}},
                 _parameter("name", "Which.", {"type": "string", "enum": list(NAMES)})
                 | {"in": "path", "required": True},
-                _parameter("by", f"Dimensions, separated by commas: {', '.join(DIMENSIONS)}.", {"type": "string"}),
-                _parameter("where", "Only calls with this: NAME=VALUE; may be repeated.", {"type": "string"}),
-                _parameter("allocate", "Of cost: TEAM=dollars or TEAM=tokens; may be repeated.", {"type": "string"}),
+                _parameter("by", f"Dimensions, separated by commas: {', '.join(DIMENSIONS)}.", _TEXT),
+                _parameter("where", "Only calls with this: NAME=VALUE; may be repeated.", _TEXT),
+                _parameter("allocate", "Of cost: TEAM=dollars or TEAM=tokens; may be repeated.", _TEXT),
+                _parameter("assume", "Of models, grids, scale: MODEL=READ+WRITTEN tokens; may be repeated.", _TEXT),
+                _parameter("per_day", "Of scale: conversations a day.", {"type": "integer"}),
+                _parameter("grids", "Of models, grids, scale: zones, separated by commas.", _TEXT),
                 _parameter("format", "How it is written.", {"type": "string", "enum": list(FORMS)}),
                 *_PERIOD,
             ),
@@ -143,9 +146,10 @@ def _list(name: str) -> dict[str, Any]:
     return {"type": "array", "items": {"$ref": f"#/components/schemas/{name}"}}
 
 
+_TEXT = {"type": "string"}
 _PERIOD = (
-    _parameter("from", "First day, or a moment.", {"type": "string"}),
-    _parameter("to", "Last day, included, or a moment.", {"type": "string"}),
-    _parameter("month", "One month, 2026-11.", {"type": "string"}),
-    _parameter("tz", "IANA time zone that decides what a day is.", {"type": "string"}),
+    _parameter("from", "First day, or a moment.", _TEXT),
+    _parameter("to", "Last day, included, or a moment.", _TEXT),
+    _parameter("month", "One month, 2026-11.", _TEXT),
+    _parameter("tz", "IANA time zone that decides what a day is.", _TEXT),
 )

@@ -29,6 +29,7 @@ from proxy.ledger import read
 from proxy.ledger.tables import CallRow
 from proxy.metrics import CONTENT_TYPE, Metrics
 from proxy.reports import split
+from proxy.reports.conversations import Estimating
 from proxy.reports.period import Period, QuestionError, parse, today, zone_named
 
 _STATIC = Path(__file__).parent / "static"
@@ -53,13 +54,15 @@ def build_console(
     gate_url: str,
     names: Collection[str] = (),
     teams: Collection[str] = (),
+    estimate: Estimating,
     closing: Callable[[], bool] = lambda: False,
     now: Callable[[], datetime] = lambda: datetime.now(UTC),
 ) -> Starlette:
     """Build the application.
 
     ``gate_url`` is shown to newcomers (no path). ``names`` are host names besides loopback's that it
-    answers to on a loopback address. ``teams`` are the configured ones. Open streams end when ``closing()`` is true.
+    answers to on a loopback address. ``teams`` are the configured ones; ``estimate`` is what the service
+    estimates with. Open streams end when ``closing()`` is true.
     """
     console = _Console(engine, metrics, recent, recorder, gate_url, closing, now)
     return Starlette(
@@ -73,7 +76,7 @@ def build_console(
             Route("/api/health", console.health),
             Route("/api/live", console.api_live),
             Route("/api/openapi.json", console.openapi),
-            *Reports(engine, teams, now).routes(),
+            *Reports(engine, teams, estimate, now).routes(),
             Mount("/static", StaticFiles(directory=_STATIC)),
         ],
         middleware=[Middleware(Guard, names=names)],

@@ -12,11 +12,13 @@ from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
 from proxy.reports import report_page, table
+from proxy.reports.conversations import Estimating
 from proxy.reports.making import NAMES, question_of
 from proxy.reports.page import content_security_policy
 from proxy.reports.period import Period, QuestionError, parse
 from proxy.reports.statement import statement
 from proxy.reports.statement_page import as_html
+from proxy.reports.words import Words
 
 FORMS = ("json", "csv", "html")
 
@@ -24,8 +26,10 @@ FORMS = ("json", "csv", "html")
 class Reports:
     """The endpoints; ``teams`` are the configured ones, which may have a statement without a call."""
 
-    def __init__(self, engine: Engine, teams: Collection[str], now: Callable[[], datetime]) -> None:
-        self._engine, self._teams, self._now = engine, teams, now
+    def __init__(
+        self, engine: Engine, teams: Collection[str], estimate: Estimating, now: Callable[[], datetime]
+    ) -> None:
+        self._engine, self._teams, self._estimate, self._now = engine, teams, estimate, now
 
     def routes(self) -> list[Route]:
         """Give what the console serves of it."""
@@ -39,12 +43,23 @@ class Reports:
         form = asked.get("format", FORMS[0])
         if form not in FORMS:
             raise QuestionError(f"format={form!r}: choose from {', '.join(FORMS)}")
-        question = question_of(name, asked.get("by"), asked.getlist("allocate"), asked.getlist("where"))
+        words = Words(
+            by=asked.get("by"),
+            where=asked.getlist("where"),
+            allocate=asked.getlist("allocate"),
+            assume=asked.getlist("assume"),
+            per_day=_whole(asked.get("per_day")),
+            grids=asked.get("grids"),
+        )
+        question = question_of(name, words, self._estimate, self._now())
         period = self._period(request)
 
         def ask() -> bytes:
-            with self._engine.connect() as connection:
-                made = question.ask(connection, period)
+            if question.alone is not None:
+                made = question.alone()
+            else:
+                with self._engine.connect() as connection:
+                    made = question.ask(connection, period)
             match form:
                 case "json":
                     return table.as_json(made)
@@ -83,3 +98,9 @@ class Reports:
             tz=asked.get("tz", "UTC"),
             now=self._now(),
         )
+
+
+def _whole(text: str | None) -> int | None:
+    if text is not None and not text.isdecimal():
+        raise QuestionError(f"per_day={text!r} is not a whole number")
+    return None if text is None else int(text)

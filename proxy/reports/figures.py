@@ -6,11 +6,15 @@ import math
 from decimal import Decimal
 
 UNKNOWN = "unknown"
+_TONNE = 1e6  # grams
 _PREFIXES = ((1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, ""), (1e-3, "m"), (1e-6, "µ"))
 
 
 def scale(peak: float, unit: str) -> tuple[float, str]:
-    """Choose the SI prefix for figures up to ``peak``: (what to divide by, the prefixed unit)."""
+    """Choose the SI prefix for figures up to ``peak``: (what to divide by, the prefixed unit). Grams become tonnes."""
+    if unit[:1] == "g" and abs(peak) >= _TONNE:
+        size, prefixed = scale(peak / _TONNE, f"t{unit[1:]}")
+        return size * _TONNE, prefixed
     for size, prefix in _PREFIXES:
         if abs(peak) >= size:
             return size, prefix + unit

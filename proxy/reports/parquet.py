@@ -10,7 +10,7 @@ import pyarrow as pa
 from pyarrow import parquet as pq
 
 from proxy.ledger.sqltypes import USD_DECIMALS
-from proxy.reports.table import Cell, Column, Report
+from proxy.reports.table import Cell, Column, Report, period_of
 
 _TYPES: dict[str, pa.DataType] = {
     "text": pa.string(),
@@ -30,9 +30,7 @@ def as_parquet(report: Report) -> bytes:
     ]
     said = {
         "report": report.name,
-        "from": report.period.start.isoformat(),
-        "to": report.period.end.isoformat(),
-        "tz": report.period.zone.key,
+        **{name: text for name, text in period_of(report).items() if text is not None},
         "notes": msgspec.json.encode(report.notes).decode(),
     }
     fields = [

@@ -66,11 +66,13 @@ def _table(report: Report) -> str:
         f"<tr>{''.join(_cell(cells[number], text) for (_, cells), text in zip(columns, texts, strict=True))}</tr>"
         for number in range(len(report.rows))
     )
-    total = "".join(
-        f"<td{_left(text)}>{'All' if place == 0 else '' if text else escape(cells[-1])}</td>"
-        for place, ((_, cells), text) in enumerate(zip(columns, texts, strict=True))
-    )
-    foot = f"<tfoot><tr>{total}</tr></tfoot>" if report.by else ""
+    foot = ""
+    if report.by and report.total:
+        total = "".join(
+            f"<td{_left(text)}>{'All' if place == 0 else '' if text else escape(cells[-1])}</td>"
+            for place, ((_, cells), text) in enumerate(zip(columns, texts, strict=True))
+        )
+        foot = f"<tfoot><tr>{total}</tr></tfoot>"
     return (
         f'<div class="scroll"><table class="wide"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody>{foot}'
         "</table></div>"

@@ -46,11 +46,11 @@ class Report:
 
     name: str
     title: str
-    period: Period
+    period: Period | None  # None: nothing of the ledger is in it
     by: tuple[str, ...]
     columns: tuple[Column, ...]
     rows: tuple[tuple[Cell, ...], ...]
-    total: tuple[Cell, ...]
+    total: tuple[Cell, ...]  # none, where rows have no sum
     where: Where = field(default_factory=dict)  # only the calls that have these values are in it
     rank: str | None = None  # key of the column that the report is about
     notes: tuple[str, ...] = field(default=())
@@ -59,10 +59,11 @@ class Report:
 
 def print_table(report: Report, console: Console) -> None:
     """Print title, table and notes, widening ``console`` if need be: wrapped lines are ugly, lost digits are wrong."""
-    table = Table(show_footer=bool(report.by), box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    table = Table(show_footer=bool(report.by and report.total), box=None, pad_edge=False, padding=(0, 2, 0, 0))
     lines: list[list[Text]] = [[] for _ in report.rows]
     for position, column in enumerate(report.columns):
-        title, (*cells, total) = written(report, position)
+        title, written_cells = written(report, position)
+        cells, total = written_cells[: len(report.rows)], written_cells[-1] if report.total else ""
         table.add_column(
             Text(title),
             footer=Text("total" if position == 0 else "" if column.kind == "text" else total, style="bold"),
@@ -87,7 +88,15 @@ def print_table(report: Report, console: Console) -> None:
 
 def covers(report: Report) -> str:
     """Say in a line which calls a report is about."""
-    return ", ".join(filter(None, (report.period.title(), said(report.where))))
+    return ", ".join(filter(None, (report.period.title() if report.period else "assumed", said(report.where))))
+
+
+def period_of(report: Report) -> dict[str, str | None]:
+    """Give a report's period as programs read it, half-open."""
+    period = report.period
+    if period is None:
+        return {"from": None, "to": None, "tz": None}
+    return {"from": period.start.isoformat(), "to": period.end.isoformat(), "tz": period.zone.key}
 
 
 def as_csv(report: Report) -> str:
@@ -106,14 +115,12 @@ def as_json(report: Report) -> bytes:
     aggregated = [i for i, column in enumerate(report.columns) if column.kind != "text" and column.summed]
     document: dict[str, object] = {
         "report": report.name,
-        "from": report.period.start.isoformat(),
-        "to": report.period.end.isoformat(),
-        "tz": report.period.zone.key,
+        **period_of(report),
         "by": report.by,
         "where": report.where,
         "units": {column.key: column.unit for column in report.columns if column.unit},
         "rows": [dict(zip(keys, map(_exact, row), strict=True)) for row in report.rows],
-        "total": {keys[i]: _exact(report.total[i]) for i in aggregated},
+        "total": {keys[i]: _exact(report.total[i]) for i in aggregated} if report.total else None,
         "notes": report.notes,
     }
     if report.metering is not None:
@@ -149,7 +156,7 @@ def written(report: Report, position: int) -> tuple[str, list[str]]:
 
 
 def _cells(report: Report, position: int) -> list[Cell]:
-    return [*(row[position] for row in report.rows), report.total[position]]
+    return [*(row[position] for row in report.rows), *([report.total[position]] if report.total else [])]
 
 
 def _plain(text: str) -> Text:

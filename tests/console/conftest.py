@@ -15,10 +15,12 @@ import sqlalchemy as sa
 import uvicorn
 
 from proxy.console import RecentCalls, build_console
+from proxy.estimating import ConfiguredEstimator
 from proxy.ledger.engine import open_engine
 from proxy.ledger.revision import migrate
 from proxy.ledger.tables import CallRow
 from proxy.metrics import Metrics
+from proxy.sections import Config
 from proxy.serving import QuietServer
 from proxy.space import Space
 from tests.rows import insert, known
@@ -115,6 +117,7 @@ def serve(url: str, *, migrated: bool = True, port: int = 0, **options) -> Itera
     metrics = Metrics(teams={"search", "ads"}, providers={"openai"}, model_name=known({"gpt-4o", "house-model"}))
     metrics.watch(recorder)
     app = build_console(
+        estimate=ConfiguredEstimator(Config()).supposed,
         engine=engine,
         metrics=metrics,
         recent=recent,

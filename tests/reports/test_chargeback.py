@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.reports.chargeback import spread
-from proxy.reports.making import question_of
 from proxy.reports.period import Period, zone_named
+from tests.reports.asking import question
 from tests.rows import UNPRICED, call_row, insert
 
 NOVEMBER = Period(
@@ -36,7 +36,7 @@ def test_largest_remainders_come_first_and_of_equal_ones_the_first():
 
 def asked(engine, *allocate):
     with engine.connect() as connection:
-        report = question_of("cost", None, allocate).ask(connection, NOVEMBER)
+        report = question("cost", allocate=allocate).ask(connection, NOVEMBER)
     keys = [column.key for column in report.columns]
     rows = {row[0]: dict(zip(keys, row, strict=True)) for row in report.rows}
     return rows, dict(zip(keys, report.total, strict=True)), report.notes

@@ -12,9 +12,9 @@ from proxy.ledger.read import totals
 from proxy.ledger.write import Ledger
 from proxy.reports import table
 from proxy.reports.focus import BY, focus, read_columns, shipped
-from proxy.reports.making import question_of
 from proxy.reports.period import parse
 from proxy.reports.split import split
+from tests.reports.asking import question
 from tests.rows import UNESTIMATED, UNMETERED, UNPRICED, call_row, insert
 
 COSTS = ("BilledCost", "ContractedCost", "EffectiveCost", "ListCost")
@@ -26,7 +26,7 @@ def november(tz="UTC"):
 
 def made(engine, period=None):
     with engine.connect() as connection:
-        return question_of("focus").ask(connection, period or november())
+        return question("focus").ask(connection, period or november())
 
 
 def charges(report):

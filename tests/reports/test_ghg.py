@@ -4,8 +4,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from proxy.reports.making import question_of
 from proxy.reports.period import Period, zone_named
+from tests.reports.asking import question
 from tests.rows import UNESTIMATED, call_row, insert
 
 NOVEMBER = Period(
@@ -22,7 +22,7 @@ def test_both_bases_stand_side_by_side_with_their_shares_and_evidence(engine):
         call_row(**UNESTIMATED),
     )
     with engine.connect() as connection:
-        report = question_of("ghg").ask(connection, NOVEMBER)
+        report = question("ghg").ask(connection, NOVEMBER)
     keys = [column.key for column in report.columns]
     rows = [dict(zip(keys, row, strict=True)) for row in report.rows]
     total = dict(zip(keys, report.total, strict=True))

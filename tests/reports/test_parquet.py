@@ -10,8 +10,8 @@ import msgspec
 import pytest
 from pyarrow import parquet as pq
 
-from proxy.reports.making import question_of
 from proxy.reports.parquet import as_parquet
+from tests.reports.asking import question
 from tests.reports.test_focus import made, november, some
 from tests.rows import UNPRICED, call_row, insert
 
@@ -39,7 +39,7 @@ def test_a_focus_file_has_the_types_of_focus_and_the_ledgers_dollars(engine):
 def test_every_report_has_such_a_file_and_unknown_is_null(engine, name):
     insert(engine, call_row(), call_row(model="b", cost_usd=None, joules=None, grams_co2e=None, liters=None))
     with engine.connect() as connection:
-        report = question_of(name, "model").ask(connection, november())
+        report = question(name, by="model").ask(connection, november())
     rows, _ = read(as_parquet(report))
     assert [tuple(row.values()) for row in rows] == list(report.rows)
     assert any(None in row.values() for row in rows)

@@ -10,10 +10,11 @@ from typer.testing import CliRunner
 from proxy.cli import command_line
 from proxy.ledger.write import Ledger
 from proxy.reports.charts import Bar, lines
-from proxy.reports.making import NAMES, question_of
+from proxy.reports.making import CONVERSATIONS, NAMES
 from proxy.reports.period import parse
 from proxy.reports.report_page import LINES_DRAWN, as_html
 from proxy.reports.table import Report, written
+from tests.reports.asking import question
 from tests.reports.test_statement import EVIL, Page
 from tests.rows import UNPRICED, call_row
 
@@ -39,10 +40,10 @@ def filled(engine):
 
 def made(engine, name: str, by: str | None, *where: str) -> Report:
     with engine.connect() as connection:
-        return question_of(name, by, (), where).ask(connection, NOVEMBER)
+        return question(name, by=by, where=where).ask(connection, NOVEMBER)
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if name != "focus"])
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in ("focus", *CONVERSATIONS)])
 @pytest.mark.parametrize("by", ["team", "day", "month", "provider,tier", ""])
 def test_a_page_has_all_that_the_table_has(filled, name, by):
     report = made(filled, name, by)

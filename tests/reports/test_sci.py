@@ -4,8 +4,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from proxy.reports.making import question_of
 from proxy.reports.period import Period, zone_named
+from tests.reports.asking import question
 from tests.rows import UNESTIMATED, call_row, insert
 
 NOVEMBER = Period(
@@ -15,7 +15,7 @@ NOVEMBER = Period(
 
 def asked(engine, by):
     with engine.connect() as connection:
-        report = question_of("sci", by).ask(connection, NOVEMBER)
+        report = question("sci", by=by).ask(connection, NOVEMBER)
     keys = [column.key for column in report.columns]
     rows = [dict(zip(keys, row, strict=True)) for row in report.rows]
     return rows, dict(zip(keys, report.total, strict=True)), report.notes

@@ -152,7 +152,7 @@ def test_the_command_writes_a_page(filled, tmp_path, monkeypatch):
         (("focus", "--format", "pdf"), "focus is a file for programs"),
         (("cost", "--team", "ads"), "--where team=ads"),
         (("statement", "--by", "model"), "leave out --by"),
-        (("statement", "--where", "team=ads"), "--where"),
+        (("statement", "--where", "team=ads"), "leave out --by, --where"),
         (("statement", "--team", "adz"), "no team 'adz'"),
     ):
         result = run(*arguments)
