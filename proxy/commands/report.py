@@ -141,7 +141,7 @@ def report(
     if team is not None and name is not Name.STATEMENT:
         raise ConfigError(f"--team is whose statement it is; of the report {name} give --where team={team}")
     if name is Name.STATEMENT and (by is not None or allocate or where or assume or per_day or grids):
-        raise ConfigError("a statement has its own tables: leave out --by, --where, --allocate and what conversations take")
+        raise ConfigError("a statement has its own tables: leave out --by, --where and the like")
     if name is Name.FOCUS and form in (Form.TABLE, Form.HTML, Form.PDF):
         raise ConfigError("focus is a file for programs: give --format csv, json or parquet")
     flags: dict[str, object] = {} if database is None else {"ledger.url": database}
