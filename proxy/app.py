@@ -18,9 +18,11 @@ from proxy.client import Client
 from proxy.counting import Counter, by_characters, find_counter
 from proxy.estimating import ConfiguredEstimator
 from proxy.gate import Gate
+from proxy.in_force import Slot as RosterSlot
 from proxy.journal import Journal
 from proxy.lag import Lag
 from proxy.pipeline import carry, record_unreadable
+from proxy.roster import FILE, Roster
 from proxy.routing import Provider, Routes, Translator
 from proxy.sections import Config
 from proxy.teams import Headers, Teams
@@ -39,19 +41,24 @@ def build_gate(
     slot: Slot | None = None,
     lag: Lag | None = None,
     translator: Translator | None = None,
+    roster_slot: RosterSlot | None = None,
 ) -> GateApplication:
     """Build the gate for a configuration; the journal is opened where the configuration says unless given.
 
     ``slot`` is where the journal says what it could not write, ``lag`` where the recorder says how far it is behind;
-    ``translator`` carries the calls of translated routes.
+    ``translator`` carries the calls of translated routes; ``roster_slot`` is where it is said which keys are in force.
     Raises :class:`ConfigError` where the configuration cannot be used, ``OSError`` where the journal cannot be opened.
     """
+    directory = Path(config.journal.directory)
     if journal is None:
-        directory = Path(config.journal.directory)
         journal = Journal.open(directory, worker=f"{worker}-{os.getpid()}", fsync=config.journal.fsync, slot=slot)
     gate = Gate(
         settings=config.gate,
-        teams=Teams(config.team, keys_required=config.gate.keys == "required"),
+        teams=Teams(
+            config.team,
+            keys_required=config.gate.keys == "required",
+            roster=Roster(directory / FILE, roster_slot),
+        ),
         routes=Routes(config, translator),
         upstream=Upstream(connect_timeout_s=config.gate.connect_timeout_s),
         journal=journal,
@@ -126,6 +133,7 @@ class GateApplication:
         while True:
             await asyncio.sleep(TICK_S)
             self._journal.tick()
+            self.gate.teams.look()
 
     async def _prepare_counter(self) -> None:
         counter: Counter = await asyncio.to_thread(find_counter)

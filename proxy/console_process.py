@@ -18,8 +18,10 @@ from pathlib import Path
 import uvicorn
 
 from proxy.console import RecentCalls, build_console
+from proxy.directory.publishing import Publisher
 from proxy.estimating import ConfiguredEstimator, open_hours
 from proxy.housekeeping import Housekeeping
+from proxy.in_force import Slot as RosterSlot
 from proxy.lag import Lag
 from proxy.ledger.engine import open_engine
 from proxy.ledger.tables import CallRow
@@ -27,6 +29,7 @@ from proxy.ledger.write import Ledger
 from proxy.metrics import Metrics
 from proxy.metrics_file import MetricsFile
 from proxy.recorder import Recorder
+from proxy.roster import FILE
 from proxy.sections import Config
 from proxy.serving import QuietServer
 from proxy.supervisor import Lifeline
@@ -44,6 +47,7 @@ def run_console(
     lifeline: Lifeline,
     *,
     gates: Sequence[Slot] = (),
+    rosters: Sequence[RosterSlot] = (),
     lag: Lag | None = None,
     mirror_lag: Lag | None = None,
 ) -> None:
@@ -79,14 +83,23 @@ def run_console(
     recording = threading.Thread(target=recorder.run, args=(stop,), name="recorder")
     housekeeping = Housekeeping(engine, keep_days=config.ledger.keep_days, working=lambda: recorder.active)
     keeping = threading.Thread(target=housekeeping.run, args=(stop,), name="housekeeping")
+    publisher = Publisher(
+        engine,
+        directory / FILE,
+        configured=config.team,
+        working=lambda: recorder.active,
+        on_teams=metrics.know_teams,
+        gates=rosters,
+    )
+    publishing = threading.Thread(target=publisher.run, args=(stop,), name="publishing")
     app = build_console(
         engine=engine,
         metrics=metrics,
         recent=recent,
         recorder=recorder,
         gate_url=gate_url,
-        teams=[team.name for team in config.team],
         estimate=estimate.supposed,
+        key_problems=lambda: publisher.problems,
         closing=lambda: server.should_exit,
     )
     server = QuietServer(
@@ -108,12 +121,14 @@ def run_console(
 
     recording.start()
     keeping.start()
+    publishing.start()
     try:
         asyncio.run(serve())
     finally:
         stop.set()
         recording.join()
         keeping.join()
+        publishing.join()
         if hours is not None:
             hours.close()
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 
 class JoulegateError(Exception):
     """Base of every error this package raises on purpose."""
@@ -31,3 +33,12 @@ class Refusal(JoulegateError):
         self.status = status
         self.code = code
         self.message = message
+
+
+class DirectoryError(JoulegateError):
+    """A team or key cannot be changed so; ``field`` is what is wrong, ``why`` of which kind it is."""
+
+    def __init__(self, why: Literal["invalid", "missing", "conflict"], field: str, message: str) -> None:
+        super().__init__(message)
+        self.why = why
+        self.field = field

@@ -7,6 +7,7 @@ import gc
 import socket
 
 from proxy.app import build_gate
+from proxy.in_force import Slot as RosterSlot
 from proxy.lag import Lag
 from proxy.listener import GateServer
 from proxy.routing import Translator
@@ -28,9 +29,10 @@ def run_gate(
     slot: Slot | None = None,
     lag: Lag | None = None,
     translator: Translator | None = None,
+    roster_slot: RosterSlot | None = None,
 ) -> None:
     """Serve until told to stop; streams that run are given ``gate.shutdown_s`` to end, ``replaced_s`` once replaced."""
-    app = build_gate(config, worker=worker, slot=slot, lag=lag, translator=translator)
+    app = build_gate(config, worker=worker, slot=slot, lag=lag, translator=translator, roster_slot=roster_slot)
     server = GateServer(app)
 
     async def serve() -> None:

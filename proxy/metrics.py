@@ -103,7 +103,7 @@ class Metrics:
         """
         # The extra `_created` series would double the scrape for a figure that Prometheus 2 does not read.
         prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]
-        self._teams = frozenset(teams)
+        self._teams = self._configured = frozenset(teams)
         self._providers = frozenset(providers)
         self._model_name = model_name
         self._series_limit = series_limit
@@ -128,6 +128,10 @@ class Metrics:
         self._rendered = b""
         self._rendered_at = -math.inf
         self._render_lock = threading.Lock()
+
+    def know_teams(self, teams: Collection[str]) -> None:
+        """Tell these teams apart from now on, beside those of the beginning."""
+        self._teams = self._configured | frozenset(teams)
 
     def watch(self, recorder: RecorderState, mirror_lag: Lag | None = None) -> None:
         """Show the recorder's gauges from now on, and how far a mirror is behind where there is one."""

@@ -16,6 +16,7 @@ REFUSALS: Final = {
     "transfer_coding_unknown": "the request's body came in a transfer coding other than chunked",
     "missing_api_key": "the gate asks for a key of its own, and the request had none",
     "invalid_api_key": "the request's key of this gate is not known",
+    "keys_unavailable": "the keys of this gate could not be looked up",
     "expired_api_key": "the request's key of this gate has expired",
     "address_not_allowed": "the request's key may not be used from the client's address",
     "provider_not_allowed": "the request's key may not be used for the provider",

@@ -19,6 +19,8 @@ from proxy.config import Loaded, split_listen
 from proxy.errors import ConfigError
 from proxy.gate_process import run_gate
 from proxy.handover import Door, Handover, begin_anew, would_start
+from proxy.in_force import Slot as RosterSlot
+from proxy.in_force import slots as roster_slots
 from proxy.lag import Lag
 from proxy.routing import Origin, Secret, Translator
 from proxy.sections import Config
@@ -93,21 +95,31 @@ def run(
     gate_url, console_url = _url(doors.gate), _url(doors.console)
     translator, translating = _translation(config)
     said = slots(config.gate.workers)  # by each gate, for the console: what it cannot write to its journal
+    rosters = roster_slots(config.gate.workers)  # by each gate, for the console: which keys are in force there
     lag = Lag()  # said by the recorder, for the gates
     mirror_lag = Lag() if config.mirror.url is not None else None  # said by the mirror, for the metrics
     gates = [
         Child(
             name=f"gate {number}",
-            run=partial(run_gate, config, doors.gate, str(number), slot=slot, lag=lag, translator=translator),
+            run=partial(
+                run_gate,
+                config,
+                doors.gate,
+                str(number),
+                slot=slot,
+                lag=lag,
+                translator=translator,
+                roster_slot=roster_slot,
+            ),
             stop_within_s=config.gate.shutdown_s + 5,
             stage=GATES,
             drain_s=config.gate.replaced_s,
         )
-        for number, slot in enumerate(said, 1)
+        for number, (slot, roster_slot) in enumerate(zip(said, rosters, strict=True), 1)
     ]
     console = Child(
         name="console",
-        run=partial(_console, config, doors.console, gate_url, said, lag, mirror_lag),
+        run=partial(_console, config, doors.console, gate_url, said, rosters, lag, mirror_lag),
         stop_within_s=CONSOLE_STOP_S,
         stage=RECORDER,
     )
@@ -208,13 +220,14 @@ def _console(
     listening: socket.socket,
     gate_url: str,
     said: Sequence[Slot],
+    rosters: Sequence[RosterSlot],
     lag: Lag,
     mirror_lag: Lag | None,
     lifeline: Lifeline,
 ) -> None:
     from proxy.console_process import run_console  # half a second of imports the gates do not need
 
-    run_console(config, listening, gate_url, lifeline, gates=said, lag=lag, mirror_lag=mirror_lag)
+    run_console(config, listening, gate_url, lifeline, gates=said, rosters=rosters, lag=lag, mirror_lag=mirror_lag)
 
 
 def _translation(config: Config) -> tuple[Translator | None, list[Child]]:

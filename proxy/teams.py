@@ -2,8 +2,8 @@
 
 One pass over the request's headers does all there is to do with them: takes out ours and the
 hop-by-hop ones, finds a key of ours wherever an SDK may put it, and puts the provider's configured
-credential in its place. Keys of ours are looked up by their SHA-256, so neither the table nor the
-time a look-up takes says anything about a key.
+credential in its place. Keys of ours are looked up by their SHA-256, so neither the tables nor the
+time a look-up takes says anything about a key: those of the configuration in memory, others in the roster.
 """
 
 from __future__ import annotations
@@ -13,12 +13,14 @@ import re
 import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import NamedTuple
 from urllib.parse import unquote_to_bytes
 
 from proxy.errors import Refusal
+from proxy.roster import Roster, RosterError
 from proxy.scope import Scope
-from proxy.sections import TeamSection
+from proxy.sections import KeySection, TeamSection
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -27,6 +29,7 @@ KEY_SLOTS = frozenset((b"authorization", b"x-api-key", b"api-key", b"x-goog-api-
 KEY_SUBPROTOCOL = b"openai-insecure-api-key."  # a browser's WebSocket can carry a key nowhere else
 TAGS_AT_MOST = 16
 NAME_CHARACTERS_AT_MOST = 64
+KEYS_KEPT = 4096  # of the roster, in the memory of each gate
 
 # RFC 9110 §7.6.1: these speak of one connection only. `expect` is answered here, `host` is the provider's own.
 HOP_BY_HOP = frozenset(
@@ -109,19 +112,26 @@ class _Key(NamedTuple):
     attribution: Attribution
     scope: Scope | None
 
+    @classmethod
+    def of(cls, team: str, key: KeySection) -> _Key:
+        return cls(Attribution(team=team, project=key.project, user=key.user, key_id=key.id), Scope.of(key))
+
 
 class Teams:
-    """The configured teams and their keys."""
+    """The keys that are good here: those of the configuration, then those of the roster."""
 
-    def __init__(self, teams: Iterable[TeamSection], *, keys_required: bool) -> None:
+    def __init__(self, teams: Iterable[TeamSection], *, keys_required: bool, roster: Roster | None = None) -> None:
         self._keys_required = keys_required
-        self._by_digest: dict[str, _Key] = {
-            key.sha256: _Key(
-                Attribution(team=team.name, project=key.project, user=key.user, key_id=key.id), Scope.of(key)
-            )
-            for team in teams
-            for key in team.key
-        }
+        self._by_digest: dict[str, _Key] = {key.sha256: _Key.of(team.name, key) for team in teams for key in team.key}
+        self._roster = roster
+        # What is not there is not kept: who tries keys out pushes nobody's out.
+        self._listed = lru_cache(maxsize=KEYS_KEPT)(self._look_up)
+        self.look()
+
+    def look(self) -> None:
+        """Take a new roster into use where there is one, about once a second; never raises."""
+        if self._roster is not None and self._roster.look():
+            self._listed.cache_clear()
 
     def admit(self, method: str, headers: Iterable[tuple[bytes, bytes]], query: bytes) -> Admitted:
         """Attribute a request and clean its headers; raises :class:`Refusal` 401 for a missing or wrong key."""
@@ -193,10 +203,19 @@ class Teams:
         )
 
     def _by_key(self, key: bytes) -> _Key:
-        found = self._by_digest.get(digest(key))
+        sha256 = digest(key)
+        return self._by_digest.get(sha256) or self._listed(sha256)
+
+    def _look_up(self, sha256: str) -> _Key:
+        """Find a key of the roster; raises :class:`Refusal` where it is not there, or nobody can say."""
+        try:
+            found = self._roster.find(sha256) if self._roster is not None else None
+        except RosterError:
+            message = "Joulegate keys cannot be looked up at the moment; try again."
+            raise Refusal(503, "keys_unavailable", message) from None
         if found is None:
             raise Refusal(401, "invalid_api_key", "This Joulegate key is not known here; ask for a new one.")
-        return found
+        return _Key.of(found.team, found.key)
 
 
 def digest(key: bytes) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from starlette.staticfiles import StaticFiles
 
 from proxy.console import api, pages
 from proxy.console.guard import Guard
-from proxy.console.health import Recording, health
+from proxy.console.health import Health, Recording, health
 from proxy.console.live import Draw, event, follow
 from proxy.console.recent import RecentCalls
 from proxy.console.reports import Reports
@@ -53,18 +53,18 @@ def build_console(
     recorder: Recording,
     gate_url: str,
     names: Collection[str] = (),
-    teams: Collection[str] = (),
     estimate: Estimating,
+    key_problems: Callable[[], Sequence[str]] = list,
     closing: Callable[[], bool] = lambda: False,
     now: Callable[[], datetime] = lambda: datetime.now(UTC),
 ) -> Starlette:
     """Build the application.
 
     ``gate_url`` is shown to newcomers (no path). ``names`` are host names besides loopback's that it
-    answers to on a loopback address. ``teams`` are the configured ones; ``estimate`` is what the service
-    estimates with. Open streams end when ``closing()`` is true.
+    answers to on a loopback address. ``estimate`` is what the service estimates with; ``key_problems`` says
+    why keys are not in force as they should be. Open streams end when ``closing()`` is true.
     """
-    console = _Console(engine, metrics, recent, recorder, gate_url, closing, now)
+    console = _Console(engine, metrics, recent, recorder, key_problems, gate_url, closing, now)
     return Starlette(
         routes=[
             Route("/", console.page),
@@ -76,7 +76,7 @@ def build_console(
             Route("/api/health", console.health),
             Route("/api/live", console.api_live),
             Route("/api/openapi.json", console.openapi),
-            *Reports(engine, teams, estimate, now).routes(),
+            *Reports(engine, estimate, now).routes(),
             Mount("/static", StaticFiles(directory=_STATIC)),
         ],
         middleware=[Middleware(Guard, names=names)],
@@ -93,6 +93,7 @@ class _Console:
         metrics: Metrics,
         recent: RecentCalls,
         recorder: Recording,
+        key_problems: Callable[[], Sequence[str]],
         gate_url: str,
         closing: Callable[[], bool],
         now: Callable[[], datetime],
@@ -101,6 +102,7 @@ class _Console:
         self._metrics = metrics
         self._recent = recent
         self._recorder = recorder
+        self._key_problems = key_problems
         self._gate_url = gate_url
         self._closing = closing
         self._now = now
@@ -113,7 +115,7 @@ class _Console:
             after, calls = self._latest(pages.CALLS_SHOWN)
             return pages.page(
                 sums=self._sums(zone.key),
-                health=health(self._recorder),
+                health=self._judged(),
                 calls=calls,
                 after=after,
                 gate_url=self._gate_url,
@@ -128,7 +130,7 @@ class _Console:
             return pages.today_section(await run_in_threadpool(self._sums, zone.key))
 
         async def line() -> str:
-            return pages.health_line(health(self._recorder))
+            return pages.health_line(self._judged())
 
         def written(rows: list[CallRow], number: int) -> bytes:
             return event("calls", call_rows(rows[: pages.CALLS_SHOWN]), number)
@@ -153,7 +155,7 @@ class _Console:
         return PlainTextResponse("ok\n")
 
     async def health(self, _: Request) -> Response:
-        return Json(health(self._recorder))
+        return Json(self._judged())
 
     async def calls(self, request: Request) -> Response:
         limit = _limit(request.query_params.get("limit", "50"))
@@ -187,6 +189,9 @@ class _Console:
         if month is None and start is None and end is None:
             return today(self._now(), zone_named(tz))
         return parse(month=month, start=start, end=end, tz=tz, now=self._now())
+
+    def _judged(self) -> Health:
+        return health(self._recorder, self._key_problems())
 
     def _latest(self, limit: int) -> tuple[int, list[CallRow]]:
         """Give the last calls, at first also those that an earlier process recorded."""

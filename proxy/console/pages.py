@@ -20,6 +20,7 @@ _STATUS = {
     "ok": "Metering",
     "incomplete": "Metering, but not all calls",
     "late": "Metering, but late",
+    "keys_outdated": "Metering, but keys are not as they were last changed",
     "standing_still": "Recording stands still; calls wait in the journal",
     "standing_by": "Standing by: another recorder works on this journal",
     "unwritable": "The journal cannot be written; calls wait in memory",
@@ -71,7 +72,7 @@ def health_line(health: Health) -> str:
         facts.append(f"{count(waiting)} {'call waits' if waiting == 1 else 'calls wait'}")
     if health.streams_open:
         facts.append(f"{count(health.streams_open)} {'stream' if health.streams_open == 1 else 'streams'} open")
-    state = "bad" if health.status in ("unwritable", "standing_still", "incomplete") else health.status
+    state = "bad" if health.status in ("unwritable", "standing_still", "keys_outdated", "incomplete") else health.status
     lines = [(state, " · ".join([_STATUS[health.status], *facts]))]
     if missing := health.missing_calls:
         are = "call is" if missing == 1 else "calls are"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from datetime import datetime
 
 from sqlalchemy import Engine
@@ -11,6 +11,8 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
+from proxy.directory.rows import team_by_name
+from proxy.directory.teams import names
 from proxy.reports import report_page, table
 from proxy.reports.conversations import Estimating
 from proxy.reports.making import NAMES, question_of
@@ -21,15 +23,14 @@ from proxy.reports.statement_page import as_html
 from proxy.reports.words import Words
 
 FORMS = ("json", "csv", "html")
+TEAMS_NAMED_AT_MOST = 50  # where somebody asks for one that there is not
 
 
 class Reports:
-    """The endpoints; ``teams`` are the configured ones, which may have a statement without a call."""
+    """The endpoints; every team of the directory may have a statement without a call."""
 
-    def __init__(
-        self, engine: Engine, teams: Collection[str], estimate: Estimating, now: Callable[[], datetime]
-    ) -> None:
-        self._engine, self._teams, self._estimate, self._now = engine, teams, estimate, now
+    def __init__(self, engine: Engine, estimate: Estimating, now: Callable[[], datetime]) -> None:
+        self._engine, self._estimate, self._now = engine, estimate, now
 
     def routes(self) -> list[Route]:
         """Give what the console serves of it."""
@@ -83,7 +84,10 @@ class Reports:
 
         def ask() -> str:
             with self._engine.connect() as connection:
-                made = statement(connection, period, team=team, known_teams=self._teams, now=self._now())
+                known = set(names(connection, TEAMS_NAMED_AT_MOST))
+                if team is not None and team_by_name(connection, team) is not None:
+                    known.add(team)
+                made = statement(connection, period, team=team, known_teams=known, now=self._now())
             return as_html(made)
 
         page = await run_in_threadpool(ask)

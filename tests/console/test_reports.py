@@ -5,6 +5,7 @@ from datetime import timedelta
 
 import pytest
 
+from proxy.directory.teams import add
 from tests.console.conftest import NOON, serve
 from tests.console.test_api import get
 from tests.reports.test_statement import Page
@@ -76,6 +77,7 @@ def test_a_statement_is_a_page_that_draws_itself_and_does_nothing_else(filled):
     assert "img" not in of_one.tags
 
 
-def test_a_configured_team_without_calls_has_one_too(tmp_path):
-    with serve(f"sqlite:///{tmp_path}/ledger.db", teams=["idle"]) as console:
+def test_a_team_of_the_directory_without_calls_has_one_too(tmp_path):
+    with serve(f"sqlite:///{tmp_path}/ledger.db") as console:
+        add(console.engine, "idle", actor="cli:ada", at=NOON)
         assert "There were no calls in this period." in Page(console.get("/reports/statement?team=idle").text).texts

@@ -1,0 +1,291 @@
+"""The roster: written from the database, read by gates, whole at every moment."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import re
+import signal
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from proxy.directory import keys
+from proxy.directory.publishing import Publisher
+from proxy.errors import Refusal
+from proxy.in_force import slots
+from proxy.ledger.directory_tables import keys as key_table
+from proxy.ledger.directory_tables import teams as team_table
+from proxy.roster import FILE, FORMAT, Roster
+from proxy.teams import Attribution, Teams, digest
+from tests.directory.asking import LATER, NOW, issue, make_team, section
+
+
+@pytest.fixture
+def path(tmp_path) -> Path:
+    return tmp_path / "journal" / FILE
+
+
+def publisher(engine, path, *sections, **more) -> Publisher:
+    heard = more.pop("heard", [])
+    return Publisher(
+        engine, path, configured=sections, working=lambda: True, on_teams=heard.append, now=lambda: LATER, **more
+    )
+
+
+def admitted(teams: Teams, secret: str) -> Attribution:
+    return teams.admit("POST", [(b"authorization", f"Bearer {secret}".encode())], b"").attribution
+
+
+def refused(teams: Teams, secret: str) -> tuple[int, str]:
+    with pytest.raises(Refusal) as refusal:
+        admitted(teams, secret)
+    return refusal.value.status, refusal.value.code
+
+
+def test_a_key_of_the_directory_is_good_once_it_is_published_and_not_when_it_is_revoked(engine, path):
+    make_team(engine)
+    heard: list[list[str]] = []
+    publishing = publisher(engine, path, section("conf", "c1"), heard=heard)
+    assert publishing.round()
+    gate = Teams([section("conf", "c1")], keys_required=True, roster=Roster(path))
+    secret, key = issue(engine, project="p", models=("gpt-4o*",), expires="90d")
+    assert refused(gate, secret) == (401, "invalid_api_key")
+    assert publishing.round()
+    gate.look()
+    said = gate.admit("POST", [(b"x-api-key", secret.encode()), (b"x-joulegate-team", b"ads")], b"")
+    assert said.attribution == Attribution(team="search", project="p", key_id=key.id)
+    assert said.scope is not None
+    assert said.scope.models == ("gpt-4o*",)
+    assert said.scope.expires_at == (NOW + timedelta(days=90)).timestamp()
+    assert admitted(gate, "jg-of-c1").team == "conf"
+    assert not publishing.round()
+    keys.revoke(engine, key.id, actor="cli:ada", at=LATER)
+    assert publishing.round()
+    gate.look()
+    assert refused(gate, secret) == (401, "invalid_api_key")
+    assert [sorted(each) for each in heard] == [["conf", "search"]] * 3
+
+
+def test_the_file_is_for_the_service_alone_and_holds_no_key(engine, path):
+    make_team(engine)
+    secrets = [issue(engine).secret for _ in range(3)]
+    publisher(engine, path).round()
+    assert path.stat().st_mode & 0o777 == 0o640
+    assert [each.name for each in path.parent.iterdir()] == [FILE]
+    content = path.read_bytes()
+    assert bytes.fromhex(digest(secrets[0].encode())) in content
+    assert not any(secret[3:].encode() in content for secret in secrets)
+
+
+def test_keys_of_the_configuration_need_no_roster_and_are_not_in_it(engine, path):
+    gate = Teams([section("conf", "c1")], keys_required=True, roster=Roster(path))
+    assert admitted(gate, "jg-of-c1").key_id == "c1"
+    publisher(engine, path, section("conf", "c1")).round()
+    elsewhere = Teams([], keys_required=True, roster=Roster(path))
+    assert refused(elsewhere, "jg-of-c1") == (401, "invalid_api_key")
+
+
+def test_the_last_good_roster_holds_and_it_is_said(engine, path, caplog):
+    make_team(engine)
+    secret, _ = issue(engine)
+    publishing = publisher(engine, path, gates=(said := slots(1)))
+    publishing.round()
+    roster = Roster(path, said[0])
+    gate = Teams([], keys_required=True, roster=roster)
+    good = path.read_bytes()
+    for broken, says in (
+        (b"not a database at all" * 1000, "file is not a database"),
+        (good[:100], "malformed|not a database"),
+        (b"", "its format is 0"),
+    ):
+        (other := path.with_name("other")).write_bytes(broken)
+        other.rename(path)
+        gate.look()
+        gate.look()
+        assert admitted(gate, secret).team == "search"
+        assert re.search(says, roster.problem)
+        (problem,) = publishing.problems
+        assert problem.startswith("gate 1 cannot read the roster of keys: ")
+    path.unlink()
+    gate.look()
+    assert admitted(gate, secret).team == "search"
+    assert publishing.problems == ["gate 1 cannot read the roster of keys: it was deleted"]
+    assert caplog.text.count("keys stay as they were") == 4
+    assert publishing.round()  # a file that is gone is written again
+    gate.look()
+    assert publishing.problems == []
+    assert admitted(gate, secret).team == "search"
+
+
+def test_a_roster_of_another_format_is_not_taken(engine, path):
+    publisher(engine, path).round()
+    with sqlite3.connect(path) as file:
+        file.execute(f"PRAGMA user_version = {FORMAT + 1}")
+    file.close()
+    roster = Roster(path)
+    assert not roster.look()
+    assert roster.problem == f"its format is {FORMAT + 1}, not {FORMAT}: another release wrote it"
+
+
+def test_a_roster_that_breaks_while_it_is_in_force_is_no_reason_to_call_a_key_wrong(engine, path):
+    make_team(engine)
+    with engine.begin() as connection:
+        rows = [
+            {"id": f"k{number}", "sha256": digest(b"%d" % number), "team": "search", "created_at": NOW, "providers": [],
+             "models": [], "networks": [], "managed_by": "api"}
+            for number in range(2000)
+        ]  # fmt: skip
+        connection.execute(key_table.insert(), rows)
+    publisher(engine, path).round()
+    roster = Roster(path)
+    gate = Teams([], keys_required=True, roster=roster)
+    with path.open("r+b") as file:  # as a failing disk would: the pages behind those that were read
+        file.seek(8192)
+        file.write(os.urandom(path.stat().st_size - 8192))
+    found = {refused(gate, f"jg-{number}") for number in range(50)}
+    assert (503, "keys_unavailable") in found
+    assert roster.problem
+
+
+def test_a_look_up_takes_the_same_steps_among_a_hundred_keys_and_a_hundred_thousand(sqlite_engine, tmp_path):
+    """Steps of SQLite's virtual machine, which do not depend on the machine; its pages are four levels deep at most."""
+    steps = {}
+    for count in (100, 100_000):
+        with sqlite_engine.begin() as connection:
+            connection.execute(key_table.delete())
+            connection.execute(team_table.delete())
+        _fill(sqlite_engine, count)
+        path = tmp_path / f"{count}" / FILE
+        publisher(sqlite_engine, path).round()
+        roster = Roster(path)
+        roster.look()
+        taken = 0
+
+        def step() -> int:
+            nonlocal taken
+            taken += 1
+            return 0
+
+        roster._connection.set_progress_handler(step, 1)
+        for number in range(50):
+            assert roster.find(digest(b"jg-%d" % number)).key.id == f"k{number}"
+        steps[count] = taken
+        plan = roster._connection.execute(
+            "EXPLAIN QUERY PLAN SELECT team, key FROM keys WHERE sha256 = x'00'"
+        ).fetchall()
+        assert "SEARCH keys USING PRIMARY KEY (sha256=?)" in plan[0][3]
+        roster.close()
+    assert steps[100_000] == steps[100]
+
+
+def _fill(engine, count: int) -> None:
+    with engine.begin() as connection:
+        sql = (
+            "INSERT INTO keys (id, sha256, team, created_at, providers, models, networks, managed_by)"
+            " VALUES (?, ?, 'search', '2026-11-23 12:30:00.000000', '[]', '[]', '[]', 'api')"
+        )
+        connection.exec_driver_sql(sql, [(f"k{number}", digest(b"jg-%d" % number)) for number in range(count)])
+
+
+def _content(path: Path) -> list[tuple]:
+    with contextlib.closing(sqlite3.connect(path)) as file:
+        return [*file.execute("SELECT * FROM roster"), *file.execute("SELECT * FROM keys ORDER BY sha256")]
+
+
+def test_a_roster_with_what_changed_is_as_one_written_anew(engine, path, caplog):
+    make_team(engine)
+    publishing = publisher(engine, path)
+    caplog.set_level(logging.DEBUG, "joulegate.directory")
+    for number in range(5):
+        issue(engine, id=f"k{number}")
+    publishing.round()
+    for change in (
+        lambda: keys.revoke(engine, "k0", actor="cli:ada", at=LATER),
+        lambda: keys.rotate(engine, "k1", grace=timedelta(hours=1), actor="cli:ada", at=LATER),
+        lambda: keys.expire(engine, "k2", "9d", actor="cli:ada", at=LATER),
+        lambda: make_team(engine, "ads"),
+        lambda: issue(engine, "ads", id="a1") and keys.revoke(engine, "a1", actor="cli:ada", at=LATER),
+    ):
+        change()
+        assert publishing.round()
+        other = path.with_name("anew")
+        publisher(engine, other).round()
+        assert _content(path) == _content(other)
+        other.unlink()
+    written = [int(each) for each in re.findall(r"(\d+) keys published", caplog.text)]
+    assert written == [5, *(0, 4), *(2, 5), *(1, 5), *(0, 5), *(0, 5)]
+
+
+WRITER = """
+import sys
+from proxy.directory.publishing import write_roster
+from proxy.ledger.engine import open_engine
+from pathlib import Path
+engine = open_engine(sys.argv[1])
+revision = 1
+while True:
+    with engine.connect() as connection:
+        write_roster(Path(sys.argv[2]), connection, revision)
+    print(revision, flush=True)
+    revision += 1
+"""
+
+
+def test_a_console_killed_in_the_middle_of_writing_leaves_a_whole_roster(sqlite_engine, path):
+    _fill(sqlite_engine, 20_000)
+    last, torn = 0, 0
+    for round_ in range(4):
+        with subprocess.Popen(
+            [sys.executable, "-c", WRITER, str(sqlite_engine.url), str(path)], stdout=subprocess.PIPE, text=True
+        ) as writer:
+            said = int(writer.stdout.readline())
+            fresh = path.with_name(f"{FILE}.new")
+            deadline = time.monotonic() + 20
+            while not (fresh.exists() and fresh.stat().st_size > 20_000 * round_) and time.monotonic() < deadline:
+                pass
+            writer.send_signal(signal.SIGKILL)
+            rest = [int(line) for line in writer.stdout.read().split()]
+        said = rest[-1] if rest else said
+        torn += fresh.exists()
+        roster = Roster(path)
+        assert roster.look()
+        assert roster.revision in (said, said + 1)
+        assert all(roster.find(digest(b"jg-%d" % number)) is not None for number in range(0, 20_000, 500))
+        roster.close()
+        last = said
+    assert torn > 0  # one of them was in the middle of it
+    assert last
+    assert publisher(sqlite_engine, path).round()
+    assert not path.with_name(f"{FILE}.new").exists()
+
+
+def test_the_thread_outlives_what_fails_and_says_it(engine, path):
+    publishing = publisher(engine, path)
+    stop = threading.Event()
+    path.parent.mkdir()
+    path.mkdir()  # a folder is in the way, which no rename replaces
+    (path / "x").touch()
+    thread = threading.Thread(target=publishing.run, args=(stop,))
+    thread.start()
+    try:
+        deadline = time.monotonic() + 20
+        while not publishing.problems and time.monotonic() < deadline:
+            time.sleep(0.02)
+        assert "the roster of keys cannot be written" in publishing.problems[0]
+        (path / "x").unlink()
+        path.rmdir()
+        while publishing.problems and time.monotonic() < deadline:
+            time.sleep(0.02)
+        assert publishing.problems == []
+        assert path.is_file()
+    finally:
+        stop.set()
+        thread.join()
