@@ -216,11 +216,12 @@ class Ledger:
         return LedgerReplacedError(f"the ledger {shown(self._engine.url)} was deleted or replaced while it was in use")
 
     def _known(self, connection: Connection, ids: Sequence[str]) -> set[str]:
-        if not ids:
-            return set()
-        marks = ",".join([self._mark] * len(ids))
-        found = connection.exec_driver_sql(f"SELECT id FROM call_rows WHERE id IN ({marks})", tuple(ids))  # noqa: S608
-        return set(found.scalars())
+        found: set[str] = set()
+        for at in range(0, len(ids), IDS_AT_ONCE):
+            some = tuple(ids[at : at + IDS_AT_ONCE])
+            marks = ",".join([self._mark] * len(some))
+            found.update(connection.exec_driver_sql(f"SELECT id FROM call_rows WHERE id IN ({marks})", some).scalars())  # noqa: S608
+        return found
 
     def _ensure_months(self, connection: Connection, rows: Sequence[CallRow]) -> set[Month]:
         """Let there be a place for every row; only PostgreSQL keeps its months apart."""
