@@ -1,0 +1,1 @@
+"""Grafana's dashboards as code; ``python -m dashboards.build`` writes them to ``grafana/``."""
