@@ -50,6 +50,13 @@ $(NODE_SDK): tests/sdk/node/package-lock.json
 	@npm ci --prefix tests/sdk/node --ignore-scripts --no-audit --no-fund --silent
 	@touch $@
 
+# The types that Grafana publishes, and TypeScript's compiler; package.json says every version, so there is no lock.
+GRAFANA_TYPES := tests/dashboards/node/node_modules/.package-lock.json
+$(GRAFANA_TYPES): tests/dashboards/node/package.json
+	@command -v npm >/dev/null || { echo "No 'npm' here, which the tests of the dashboards' types need; on Debian and Ubuntu: apt-get install nodejs npm" >&2; exit 2; }
+	@npm install --prefix tests/dashboards/node --ignore-scripts --no-audit --no-fund --silent
+	@touch $@
+
 demo: $(VENV)/.ready-demo  ## gate + console on SQLite with a simulated provider and live traffic, until Ctrl-C
 	@$(BIN)/joulegate serve --demo $(ARGS)
 
@@ -59,7 +66,7 @@ serve: $(VENV)/.ready-run  ## the gate and the console for real (joulegate.toml 
 test: $(VENV)/.ready-dev  ## the tests that need nothing but Python (minutes)
 	@$(BIN)/python -m pytest -m "not heavy" $(ARGS)
 
-test-all: $(VENV)/.ready-dev $(VENV)/.ready-sdks $(VENV)/.ready-engines $(VENV)/.ready-translate $(VENV)-focus/.ready $(NODE_SDK)  ## also the tests that need nginx, Prometheus, a browser, Node, ClickHouse's engine or many SDKs
+test-all: $(VENV)/.ready-dev $(VENV)/.ready-sdks $(VENV)/.ready-engines $(VENV)/.ready-translate $(VENV)-focus/.ready $(NODE_SDK) $(GRAFANA_TYPES)  ## also the tests that need nginx, Prometheus, a browser, Node, ClickHouse's engine or many SDKs
 	@$(BIN)/python -m pytest $(ARGS)
 
 crash: $(VENV)/.ready-dev  ## 200 rounds of `kill -9` under load on each database, and a minute without one (half an hour)
