@@ -12,14 +12,20 @@ import psycopg
 import pytest
 
 from proxy.ledger.engine import open_engine
-from proxy.reports.making import question_of
+from proxy.reports.carbon import CARBON
+from proxy.reports.cost import COST
+from proxy.reports.energy import ENERGY
+from proxy.reports.kind import lay_out
 from proxy.reports.period import Period, month_of
+from proxy.reports.split import dimensions, split
 from proxy.reports.table import Report
+from proxy.reports.water import WATER
 from tests.dashboards import grafana
 from tests.dashboards.boards import panels, variables
 
 NOVEMBER = month_of("2026-11", ZoneInfo("UTC"))
 MONTH = "joulegate-month"
+KINDS = {kind.name: kind for kind in (COST, ENERGY, CARBON, WATER)}
 
 
 @dataclass
@@ -47,7 +53,7 @@ class Ledger:
         engine = open_engine(self.url)
         try:
             with engine.connect() as connection:
-                return question_of(name, by).ask(connection, period)
+                return lay_out(KINDS[name], split(connection, dimensions(by), period))
         finally:
             engine.dispose()
 
