@@ -23,6 +23,8 @@ import msgspec
 
 from proxy.config import Loaded, split_listen
 from proxy.errors import ConfigError, LedgerError
+from proxy.known_keys import in_both
+from proxy.roster import FILE, Roster
 from proxy.routing import Routes
 from proxy.sections import Config, ProviderSection
 from proxy.space import space
@@ -66,6 +68,7 @@ def check_start(loaded: Loaded) -> list[Finding]:
         *_exposure(config),
         _tried("journal.directory", lambda: _journal(Path(config.journal.directory))),
         _tried("ledger.url", lambda: _ledger(config.ledger.url)),
+        *_keys_in_both(config),
         *_mirror(config.mirror.url),
         *(finding for row in config.provider for finding in _provider(row, config)),
         *_translation(config),
@@ -97,6 +100,20 @@ def check_journal(folder: Path) -> list[Finding]:
         says = f"its disk has room for {found.free_bytes:,} bytes only: it grows while the ledger is away"
         findings.append(Finding("journal", "warning", says))
     return findings
+
+
+def check_roster(folder: Path) -> Iterator[Finding]:
+    """Say whether gates can read the keys of the directory."""
+    path = folder / FILE
+    if not path.exists():
+        return
+    roster = Roster(path)
+    if not roster.look():
+        says = f"{path} cannot be read ({roster.problem}); the console writes another at the next change, or its start"
+        yield Finding("roster", "warning", says)
+        return
+    yield Finding("roster", "ok", f"{path} has {roster.count():,} keys, as of change {roster.revision}")
+    roster.close()
 
 
 def check_revision(config: Config) -> Finding:
@@ -139,7 +156,8 @@ def _exposure(config: Config) -> Iterator[Finding]:
     if config.gate.keys == "open" and split_listen(config.gate.listen)[0] not in LOOPBACK:
         says = f'the gate listens on {config.gate.listen} and needs no key; set keys = "required" in [gate]'
         yield Finding("gate.keys", "warning", says)
-    if config.gate.keys == "required" and not any(team.key for team in config.team):
+    roster = Path(config.journal.directory) / FILE
+    if config.gate.keys == "required" and not any(team.key for team in config.team) and not roster.exists():
         says = "every call needs a key, and no team has one; make one: joulegate keys issue TEAM"
         yield Finding("gate.keys", "warning", says)
     if split_listen(config.console.listen)[0] not in LOOPBACK:
@@ -224,6 +242,21 @@ def _ledger(url: str) -> str:
         except (OSError, sqlite3.Error) as error:
             raise ConfigError(f"{said} cannot be written ({reason(error)}); name another one with --database") from None
     return f"{said} can be used"
+
+
+def _keys_in_both(config: Config) -> Iterator[Finding]:
+    """Look for keys of the file that were made by command or API too; not in a server, whose console says so later."""
+    usual = _USUAL_LEDGER.fullmatch(config.ledger.url)
+    wanted = {key.id: key.sha256 for team in config.team for key in team.key}
+    if usual is None or not wanted or not (file := Path(usual[1]).absolute()).exists():
+        return
+    with (
+        contextlib.suppress(sqlite3.Error),
+        contextlib.closing(sqlite3.connect(file)) as connection,
+    ):  # no directory yet
+        found = connection.execute("SELECT id, sha256 FROM keys WHERE managed_by = 'api'")
+        for says in in_both(wanted, found).values():
+            yield Finding("team.key", "error", f"{says}; give the one in the file another id, or take it out")
 
 
 def _engine(url: str) -> tuple[str, Path | None]:

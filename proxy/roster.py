@@ -93,6 +93,13 @@ class Roster:
             self._stumble(str(error))
             raise RosterError(str(error)) from error
 
+    def count(self) -> int:
+        """Count the keys of the roster in force."""
+        if self._connection is None:
+            return 0
+        found: int = self._connection.execute("SELECT count(*) FROM keys").fetchone()[0]
+        return found
+
     def close(self) -> None:
         """Let go of the file."""
         if self._connection is not None:

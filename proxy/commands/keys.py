@@ -1,133 +1,241 @@
-"""``joulegate keys``: make a key for a team; only its hash is ever kept."""
+"""``joulegate keys``: keys of the directory, made, listed and ended; only their hashes are ever kept."""
 
 from __future__ import annotations
 
 import json
-import re
-from datetime import UTC, datetime, timedelta
-from ipaddress import ip_network
+from datetime import UTC, datetime
+from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from proxy.commands.directory import PAGE, AsJson, ConfigPath, Database, day, directory, say_json
 from proxy.config import load
-from proxy.errors import ConfigError
 from proxy.sections import KeySection
 from proxy.teams import digest, issue_key
 
+if TYPE_CHECKING:
+    from proxy.directory.keys import Wanted
+    from proxy.directory.rows import Key
+    from proxy.directory.telling import KeyShown
+
 keys = typer.Typer(name="keys", help="Keys that say which team calls.", no_args_is_help=True)
 
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-ConfigPath = Annotated[Path, typer.Option("--config", help="The configuration file.")]
+KeyId = Annotated[str, typer.Argument(metavar="KEY", help="The key's id, as `joulegate keys list` shows it.")]
+NewId = Annotated[str | None, typer.Option("--id", help="A name for the key; default: made of the team's.")]
+WHEN = "a date (UTC), a moment, or a time from now as 90d or 36h"
+
+
+class State(StrEnum):
+    """Whether a key works."""
+
+    ACTIVE = "active"
+    EXPIRED = "expired"
+    REVOKED = "revoked"
 
 
 @keys.command("issue")
 def issue(
     team: Annotated[str, typer.Argument(help="The team that will use the key.")],
-    key_id: Annotated[str | None, typer.Option("--id", help="A name for the key; default: from its hash.")] = None,
+    key_id: NewId = None,
     project: Annotated[str | None, typer.Option(help="A project that every call with the key belongs to.")] = None,
     user: Annotated[str | None, typer.Option(help="A user that every call with the key belongs to.")] = None,
-    expires: Annotated[
-        str | None, typer.Option(metavar="WHEN", help="Its end: a date (UTC), a moment, or days from now as 90d.")
-    ] = None,
+    expires: Annotated[str | None, typer.Option(metavar="WHEN", help=f"Its end: {WHEN}.")] = None,
     model: Annotated[list[str] | None, typer.Option(help="Only for these models (shell patterns).")] = None,
     provider: Annotated[list[str] | None, typer.Option(help="Only for these providers.")] = None,
     network: Annotated[list[str] | None, typer.Option(help="Only from these addresses, as 10.0.0.0/8.")] = None,
+    print_config: Annotated[
+        bool, typer.Option("--print-config", help="Print lines for the configuration; write nothing to the ledger.")
+    ] = False,
+    database: Database = None,
+    config: ConfigPath = None,
     as_json: AsJson = False,
 ) -> None:
-    """Make a key. It is shown once; put the printed lines into the configuration and restart the gate.
+    """Make a key for a team. It is shown once, and works within seconds.
 
     \b
     joulegate keys issue search
     joulegate keys issue search --id search-ci --project nightly --json
     joulegate keys issue research --expires 90d --model "gpt-4o*" --provider openai --network 10.0.0.0/8
+    joulegate keys issue search --print-config
     """  # noqa: D301 - typer keeps the lines of a paragraph that begins with this character
-    key = issue_key()
-    sha256 = digest(key.encode())
-    section = KeySection(
-        id=key_id or f"{team}-{sha256[:8]}",
-        sha256=sha256,
+    from proxy.directory import keys as directory_keys
+
+    asked = directory_keys.Wanted(
+        team=team,
+        id=key_id,
         project=project,
         user=user,
-        expires=None if expires is None else _moment(expires, datetime.now(UTC)),
-        networks=tuple(map(_network, network or ())),
+        expires=expires,
         providers=tuple(provider or ()),
         models=tuple(model or ()),
+        networks=tuple(network or ()),
     )
-    if as_json:
-        typer.echo(json.dumps({"key": key, "team": team} | _shown(section) | {"sha256": sha256}))
+    if print_config:
+        _print_config(asked, config, as_json=as_json)
         return
-    typer.echo(f"Key for team {team}, shown only now:\n\n    {key}\n")
-    typer.echo(f"Put this under [[team]] name = {json.dumps(team)} in your configuration:\n")
-    typer.echo("\n".join(f"    {line}" for line in _lines(section)))
+    with directory(config, database) as here:
+        made = directory_keys.issue(here.engine, asked, known_providers=here.providers, actor=here.actor, at=here.now)
+        _say_issued(made.secret, made.key, here.now, as_json=as_json)
 
 
 @keys.command("list")
-def list_keys(config: ConfigPath = Path("joulegate.toml"), as_json: AsJson = False) -> None:
-    """List the keys of a configuration: whose they are and what for, never what they are.
+def list_keys(
+    team: Annotated[str | None, typer.Option(help="Only this team's.")] = None,
+    state: Annotated[State | None, typer.Option(help="Only those.")] = None,
+    database: Database = None,
+    config: ConfigPath = None,
+    as_json: AsJson = False,
+) -> None:
+    """List keys: whose they are, what for and whether they work, never what they are.
 
     \b
-    joulegate keys list --config joulegate.toml
+    joulegate keys list
+    joulegate keys list --team search --state active --json
     """  # noqa: D301
-    if not config.exists():
-        raise ConfigError(f"{config}: no such file; name it with --config")
-    now = datetime.now(UTC)
-    rows = [
-        {"team": team.name} | _shown(key) | {"expired": key.expires is not None and key.expires <= now}
-        for team in load(config).config.team
-        for key in team.key
-    ]
+    from proxy.directory import keys as directory_keys
+    from proxy.directory.log import last_used
+    from proxy.directory.telling import key_shown
+
+    found: list[KeyShown] = []
+    after: str | None = ""
+    with directory(config, database) as here, here.engine.connect() as connection:
+        while after is not None:
+            page, after = directory_keys.page(
+                connection, team=team, state=None if state is None else state.value, after=after, limit=PAGE,
+                now=here.now,
+            )  # fmt: skip
+            used = last_used(connection, [key.id for key in page], here.now)
+            found += [key_shown(key, here.now, used) for key in page]
     if as_json:
-        typer.echo(json.dumps(rows))
-        return
-    if not rows:
+        say_json(found)
+    elif found:
+        _print_table(found)
+    else:
         typer.echo("No keys. Make one: joulegate keys issue TEAM")
+
+
+@keys.command("show")
+def show(key_id: KeyId, database: Database = None, config: ConfigPath = None, as_json: AsJson = False) -> None:
+    """Show one key, and what was changed of it.
+
+    \b
+    joulegate keys show search-ci
+    """  # noqa: D301
+    from proxy.directory import keys as directory_keys
+    from proxy.directory import log
+    from proxy.directory.telling import key_shown
+
+    with directory(config, database) as here, here.engine.connect() as connection:
+        key = directory_keys.key(connection, key_id)
+        shown = key_shown(key, here.now, log.last_used(connection, [key.id], here.now))
+        changes, _ = log.page(connection, subject=key.id, limit=PAGE)
+    if as_json:
+        say_json({"key": shown, "changes": [each for each in changes if each.kind == "key"]})
         return
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for title in ("team", "key", "project", "user", "expires", "only for", "only from"):
-        table.add_column(title, overflow="fold")
-    for row in rows:
-        only_for = ", ".join((*row["providers"], *row["models"]))
-        end = "-" if row["expires"] is None else row["expires"][:16] + (" (over)" if row["expired"] else "")
-        cells = (row["team"], row["id"], row["project"], row["user"], end, only_for, ", ".join(row["networks"]))
-        table.add_row(*(escape(cell or "-") for cell in cells))
-    Console().print(table)
+    _print_table([shown])
+    for each in changes:
+        if each.kind == "key":
+            typer.echo(f"{day(each.at)}  {each.action} by {each.actor}")
 
 
-def _moment(text: str, now: datetime) -> datetime:
-    """Read a date, whose day is the first without the key, a moment, or a number of days from now."""
-    days = re.fullmatch(r"([1-9]\d{0,4})d", text)
-    try:
-        found = now.replace(microsecond=0) + timedelta(days=int(days[1])) if days else datetime.fromisoformat(text)
-    except (ValueError, OverflowError):
-        raise typer.BadParameter(f"`{text}` is no date; write 2027-01-31, 2027-01-31T18:00+01:00 or 90d") from None
-    found = found if found.tzinfo is not None else found.replace(tzinfo=UTC)
-    if found <= now:
-        raise typer.BadParameter(f"`{text}` is over already")
-    return found
+@keys.command("revoke")
+def revoke(key_id: KeyId, database: Database = None, config: ConfigPath = None, as_json: AsJson = False) -> None:
+    """End a key: within seconds it does not work any more. That cannot be taken back.
+
+    \b
+    joulegate keys revoke search-ci
+    """  # noqa: D301
+    from proxy.directory import keys as directory_keys
+
+    with directory(config, database) as here:
+        key = directory_keys.revoke(here.engine, key_id, actor=here.actor, at=here.now)
+        _say(key, here.now, f"Key {key_id} of team {key.team} is revoked; no gate takes it in a few seconds.", as_json)
 
 
-def _network(text: str) -> str:
-    try:
-        return str(ip_network(text))
-    except ValueError as error:
-        raise typer.BadParameter(f"{error}; write 10.0.0.0/8 or 2001:db8::/32") from None
+@keys.command("rotate")
+def rotate(
+    key_id: KeyId,
+    grace: Annotated[str, typer.Option(metavar="TIME", help="How long the old key goes on: 7d, 36h, 30m, 0.")] = "0",
+    new_id: NewId = None,
+    expires: Annotated[
+        str | None, typer.Option(metavar="WHEN", help=f"The new one's end, if not the old one's: {WHEN}.")
+    ] = None,
+    database: Database = None,
+    config: ConfigPath = None,
+    as_json: AsJson = False,
+) -> None:
+    """Make a key like another and end that one, at once or after a grace in which both work.
+
+    \b
+    joulegate keys rotate search-ci --grace 7d
+    joulegate keys rotate search-ci --id search-ci-2 --expires 90d --json
+    """  # noqa: D301
+    from proxy.directory import keys as directory_keys
+    from proxy.directory import wanted
+
+    with directory(config, database) as here:
+        made = directory_keys.rotate(
+            here.engine,
+            key_id,
+            grace=wanted.duration(grace, "grace"),
+            new_id=new_id,
+            expires=expires,
+            actor=here.actor,
+            at=here.now,
+        )
+        _say_issued(made.secret, made.key, here.now, as_json=as_json)
 
 
-def _shown(key: KeySection) -> dict[str, Any]:
-    return {
-        "id": key.id,
-        "project": key.project,
-        "user": key.user,
-        "expires": None if key.expires is None else key.expires.astimezone(UTC).isoformat(),
-        "networks": key.networks,
-        "providers": key.providers,
-        "models": key.models,
-    }
+@keys.command("expire")
+def expire(
+    key_id: KeyId,
+    at: Annotated[str, typer.Argument(metavar="WHEN", help=f"Its end: {WHEN}; never.")],
+    database: Database = None,
+    config: ConfigPath = None,
+    as_json: AsJson = False,
+) -> None:
+    """Give a key an end, another one, or none.
+
+    \b
+    joulegate keys expire search-ci 90d
+    joulegate keys expire search-ci 2027-01-31T18:00+01:00
+    joulegate keys expire search-ci never
+    """  # noqa: D301
+    from proxy.directory import keys as directory_keys
+
+    with directory(config, database) as here:
+        key = directory_keys.expire(here.engine, key_id, None if at == "never" else at, actor=here.actor, at=here.now)
+        end = "has no end" if key.expires_at is None else f"ends on {day(key.expires_at)} UTC"
+        _say(key, here.now, f"Key {key_id} of team {key.team} {end}.", as_json)
+
+
+def _print_config(asked: Wanted, config: Path | None, *, as_json: bool) -> None:
+    from proxy.directory.keys import checked
+
+    known = [each.name for each in load(config).config.provider]
+    key = checked(asked, known_providers=known, at=datetime.now(UTC))
+    secret = issue_key()
+    section = KeySection(
+        id=key.id,
+        sha256=digest(secret.encode()),
+        project=key.project,
+        user=key.user,
+        expires=key.expires_at,
+        networks=key.networks,
+        providers=key.providers,
+        models=key.models,
+    )
+    if as_json:
+        say_json({"key": secret, "team": asked.team, "section": section})
+        return
+    typer.echo(f"Key for team {asked.team}, shown only now:\n\n    {secret}\n")
+    typer.echo(f"Put this under [[team]] name = {json.dumps(asked.team)} in your configuration, and send SIGHUP:\n")
+    typer.echo("\n".join(f"    {line}" for line in _lines(section)))
 
 
 def _lines(key: KeySection) -> list[str]:
@@ -139,3 +247,46 @@ def _lines(key: KeySection) -> list[str]:
         f"{name} = {json.dumps(value)}" for name in ("networks", "providers", "models") if (value := getattr(key, name))
     ]
     return lines
+
+
+def _say_issued(secret: str, key: Key, now: datetime, *, as_json: bool) -> None:
+    from proxy.directory.telling import issued_shown
+
+    if as_json:
+        say_json(issued_shown(secret, key, now))
+        return
+    typer.echo(f"Key {key.id} for team {key.team}, shown only now:\n\n    {secret}\n")
+    typer.echo("Gates take it in a few seconds; only its hash is kept.")
+
+
+def _say(key: Key, now: datetime, words: str, as_json: bool) -> None:
+    from proxy.directory.telling import key_shown
+
+    if as_json:
+        say_json(key_shown(key, now, {}))
+    else:
+        typer.echo(words)
+
+
+def _print_table(found: list[KeyShown]) -> None:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for title in (
+        "team",
+        "key",
+        "state",
+        "project",
+        "user",
+        "expires",
+        "used last",
+        "only for",
+        "only from",
+        "managed by",
+    ):
+        table.add_column(title, overflow="fold")
+    for key in found:
+        only_for = ", ".join((*key.providers, *key.models))
+        used = None if key.last_used_on is None else key.last_used_on.isoformat()
+        cells = (key.team, key.id, key.state, key.project, key.user, day(key.expires_at), used, only_for,
+                 ", ".join(key.networks), key.managed_by)  # fmt: skip
+        table.add_row(*(escape(cell or "-") for cell in cells))
+    Console().print(table)

@@ -16,6 +16,7 @@ from sqlalchemy.engine import Connection, Engine
 from proxy.directory.changing import Changing, changing
 from proxy.directory.rows import KEY_COLUMNS, TEAM_COLUMNS, Key, Team, keys_of, teams_of
 from proxy.directory.teams import live_keys, put
+from proxy.known_keys import in_both
 from proxy.ledger.directory_tables import keys, teams
 from proxy.sections import KeySection, TeamSection
 
@@ -48,18 +49,12 @@ def conflicts(connection: Connection, sections: Iterable[TeamSection]) -> dict[s
     """Find keys of the file that are also keys made by command or API, by id or by the key itself; says so for each."""
     own = {key.id: key.sha256 for team in sections for key in team.key}
     found: dict[str, str] = {}
-    by_digest = {sha256: key_id for key_id, sha256 in own.items()}
     for some in _portions(sorted(own)):
-        wanted = [own[key_id] for key_id in some]
         select = sa.select(keys.c.id, keys.c.sha256).where(
-            keys.c.managed_by == "api", sa.or_(keys.c.id.in_(some), keys.c.sha256.in_(wanted))
+            keys.c.managed_by == "api",
+            sa.or_(keys.c.id.in_(some), keys.c.sha256.in_([own[key_id] for key_id in some])),
         )
-        for key_id, sha256 in connection.execute(select):
-            if key_id in own:
-                found[key_id] = f"key id `{key_id}` is in the configuration and was given by command or API too"
-            elif sha256 in by_digest:
-                here = by_digest[sha256]
-                found[here] = f"key `{here}` of the configuration is the same key as `{key_id}`, made by command or API"
+        found |= in_both(own, ((row[0], row[1]) for row in connection.execute(select)))
     return found
 
 

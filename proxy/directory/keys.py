@@ -100,8 +100,6 @@ def rotate(
 
     The new one has the other's end, or ``expires``.
     """
-    if grace < timedelta(0):
-        raise DirectoryError("invalid", "grace", "grace: give 0 or more")
     with changing(engine, actor=actor, at=at) as change:
         before = _changeable(change.connection, key_id)
         if before.state(at) == "expired":

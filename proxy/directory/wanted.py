@@ -11,7 +11,8 @@ from proxy.errors import DirectoryError
 from proxy.teams import NAME_CHARACTERS_AT_MOST
 
 LIMITS_AT_MOST = 100  # models, providers or networks of a key
-_DAYS = re.compile(r"([1-9]\d{0,4})([dh])")
+_FROM_NOW = re.compile(r"([1-9]\d{0,4})([dhm])")
+_UNITS = {"d": timedelta(days=1), "h": timedelta(hours=1), "m": timedelta(minutes=1)}
 
 
 def name(text: str, field: str) -> str:
@@ -28,14 +29,10 @@ def name(text: str, field: str) -> str:
 
 
 def moment(text: str, now: datetime, field: str) -> datetime:
-    """Read a date, whose day is the first without the key, a moment, or days or hours from now (``90d``, ``36h``)."""
-    found = _DAYS.fullmatch(text)
+    """Read a date, whose day is the first without the key, a moment, or a time from now (``90d``, ``36h``, ``30m``)."""
+    found = _FROM_NOW.fullmatch(text)
     try:
-        if found is None:
-            at = datetime.fromisoformat(text)
-        else:
-            unit = timedelta(days=1) if found[2] == "d" else timedelta(hours=1)
-            at = now.replace(microsecond=0) + int(found[1]) * unit
+        at = datetime.fromisoformat(text) if found is None else now.replace(microsecond=0) + _time(found)
         at = (at if at.tzinfo is not None else at.replace(tzinfo=UTC)).astimezone(UTC)
     except (ValueError, OverflowError):
         message = f"{field} {text[:64]!r} is no date; write 2027-01-31, 2027-01-31T18:00+01:00, 90d or 36h"
@@ -43,6 +40,14 @@ def moment(text: str, now: datetime, field: str) -> datetime:
     if at <= now:
         raise DirectoryError("invalid", field, f"{field} {text!r} is over already")
     return at
+
+
+def duration(text: str, field: str) -> timedelta:
+    """Read a time (``7d``, ``36h``, ``30m``, ``0``)."""
+    found = _FROM_NOW.fullmatch(text)
+    if found is None and text != "0":
+        raise DirectoryError("invalid", field, f"{field} {text[:64]!r} is no time; write 7d, 36h, 30m or 0")
+    return timedelta(0) if found is None else _time(found)
 
 
 def networks(texts: Sequence[str]) -> tuple[str, ...]:
@@ -69,6 +74,10 @@ def providers(texts: Sequence[str], known: Collection[str]) -> tuple[str, ...]:
             message = f"providers: there is no {text[:64]!r}; known are {', '.join(sorted(known))}"
             raise DirectoryError("invalid", "providers", message)
     return tuple(texts)
+
+
+def _time(found: re.Match[str]) -> timedelta:
+    return int(found[1]) * _UNITS[found[2]]
 
 
 def _pattern(text: str) -> str:
