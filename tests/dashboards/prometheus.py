@@ -52,17 +52,14 @@ def prometheus(home: Path, *targets: int) -> Iterator[str]:
     configuration["scrape_configs"][0]["static_configs"] = [{"targets": [f"127.0.0.1:{each}" for each in targets]}]
     (home / "prometheus.yml").write_text(yaml.safe_dump(configuration))
     port = free_port()
+    compose = yaml.safe_load((SHIPPED.parent.parent / "docker-compose.yml").read_text())
+    folders = {"/etc/prometheus/": f"{home}/", "=/prometheus": f"={home}/tsdb"}
+    command = [f"--web.listen-address=127.0.0.1:{port}"]
+    for argument in compose["services"]["prometheus"]["command"]:
+        inside = next(folder for folder in (*folders, "") if folder in argument)
+        command.append(argument.replace(inside, folders[inside]) if inside else argument)
     with (home / "log").open("wb") as log:
-        process = subprocess.Popen(
-            [
-                _found("prometheus"),
-                f"--config.file={home}/prometheus.yml",
-                f"--storage.tsdb.path={home}/tsdb",
-                f"--web.listen-address=127.0.0.1:{port}",
-            ],
-            stdout=log,
-            stderr=log,
-        )
+        process = subprocess.Popen([_found("prometheus"), *command], stdout=log, stderr=log)
     try:
         yield f"http://127.0.0.1:{port}"
     finally:
