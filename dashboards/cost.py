@@ -17,6 +17,8 @@ _RECORDED = (
     "the sums over five minutes that the shipped rules record, so up to five minutes late. What was not scraped is"
     " missing; the month dashboard and `joulegate report cost` are exact."
 )
+# Grafana's own rule for panels with a time range of their own.
+_OWN_RANGE = " If the dashboard's time range has fixed ends, it is of that range instead."
 _NO_SUMS = "no such call since then, or Prometheus does not have the rules (dashboards/prometheus/joulegate.rules.yml)."
 _MONTH = "now/M"
 # Whole days stand where they begin, so the sum looks a day ahead.
@@ -51,7 +53,7 @@ def figure(title: str, unit: str, expr: str, shows: str, *, since: str = _MONTH,
         unit=unit,
         since=since,
         queries=(Query(expr=expr),),
-        says=Says(shows=f"{shows} Of UTC.", reckoned=_RECORDED, empty=empty),
+        says=Says(shows=f"{shows} In UTC.", reckoned=_RECORDED + _OWN_RANGE, empty=empty),
     )
 
 
@@ -126,7 +128,7 @@ BY_TEAM_AND_MODEL = Table(
     says=Says(
         shows="Since the month began (UTC), the most expensive first. An empty cell is unknown, not 0: no price, no"
         " token counts, nothing cached.",
-        reckoned=_RECORDED,
+        reckoned=_RECORDED + _OWN_RANGE,
         empty=_NO_SUMS,
     ),
 )
