@@ -188,14 +188,14 @@ def month() -> model.Dashboard:
         Row(
             title="Estimates",
             panels=(
-                (banded("Energy", "joules", "Joules at the facility's meter.", "energy"), 7),
-                (banded("Carbon", "grams_co2e", "Operational grams CO2e, location-based.", "carbon"), 7),
+                (banded("Energy", "joules", "Joules at the facility's meter.", "energy"), 12),
+                (banded("Carbon", "grams_co2e", "Operational grams CO2e, location-based.", "carbon"), 12),
                 (
                     figure("Market-based carbon", "market_grams_co2e", "Where a supplier's figure is known.", "carbon"),
-                    4,
+                    8,
                 ),
-                (figure("Embodied carbon", "embodied_grams_co2e", "The share of making the hardware.", "carbon"), 3),
-                (figure("Water", "liters", "On site and for the electricity.", "water"), 3),
+                (figure("Embodied carbon", "embodied_grams_co2e", "The share of making the hardware.", "carbon"), 8),
+                (figure("Water", "liters", "On site and for the electricity.", "water"), 8),
             ),
         ),
         Row(
