@@ -157,13 +157,25 @@ def test_figures_are_the_totals_of_the_reports(ledger: Ledger, title: str, repor
     assert {key: value for key, value in found.items() if not alike(value, total[key])} == {}
 
 
-def test_days_are_the_reports(ledger):
-    expected = {(row["day"], row["team"]): row["cost_usd"] for row in named(ledger.report("cost", "day,team"))}
+@pytest.mark.parametrize(
+    ("board", "title", "report", "name", "label"),
+    [
+        (MONTH, "Dollars per day by team", "cost", "cost_usd", "team"),
+        (MONTH, "Energy per day by model", "energy", "joules", "model"),
+        (MONTH, "Carbon per day by team", "carbon", "grams_co2e", "team"),
+        ("joulegate-energy", "Energy per day by zone", "energy", "joules", "zone"),
+        ("joulegate-energy", "Energy per day by tier", "energy", "joules", "tier"),
+    ],
+)
+def test_days_are_the_reports(ledger: Ledger, board: str, title: str, report: str, name: str, label: str):
+    days = named(ledger.report(report, f"day,{label}"))
+    expected = {(row["day"], row[label]): row[name] for row in days}
     found = {
         (f"{row['time'].astimezone(UTC):%Y-%m-%d}", row["metric"]): row["value"]
-        for row in ledger.rows(of("Dollars per day by team"))
+        for row in ledger.rows(of(title, board))
     }
-    assert found == expected
+    assert found.keys() == expected.keys()
+    assert {key: value for key, value in found.items() if not alike(value, expected[key])} == {}
     assert {day for day, _ in found} == {"2026-11-01", "2026-11-10", "2026-11-30"}
 
 
