@@ -73,6 +73,7 @@ def check_start(loaded: Loaded) -> list[Finding]:
         *(finding for row in config.provider for finding in _provider(row, config)),
         *_translation(config),
         _tried("estimates", lambda: _estimates(config)),
+        *_notify(config),
         *_descriptors(),
         *(Finding("environment", "warning", f"{name} is no setting, so it is ignored") for name in loaded.ignored),
     ]
@@ -369,6 +370,13 @@ def _translating(models: list[str]) -> str:
         message = f"translates via litellm and needs {' and '.join(missing)}, which is not installed: {INSTALL}"
         raise ConfigError(message)
     return f"is translated by litellm {metadata.version('litellm')}, in a process of its own"
+
+
+def _notify(config: Config) -> Iterator[Finding]:
+    if config.notify:
+        from proxy.notices.targets import targets_of
+
+        yield _tried("notify", lambda: ", ".join(targets_of(config, lambda _: lambda _: None)))
 
 
 def _estimates(config: Config) -> str:

@@ -173,6 +173,8 @@ def _said(error: msgspec.ValidationError, section: type[Section]) -> str:
         if not isinstance(wanted, msgspec.inspect.StructType):
             return said
         wanted = next((field.type for field in wanted.fields if field.encode_name == name), None)
+    if isinstance(wanted, msgspec.inspect.VarTupleType):
+        wanted = wanted.item_type
     if isinstance(wanted, msgspec.inspect.UnionType):
         wanted = next((each for each in wanted.types if isinstance(each, msgspec.inspect.LiteralType)), None)
     if not isinstance(wanted, msgspec.inspect.LiteralType):
@@ -208,6 +210,7 @@ def _check(config: Config, source: str) -> None:
     _check_unique("key id", [key.id for team in config.team for key in team.key], source)
     for key in (key for team in config.team for key in team.key):
         _check_scope(key, names, source)
+    _check_notify(config, source)
     _check_unique("key", [key.sha256 for team in config.team for key in team.key], source)
 
 
@@ -300,6 +303,25 @@ def _check_estimating(config: Config, providers: Collection[str], source: str) -
     for grid in config.grid:
         _check_zones((*grid.zones, *grid.codes), f"grid `{grid.source}`", source)
     _check_unique("grid zone", [zone for grid in config.grid for zone in grid.zones], source)
+
+
+def _check_notify(config: Config, source: str) -> None:
+    _check_unique("notify", [each.name for each in config.notify], source)
+    for each in config.notify:
+        where = f"{source}: notify `{each.name}`"
+        ways = [
+            way
+            for way, value in (("webhook", each.webhook), ("mail", each.mail), ("directory", each.directory))
+            if value
+        ]
+        if len(ways) != 1:
+            raise ConfigError(f"{where} needs one of webhook, mail and directory, and has {', '.join(ways) or 'none'}")
+        if each.secret is not None and each.webhook is None:
+            raise ConfigError(f"{where} has a secret that nothing is signed with: it goes with a webhook")
+        if each.mail and (config.mail.host is None or config.mail.sender is None):
+            raise ConfigError(
+                f'{where} is told by mail: set host and sender in [mail], sender = "joulegate@example.com"'
+            )
 
 
 def _check_unique(what: str, values: list[str], source: str) -> None:

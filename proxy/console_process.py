@@ -92,6 +92,12 @@ def run_console(
         gates=rosters,
     )
     publishing = threading.Thread(target=publisher.run, args=(stop,), name="publishing")
+    threads = [recording, keeping, publishing]
+    if config.notify:
+        from proxy.notices.telling import Notices
+
+        notices = Notices(engine, config, working=lambda: recorder.active)
+        threads.append(threading.Thread(target=notices.run, args=(stop,), name="notices"))
     app = build_console(
         engine=engine,
         metrics=metrics,
@@ -119,16 +125,14 @@ def run_console(
             await asyncio.sleep(0.02)
         await server.serve(sockets=[listening])
 
-    recording.start()
-    keeping.start()
-    publishing.start()
+    for thread in threads:
+        thread.start()
     try:
         asyncio.run(serve())
     finally:
         stop.set()
-        recording.join()
-        keeping.join()
-        publishing.join()
+        for thread in threads:
+            thread.join()
         if hours is not None:
             hours.close()
 

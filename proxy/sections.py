@@ -188,6 +188,30 @@ class GridSection(Section, frozen=True):
     codes: dict[Zone, str] = {}  # zone → what the source calls it, or a finer part of it
 
 
+class MailSection(Section, frozen=True):
+    """The server that notices by mail are handed to."""
+
+    host: str | None = None
+    port: Positive = 587
+    encryption: Literal["starttls", "tls", "none"] = "starttls"
+    user: str | None = None
+    password: str | None = None
+    sender: str | None = None
+
+
+class NotifySection(Section, frozen=True):
+    """Who is told of what: at one of webhook, mail and directory."""
+
+    name: Name
+    events: Annotated[tuple[Literal["budget", "unpriced", "anomaly", "statement"], ...], msgspec.Meta(min_length=1)]
+    webhook: str | None = None  # env:NAME or file:PATH, or the address itself where it is no secret
+    secret: str | None = None  # what webhooks are signed with
+    mail: tuple[str, ...] = ()
+    directory: str | None = None
+    teams: tuple[TeamName, ...] = ()  # whose statements, and whose anomalies; none: one statement of all, every anomaly
+    form: Literal["html", "pdf"] = "html"  # of statements
+
+
 class Config(Section, frozen=True):
     """The whole file."""
 
@@ -205,6 +229,8 @@ class Config(Section, frozen=True):
     deployment: tuple[DeploymentSection, ...] = ()
     evidence: tuple[EvidenceSection, ...] = ()
     grid: tuple[GridSection, ...] = ()
+    mail: MailSection = MailSection()
+    notify: tuple[NotifySection, ...] = ()
 
 
 # The tables of single values, which environment variables and flags may override.
@@ -216,4 +242,5 @@ SETTINGS: dict[str, type[Section]] = {
     "journal": JournalSection,
     "log": LogSection,
     "estimate": EstimateSection,
+    "mail": MailSection,
 }

@@ -130,7 +130,7 @@ def test_every_setting_is_documented():
         "provider": ["## `[[provider]]`"],
         "route": ["## `[[route]]`"],
         "team": ["## `[[team]]`"],
-        **{name: [f"## `[[{name}]]`"] for name in ("alias", "deployment", "evidence", "grid")},
+        **{name: [f"## `[[{name}]]`"] for name in ("alias", "deployment", "evidence", "grid", "notify")},
     }
     structs = {
         **sections.SETTINGS,
@@ -141,6 +141,7 @@ def test_every_setting_is_documented():
         "deployment": sections.DeploymentSection,
         "evidence": sections.EvidenceSection,
         "grid": sections.GridSection,
+        "notify": sections.NotifySection,
     }
     assert set(structs) == set(sections.Config.__struct_fields__)
     for name, (heading,) in headings.items():
