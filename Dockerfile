@@ -18,7 +18,7 @@ RUN groupadd --system --gid 10001 joulegate \
     && useradd --system --uid 10001 --gid joulegate --home-dir /var/lib/joulegate --create-home joulegate
 COPY --from=build /opt/joulegate /opt/joulegate
 ENV PATH=/opt/joulegate/bin:$PATH PYTHONUNBUFFERED=1 \
-    JOULEGATE_GATE_LISTEN=0.0.0.0:8700 JOULEGATE_CONSOLE_LISTEN=0.0.0.0:8701
+    JOULEGATE_GATE_LISTEN=0.0.0.0:8700 JOULEGATE_CONSOLE_LISTEN=0.0.0.0:8701 JOULEGATE_CONSOLE_TOKEN=env:CONSOLE_TOKEN
 USER joulegate
 WORKDIR /var/lib/joulegate
 VOLUME /var/lib/joulegate

@@ -21,12 +21,12 @@ from typing import Literal
 
 import msgspec
 
-from proxy.config import Loaded, split_listen
+from proxy.config import Loaded, console_tokens, split_listen
 from proxy.errors import ConfigError, LedgerError
 from proxy.known_keys import in_both
 from proxy.roster import FILE, Roster
 from proxy.routing import Routes
-from proxy.sections import Config, ProviderSection
+from proxy.sections import Config, ConsoleSection, ProviderSection
 from proxy.space import space
 from proxy.tail import SET_ASIDE
 
@@ -84,7 +84,7 @@ def check_ports(config: Config) -> list[Finding]:
     return [
         _running("gate.listen", config.gate.listen, "/readyz")
         or _tried("gate.listen", lambda: free_port(config.gate.listen)),
-        _running("console.listen", config.console.listen, "/api/health")
+        _running("console.listen", config.console.listen, "/api/health", _token(config.console))
         or _tried("console.listen", lambda: free_port(config.console.listen)),
     ]
 
@@ -161,9 +161,19 @@ def _exposure(config: Config) -> Iterator[Finding]:
     if config.gate.keys == "required" and not any(team.key for team in config.team) and not roster.exists():
         says = "every call needs a key, and no team has one; make one: joulegate keys issue TEAM"
         yield Finding("gate.keys", "warning", says)
-    if split_listen(config.console.listen)[0] not in LOOPBACK:
-        says = f"the console listens on {config.console.listen}: whoever reaches it reads every team's figures"
-        yield Finding("console.listen", "warning", says)
+    if config.console.token is not None or config.console.tokens:
+        yield _tried("console.token", lambda: _tokens(config.console))
+    elif split_listen(config.console.listen)[0] not in LOOPBACK:
+        says = (
+            f"the console listens on {config.console.listen}, where others reach it, and has no token: "
+            'set token = "env:NAME" or "file:PATH" in [console], or listen on 127.0.0.1'
+        )
+        yield Finding("console.listen", "error", says)
+
+
+def _tokens(section: ConsoleSection) -> str:
+    names = sorted(console_tokens(section))
+    return f"the console asks for a token; {len(names)} {'is' if len(names) == 1 else 'are'} good: {', '.join(names)}"
 
 
 def free_port(listen: str) -> str:
@@ -183,7 +193,13 @@ def gate_says(config: Config) -> str | None:
     return None if found is None else found.says
 
 
-def _running(what: str, listen: str, path: str) -> Finding | None:
+def _token(section: ConsoleSection) -> bytes | None:
+    with contextlib.suppress(ConfigError):  # which is said elsewhere
+        return next(iter(console_tokens(section).values()), None)
+    return None
+
+
+def _running(what: str, listen: str, path: str, token: bytes | None = None) -> Finding | None:
     """Ask the service that has a port how it is doing; None where none of ours answers."""
     host, port = split_listen(listen)
     host = "127.0.0.1" if host == "0.0.0.0" else "::1" if host == "::" else host  # noqa: S104 - of any address, ours
@@ -191,7 +207,8 @@ def _running(what: str, listen: str, path: str) -> Finding | None:
         return None
     connection = http.client.HTTPConnection(host, port, timeout=ANSWER_WITHIN_S)
     try:
-        connection.request("GET", path)
+        headers = {} if token is None else {"authorization": f"Bearer {token.decode()}"}
+        connection.request("GET", path, headers=headers)
         reply = connection.getresponse()
         said = reply.read(PROBE_BYTES).decode()
     except (OSError, http.client.HTTPException, UnicodeDecodeError):

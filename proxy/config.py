@@ -21,7 +21,7 @@ import msgspec
 
 from estimator import known_regions, known_zones
 from proxy.errors import ConfigError
-from proxy.sections import SETTINGS, Config, KeySection, ProviderSection, RouteSection, Section
+from proxy.sections import SETTINGS, Config, ConsoleSection, KeySection, ProviderSection, RouteSection, Section
 
 
 class Loaded(msgspec.Struct, frozen=True, kw_only=True):
@@ -34,6 +34,7 @@ class Loaded(msgspec.Struct, frozen=True, kw_only=True):
 
 _SECRET_OPTION = re.compile(r"(key|secret|token|password|credentials?|headers)(_id)?$")
 
+TOKEN_CHARACTERS_AT_LEAST = 32
 DEFAULT_PATH = Path("joulegate.toml")  # read where it stands in the working directory and no other is named
 
 
@@ -102,6 +103,20 @@ def resolve_secret(reference: str, *, owner: str, environment: Mapping[str, str]
     if not value.isascii() or not value.isprintable():
         raise ConfigError(f"{owner}: the credential has characters that cannot stand in an HTTP header")
     return value.encode("ascii")
+
+
+def console_tokens(section: ConsoleSection, *, environment: Mapping[str, str] | None = None) -> dict[str, bytes]:
+    """Fetch the tokens of the console by their names; raises :class:`ConfigError` where one is missing or too short."""
+    references = ({} if section.token is None else {"console": section.token}) | section.tokens
+    found = {}
+    for name, reference in references.items():
+        found[name] = resolve_secret(reference, owner=f"console token `{name}`", environment=environment)
+        if len(found[name]) < TOKEN_CHARACTERS_AT_LEAST:
+            raise ConfigError(
+                f"console token `{name}` has {len(found[name])} characters, too few to be no guess: make one of"
+                f" {TOKEN_CHARACTERS_AT_LEAST} or more, with `openssl rand -hex 32` for example"
+            )
+    return found
 
 
 def _read(path: Path | None) -> tuple[dict[str, Any], str]:

@@ -17,7 +17,9 @@ from pathlib import Path
 
 import uvicorn
 
+from proxy.config import console_tokens
 from proxy.console import RecentCalls, build_console
+from proxy.console.access import Access
 from proxy.directory.publishing import Publisher
 from proxy.estimating import ConfiguredEstimator, open_hours
 from proxy.housekeeping import Housekeeping
@@ -104,6 +106,8 @@ def run_console(
         recent=recent,
         recorder=recorder,
         gate_url=gate_url,
+        providers=[provider.name for provider in config.provider],
+        access=Access(console_tokens(config.console)),
         estimate=estimate.supposed,
         key_problems=lambda: publisher.problems,
         closing=lambda: server.should_exit,

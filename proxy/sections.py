@@ -46,6 +46,8 @@ class ConsoleSection(Section, frozen=True):
     """The web UI, ``/metrics`` and the JSON API."""
 
     listen: str = "127.0.0.1:8701"
+    token: str | None = None  # a reference: who has it may use the console; needed where that is off loopback
+    tokens: dict[Name, str] = {}  # more of them, by the name that the log of changes has
 
 
 class LedgerSection(Section, frozen=True):

@@ -96,6 +96,19 @@ def test_prometheus_scrapes_the_console_by_its_service_name():
         assert list(folder.glob(pattern)), f"no rule file matches {rules}"
 
 
+def test_gate_and_prometheus_have_the_consoles_token_from_one_secret():
+    assert COMPOSE["secrets"] == {"console_token": {"environment": "CONSOLE_TOKEN"}}
+    assert [name for name, service in SERVICES.items() if service.get("secrets") == ["console_token"]] == [
+        "joulegate",
+        "prometheus",
+    ]
+    where = "/run/secrets/console_token"
+    assert SERVICES["joulegate"]["environment"]["JOULEGATE_CONSOLE_TOKEN"] == f"file:{where}"
+    configuration = yaml.safe_load((ROOT / "dashboards/prometheus/prometheus.yml").read_text())
+    (job,) = [each for each in configuration["scrape_configs"] if each["job_name"] == "joulegate"]
+    assert job["authorization"] == {"credentials_file": where}
+
+
 def test_grafana_finds_its_datasource_and_dashboards():
     targets = {
         target: ROOT / source for name, source, target in mounts() if name == "grafana" and source.startswith(".")
@@ -172,7 +185,7 @@ def test_the_steps_of_the_image_make_a_gate_that_answers(tmp_path):
         console.bind(("127.0.0.1", 0))
         ports = gate.getsockname()[1], console.getsockname()[1]
     listening = {name: f"127.0.0.1:{port}" for name, port in zip(("GATE", "CONSOLE"), ports, strict=True)}
-    environment = {"PATH": os.environ["PATH"]} | {
+    environment = {"PATH": os.environ["PATH"], "CONSOLE_TOKEN": "t" * 32} | {
         f"JOULEGATE_{name}_LISTEN": where for name, where in listening.items()
     }
     with subprocess.Popen(command, cwd=home, env=environment, stderr=subprocess.PIPE) as running:

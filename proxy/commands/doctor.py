@@ -112,6 +112,7 @@ def _settings(loaded: Loaded) -> list[Setting]:
             name = f"{section}.{key}"
             value = getattr(getattr(loaded.config, section), key)
             value = shown(value) if name in ("ledger.url", "mirror.url") and value is not None else value
+            value = ", ".join(f"{who} = {where}" for who, where in value.items()) if isinstance(value, dict) else value
             settings.append(Setting(setting=name, value=value, origin=loaded.origins.get(name, "default")))
     return settings
 
@@ -141,7 +142,7 @@ def _show(overview: Overview, console: Console) -> None:
         value = str(each.value).lower() if isinstance(each.value, bool) else str(each.value)
         settings.add_row(
             Text(each.setting),
-            _quiet("not set") if each.value is None else Text(value),
+            _quiet("not set") if each.value in (None, "") else Text(value),
             _quiet(each.origin, each.origin == "default"),
         )
     providers = _table("name", "origin", "dialect", "credential", "zone")

@@ -12,6 +12,8 @@ from typing import Any
 
 import msgspec
 
+from proxy.console import directory_api
+from proxy.console.describing import TEXT, get, in_path, list_of, parameter
 from proxy.console.health import Health
 from proxy.console.reports import FORMS
 from proxy.ledger.read import DIMENSIONS, Totals
@@ -48,7 +50,9 @@ def _exact(value: object) -> object:
 
 def openapi() -> dict[str, Any]:
     """Describe the API (OpenAPI 3.1), its schemas made from the types that are written."""
-    _, schemas = msgspec.json.schema_components([CallRow, Totals, Health], ref_template="#/components/schemas/{name}")
+    _, schemas = msgspec.json.schema_components(
+        [CallRow, Totals, Health, *directory_api.TYPES], ref_template="#/components/schemas/{name}"
+    )
     call, figures = schemas.pop("CallRow"), schemas.pop("Totals")
     figures["properties"].pop("key")
     for schema in (call, figures):
@@ -65,7 +69,7 @@ def openapi() -> dict[str, Any]:
         },
         "Error": {
             "type": "object",
-            "properties": {"error": {"type": "object", "properties": {"message": {"type": "string"}}}},
+            "properties": {"error": {"type": "object", "properties": {"message": TEXT, "field": TEXT}}},
             "required": ["error"],
         },
     }
@@ -73,12 +77,12 @@ def openapi() -> dict[str, Any]:
         "openapi": "3.1.0",
         "info": {"title": "Joulegate console", "version": version("joulegate")},
         "paths": {
-            "/api/calls": _get(
+            "/api/calls": get(
                 "The last calls recorded here, the latest first.",
-                {"type": "object", "properties": {"calls": _list("Call")}, "required": ["calls"]},
-                _parameter("limit", "How many.", {"type": "integer", "minimum": 1, "maximum": CALLS_MOST}),
+                {"type": "object", "properties": {"calls": list_of("Call")}, "required": ["calls"]},
+                parameter("limit", "How many.", {"type": "integer", "minimum": 1, "maximum": CALLS_MOST}),
             ),
-            "/api/totals": _get(
+            "/api/totals": get(
                 "Sums over a period, split by dimensions; today's by default.",
                 {
                     "type": "object",
@@ -86,29 +90,29 @@ def openapi() -> dict[str, Any]:
                         "from": {"type": "string", "format": "date-time"},
                         "to": {"type": "string", "format": "date-time"},
                         "tz": {"type": "string"},
-                        "groups": _list("Group"),
+                        "groups": list_of("Group"),
                         "total": {"$ref": "#/components/schemas/Totals"},
                     },
                     "required": ["from", "to", "tz", "groups", "total"],
                 },
-                _parameter("by", f"Dimensions, separated by commas: {', '.join(DIMENSIONS)}.", _TEXT),
+                parameter("by", f"Dimensions, separated by commas: {', '.join(DIMENSIONS)}.", TEXT),
                 *_PERIOD,
             ),
-            "/api/reports/{name}": _get(
+            "/api/reports/{name}": get(
                 "A report as `joulegate report` makes it; the current month by default.",
                 {"type": "object", "properties": {"report": {"type": "string"}, "rows": {"type": "array"}}},
-                _parameter("name", "Which.", {"type": "string", "enum": list(NAMES)})
-                | {"in": "path", "required": True},
-                _parameter("by", f"Dimensions, separated by commas: {', '.join(DIMENSIONS)}.", _TEXT),
-                _parameter("where", "Only calls with this: NAME=VALUE; may be repeated.", _TEXT),
-                _parameter("allocate", "Of cost: TEAM=dollars or TEAM=tokens; may be repeated.", _TEXT),
-                _parameter("assume", "Of models, grids, scale: MODEL=READ+WRITTEN tokens; may be repeated.", _TEXT),
-                _parameter("per_day", "Of scale: conversations a day.", {"type": "integer"}),
-                _parameter("grids", "Of models, grids, scale: zones, separated by commas.", _TEXT),
-                _parameter("format", "How it is written.", {"type": "string", "enum": list(FORMS)}),
+                in_path("name", "Which.", {"type": "string", "enum": list(NAMES)}),
+                parameter("by", f"Dimensions, separated by commas: {', '.join(DIMENSIONS)}.", TEXT),
+                parameter("where", "Only calls with this: NAME=VALUE; may be repeated.", TEXT),
+                parameter("allocate", "Of cost: TEAM=dollars or TEAM=tokens; may be repeated.", TEXT),
+                parameter("assume", "Of models, grids, scale: MODEL=READ+WRITTEN tokens; may be repeated.", TEXT),
+                parameter("per_day", "Of scale: conversations a day.", {"type": "integer"}),
+                parameter("grids", "Of models, grids, scale: zones, separated by commas.", TEXT),
+                parameter("format", "How it is written.", {"type": "string", "enum": list(FORMS)}),
                 *_PERIOD,
             ),
-            "/api/health": _get("How the metering is doing.", {"$ref": "#/components/schemas/Health"}),
+            **directory_api.paths(),
+            "/api/health": get("How the metering is doing.", {"$ref": "#/components/schemas/Health"}),
             "/api/live": {
                 "get": {
                     "summary": "Server-sent events: an event `call` with a Call for each call recorded from now on.",
@@ -120,36 +124,9 @@ def openapi() -> dict[str, Any]:
     }
 
 
-def _get(summary: str, schema: dict[str, Any], *parameters: dict[str, Any]) -> dict[str, Any]:
-    def reply(description: str, shape: dict[str, Any]) -> dict[str, Any]:
-        return {"description": description, "content": {"application/json": {"schema": shape}}}
-
-    failed = {"$ref": "#/components/schemas/Error"}
-    return {
-        "get": {
-            "summary": summary,
-            "parameters": list(parameters),
-            "responses": {
-                "200": reply("As asked.", schema),
-                "400": reply("The question cannot be read; the message says why.", failed),
-                "503": reply("The ledger cannot be read at the moment.", failed),
-            },
-        }
-    }
-
-
-def _parameter(name: str, description: str, schema: dict[str, Any]) -> dict[str, Any]:
-    return {"name": name, "in": "query", "description": description, "schema": schema}
-
-
-def _list(name: str) -> dict[str, Any]:
-    return {"type": "array", "items": {"$ref": f"#/components/schemas/{name}"}}
-
-
-_TEXT = {"type": "string"}
 _PERIOD = (
-    _parameter("from", "First day, or a moment.", _TEXT),
-    _parameter("to", "Last day, included, or a moment.", _TEXT),
-    _parameter("month", "One month, 2026-11.", _TEXT),
-    _parameter("tz", "IANA time zone that decides what a day is.", _TEXT),
+    parameter("from", "First day, or a moment.", TEXT),
+    parameter("to", "Last day, included, or a moment.", TEXT),
+    parameter("month", "One month, 2026-11.", TEXT),
+    parameter("tz", "IANA time zone that decides what a day is.", TEXT),
 )

@@ -1,4 +1,4 @@
-"""The console as an ASGI application; it reads the ledger and what the recorder tells, and changes nothing."""
+"""The console as an ASGI application; of the ledger it changes teams and keys, and nothing else."""
 
 from __future__ import annotations
 
@@ -18,13 +18,17 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from proxy.console import api, pages
-from proxy.console.guard import Guard
+from proxy.console.access import Access
+from proxy.console.directory import Directory, refused
+from proxy.console.guard import SESSION, Guard
 from proxy.console.health import Health, Recording, health
 from proxy.console.live import Draw, event, follow
 from proxy.console.recent import RecentCalls
 from proxy.console.reports import Reports
+from proxy.console.signing_in import SigningIn
 from proxy.console.tables import call_rows
 from proxy.console.today import Sums, Today
+from proxy.errors import DirectoryError
 from proxy.ledger import read
 from proxy.ledger.tables import CallRow
 from proxy.metrics import CONTENT_TYPE, Metrics
@@ -53,6 +57,8 @@ def build_console(
     recorder: Recording,
     gate_url: str,
     names: Collection[str] = (),
+    access: Access | None = None,
+    providers: Collection[str] = (),
     estimate: Estimating,
     key_problems: Callable[[], Sequence[str]] = list,
     closing: Callable[[], bool] = lambda: False,
@@ -61,9 +67,11 @@ def build_console(
     """Build the application.
 
     ``gate_url`` is shown to newcomers (no path). ``names`` are host names besides loopback's that it
-    answers to on a loopback address. ``estimate`` is what the service estimates with; ``key_problems`` says
-    why keys are not in force as they should be. Open streams end when ``closing()`` is true.
+    answers to on a loopback address. ``access`` knows who may use it: everybody, where it is not given.
+    ``providers`` are those that a key may be limited to; ``estimate`` is what the service estimates with.
+    ``key_problems`` says why keys are not in force as they should be. Open streams end when ``closing()`` is true.
     """
+    access = access or Access({})
     console = _Console(engine, metrics, recent, recorder, key_problems, gate_url, closing, now)
     return Starlette(
         routes=[
@@ -76,11 +84,13 @@ def build_console(
             Route("/api/health", console.health),
             Route("/api/live", console.api_live),
             Route("/api/openapi.json", console.openapi),
+            *Directory(engine, providers, now).routes(),
             *Reports(engine, estimate, now).routes(),
+            *SigningIn(access).routes(),
             Mount("/static", StaticFiles(directory=_STATIC)),
         ],
-        middleware=[Middleware(Guard, names=names)],
-        exception_handlers={QuestionError: _bad_question, SQLAlchemyError: _ledger_away},
+        middleware=[Middleware(Guard, access=access, names=names)],
+        exception_handlers={DirectoryError: refused, QuestionError: _bad_question, SQLAlchemyError: _ledger_away},
     )
 
 
@@ -119,6 +129,7 @@ class _Console:
                 calls=calls,
                 after=after,
                 gate_url=self._gate_url,
+                signed_in=SESSION in request.scope,
             )
 
         return HTMLResponse(await run_in_threadpool(draw))

@@ -27,7 +27,9 @@ _STATUS = {
 }
 
 
-def page(*, sums: Sums | None, health: Health, calls: Sequence[CallRow], after: int, gate_url: str) -> str:
+def page(
+    *, sums: Sums | None, health: Health, calls: Sequence[CallRow], after: int, gate_url: str, signed_in: bool
+) -> str:
     """Draw the whole page; ``after`` is the number of the last call on it, where the live part goes on."""
     never = not calls and (sums is None or sums.total.calls == 0)
     body = _empty(gate_url) if never else f'<section aria-label="Last calls">{last_calls(calls)}</section>'
@@ -56,7 +58,7 @@ def page(*, sums: Sums | None, health: Health, calls: Sequence[CallRow], after: 
 <p>Dollars are list prices. Joules, grams and liters are estimates; the range under each is what it may really be.</p>
 <nav aria-label="For programs"><a href="/metrics">metrics</a><a href="/api/calls">calls</a>
 <a href="/api/totals?by=team,model">totals</a><a href="/reports/statement">statement</a>
-<a href="/api/openapi.json">API</a></nav>
+<a href="/api/openapi.json">API</a>{'<a href="/logout">sign out</a>' if signed_in else ""}</nav>
 </footer>
 </body>
 </html>

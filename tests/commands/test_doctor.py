@@ -209,15 +209,41 @@ def test_zone_and_region_together_are_refused(tmp_path):
 
 
 def test_what_deserves_a_second_look_is_a_warning(tmp_path):
-    toml = '[gate]\nlisten = "0.0.0.0:0"\nkeys = "required"\n[console]\nlisten = "0.0.0.0:0"\n'
+    toml = '[gate]\nlisten = "0.0.0.0:0"\nkeys = "required"\n[console]\nlisten = "127.0.0.1:0"\n'
     toml += '[[provider]]\nname = "azure"\ncredential = "env:AZURE"\n'
     done = doctor(tmp_path, toml, "--json", JOULEGATE_PORT="8700", AZURE=SECRET)
     found = [(each["level"], each["what"], each["says"]) for each in json.loads(done.stdout)["checks"]]
     assert done.returncode == 0
     assert ("warning", "environment", "JOULEGATE_PORT is no setting, so it is ignored") in found
     warned = {what for level, what, _ in found if level == "warning"}
-    assert warned == {"environment", "gate.keys", "console.listen", "provider azure"}
-    assert doctor(tmp_path, toml, JOULEGATE_PORT="8700", AZURE=SECRET).stdout.endswith(", with 4 warnings.\n")
+    assert warned == {"environment", "gate.keys", "provider azure"}
+    assert doctor(tmp_path, toml, JOULEGATE_PORT="8700", AZURE=SECRET).stdout.endswith(", with 3 warnings.\n")
+
+
+@pytest.mark.parametrize(
+    ("settings", "token", "what", "level", "says"),
+    [
+        ("", "", "console.listen", "error", 'has no token: set token = "env:NAME"'),
+        ('token = "env:TOKEN"', "", "console.token", "error", "credential = env:TOKEN, but TOKEN is not set"),
+        ('token = "env:TOKEN"', "short", "console.token", "error", "has 5 characters, too few to be no guess"),
+        ('token = "plain"', "", "console.token", "error", "a credential is a reference"),
+        ('token = "env:TOKEN"', SECRET * 3, "console.token", "ok", "1 is good: console"),
+        (
+            'tokens = { ada = "env:TOKEN", bob = "env:TOKEN" }',
+            SECRET * 3,
+            "console.token",
+            "ok",
+            "2 are good: ada, bob",
+        ),
+    ],
+)
+def test_a_console_off_loopback_needs_a_token(tmp_path, settings, token, what, level, says):
+    toml = f'[gate]\nlisten = "127.0.0.1:0"\n[console]\nlisten = "0.0.0.0:0"\n{settings}\n'
+    done = doctor(tmp_path, toml, "--json", TOKEN=token)
+    assert checks(done)[what][0] == level
+    assert says in checks(done)[what][1]
+    assert done.returncode == (level == "error")
+    assert not token or f'"{token}"' not in done.stdout
 
 
 def test_a_taken_port_and_a_folder_that_is_a_file_are_errors(tmp_path):

@@ -72,7 +72,16 @@ class Running:
     def get(self, path: str, **headers: str) -> Reply:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
         with contextlib.closing(connection):
-            connection.request("GET", path, headers=headers)
+            connection.request("GET", path, headers={name.replace("_", "-"): v for name, v in headers.items()})
+            reply = connection.getresponse()
+            return Reply(reply.status, {k.lower(): v for k, v in reply.getheaders()}, reply.read().decode())
+
+    def post(self, path: str, body: str | bytes = b"", **headers: str) -> Reply:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+        with contextlib.closing(connection):
+            connection.request(
+                "POST", path, body=body, headers={name.replace("_", "-"): v for name, v in headers.items()}
+            )
             reply = connection.getresponse()
             return Reply(reply.status, {k.lower(): v for k, v in reply.getheaders()}, reply.read().decode())
 

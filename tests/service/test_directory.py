@@ -204,3 +204,53 @@ def test_a_roster_that_cannot_be_read_is_said_in_the_health(folder: Path, provid
         joulegate(folder, "keys", "issue", "search")  # the next change brings one that can be read
         wait_for(lambda: status() == "ok")
         assert status() == "ok"
+
+
+def test_a_console_with_a_token_makes_keys_by_its_api_and_keeps_no_secret(folder: Path, provider: str) -> None:
+    token = "canary-of-the-console-" + "t" * 20
+    (folder / "token").write_text(token)
+    console = '[console]\nlisten = "127.0.0.1:0"\ntoken = "file:token"\n'
+    with started(folder, toml(provider, more=console)) as running:
+        at, bearer = f"{running.console}/api", {"authorization": f"Bearer {token}"}
+        assert httpx2.get(f"{running.console}/metrics").status_code == 401
+        assert httpx2.get(f"{running.console}/metrics", headers=bearer).status_code == 200
+        assert httpx2.post(f"{at}/teams", json={"name": "search"}, headers=bearer).status_code == 201
+        made = httpx2.post(f"{at}/keys", json={"team": "search", "id": "s1"}, headers=bearer).json()
+        eventually(running, made["key"], 200)
+        new = httpx2.post(f"{at}/keys/s1/rotate", json={}, headers=bearer).json()
+        eventually(running, made["key"], 401)
+        eventually(running, new["key"], 200)
+        httpx2.post(f"{at}/keys", content=f'{{"team": "{new["key"]}"', headers=bearer)  # what goes wrong is not logged
+        assert httpx2.get(f"{at}/keys", headers={"authorization": f"Bearer {token}x"}).status_code == 401
+        session = httpx2.post(f"{running.console}/login", data={"token": token}).headers["set-cookie"]
+        assert token not in session
+        log = httpx2.get(f"{at}/changes", headers=bearer).json()["changes"]
+        assert [each["actor"] for each in log[:3]] == ["token:console"] * 3
+        found = {each["what"]: each for each in joulegate_doctor(running)["checks"]}
+        assert "a console runs on" in found["console.listen"]["says"]
+        assert found["roster"]["says"].endswith("has 1 keys, as of change 6")
+        assert running.stop() == 0
+    (folder / "token").unlink()
+    (folder / "credential").unlink()
+    no_secret(folder, [made["key"], new["key"], f"jg-{token}", f"jg-{session.partition('=')[2].partition(';')[0]}"])
+
+
+def joulegate_doctor(running: Service) -> dict:
+    listens = {
+        "JOULEGATE_GATE_LISTEN": running.gate.removeprefix("http://"),
+        "JOULEGATE_CONSOLE_LISTEN": running.console.removeprefix("http://"),
+    }
+    command = [sys.executable, "-m", "proxy.cli", "doctor", "--json"]
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])} | listens
+    ran = subprocess.run(command, cwd=running.folder, capture_output=True, check=False, env=environment)
+    assert ran.returncode == 0, ran.stdout.decode()
+    return json.loads(ran.stdout)
+
+
+def test_off_loopback_a_console_without_a_token_does_not_start(folder: Path, provider: str) -> None:
+    (folder / "joulegate.toml").write_text(toml(provider))
+    command = [sys.executable, "-m", "proxy.cli", "serve", "--host", "0.0.0.0", "--port", "0", "--console-port", "0"]
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
+    ran = subprocess.run(command, cwd=folder, capture_output=True, check=False, env=environment, timeout=60)
+    assert ran.returncode == 2
+    assert b'has no token: set token = "env:NAME" or "file:PATH" in [console], or listen on 127.0.0.1' in ran.stderr
