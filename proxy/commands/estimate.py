@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 from datetime import UTC, datetime
@@ -98,8 +99,10 @@ def estimate(
     try:
         if csv_file is not None:
             from proxy.commands.estimate_csv import estimate_table
+            from proxy.commands.patience import patience
 
-            rows, failed = estimate_table(csv_file, out_csv, zone, fit)
+            with patience("estimating") if out_csv is not None else contextlib.nullcontext():
+                rows, failed = estimate_table(csv_file, out_csv, zone, fit)
             if not rows:
                 raise ConfigError(f"{csv_file}: no row below the header line")
             if failed:

@@ -178,6 +178,7 @@ def _ask(url: str, asked: Asked, make: Callable[[Connection, Period], T]) -> T:
     # SQLAlchemy takes half a second to import, so only here.
     from sqlalchemy.exc import SQLAlchemyError
 
+    from proxy.commands.patience import patience
     from proxy.ledger.engine import open_engine
     from proxy.ledger.revision import require_head
     from proxy.mirror.clickhouse import is_mirror, open_mirror
@@ -189,7 +190,7 @@ def _ask(url: str, asked: Asked, make: Callable[[Connection, Period], T]) -> T:
     try:
         if not mirrored:
             require_head(engine)
-        with engine.connect() as connection:
+        with patience("reading the ledger"), engine.connect() as connection:
             return make(connection, period)
     except SQLAlchemyError as error:
         raise LedgerError(f"the ledger cannot be read: {getattr(error, 'orig', None) or error}") from error
