@@ -118,6 +118,7 @@ def _login_form(goal: str, words: str = "") -> str:
     wrong = f'<p class="health bad" role="alert">{escape(words)}</p>' if words else ""
     return (
         f'{wrong}<form method="post" action="/login"><input type="hidden" name="next" value="{escape(goal)}">'
+        '<input name="username" value="joulegate" autocomplete="username" hidden>'  # password keepers ask for one
         '<p><label for="token">Token of this console</label></p>'
         '<p><input id="token" name="token" type="password" autocomplete="current-password" required autofocus></p>'
         '<p><button type="submit">Sign in</button></p></form>'

@@ -52,6 +52,8 @@ class Browser:
         while True:
             answer = self._next()
             if answer.get("id") == number:
+                if "Inspected target navigated" in str(answer.get("error")):
+                    return {"result": {}}  # the page that was asked is gone
                 assert "error" not in answer, answer
                 return answer["result"]
             if answer.get("method") == "Log.entryAdded":
