@@ -66,6 +66,7 @@ def run_console(
     recent = RecentCalls()
 
     def show(rows: Sequence[CallRow]) -> None:
+        publisher.tell_teams()
         metrics.record(rows)
         recent.add(rows)
 

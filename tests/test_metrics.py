@@ -69,6 +69,20 @@ def make(**changes) -> Metrics:
     return Metrics(**(closed | changes))
 
 
+def test_teams_made_while_it_runs_are_told_apart_and_the_first_ones_stay():
+    metrics = make()
+    metrics.record([call_row(team="late"), call_row(team="search")])
+    metrics.know_teams(["late"])
+    metrics.record([call_row(team="late"), call_row(team="ads"), call_row(team="unknown")])
+    counted = {
+        sample.labels["team"]: sample.value
+        for family in text_string_to_metric_families(metrics.render(max_age_seconds=0).decode())
+        for sample in family.samples
+        if sample.name == "joulegate_calls_total"
+    }
+    assert counted == {"other": 2, "search": 1, "late": 1, "ads": 1}
+
+
 def samples(metrics: Metrics) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
     text = metrics.render(max_age_seconds=0).decode()
     return {

@@ -213,9 +213,22 @@ def _stating(team: str | None, teams: Collection[str], service: str | None) -> C
     from proxy.reports.statement_page import as_html
 
     now = datetime.now(UTC)
-    return lambda connection, period: as_html(
-        statement(connection, period, team=team, known_teams=teams, now=now, service=service)
-    )
+
+    def make(connection: Connection, period: Period) -> str:
+        known = {*teams, *_of_directory(connection, team)}
+        return as_html(statement(connection, period, team=team, known_teams=known, now=now, service=service))
+
+    return make
+
+
+def _of_directory(connection: Connection, team: str | None) -> Collection[str]:
+    """Give the team where the directory has it; a mirror has none."""
+    from proxy.directory.rows import team_by_name
+    from proxy.mirror.clickhouse import is_mirror
+
+    if team is None or is_mirror(connection.engine.url.render_as_string()):
+        return ()
+    return () if team_by_name(connection, team) is None else (team,)
 
 
 def _write_page(page: str, form: Form) -> None:

@@ -91,6 +91,12 @@ class Publisher:
                     self._problem = None
             stop.wait(EVERY_S)
 
+    def tell_teams(self) -> None:
+        """Tell of the teams where that was not done yet: before the first calls are counted. Never raises."""
+        if self.revision < 0:
+            with contextlib.suppress(SQLAlchemyError), self._engine.connect() as connection:
+                self._on_teams(names(connection, TEAMS_KNOWN_AT_MOST))
+
     def round(self) -> bool:
         """Publish, if there is something new; tells whether there was. Raises SQLAlchemy's and SQLite's errors."""
         with self._engine.connect() as connection:

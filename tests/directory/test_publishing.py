@@ -267,6 +267,35 @@ def test_a_console_killed_in_the_middle_of_writing_leaves_a_whole_roster(sqlite_
     assert not path.with_name(f"{FILE}.new").exists()
 
 
+def test_metrics_hear_of_a_thousand_teams_those_in_use_first(engine, path):
+    with engine.begin() as connection:
+        rows = [
+            {
+                "name": f"t{number:04}",
+                "created_at": NOW,
+                "archived_at": LATER if number < 10 else None,
+                "managed_by": "api",
+            }
+            for number in range(1005)
+        ]
+        connection.execute(team_table.insert(), rows)
+    heard: list[list[str]] = []
+    publishing = publisher(engine, path, heard=heard)
+    publishing.tell_teams()  # before the first call is counted
+    publishing.round()
+    publishing.tell_teams()
+    assert heard == [[f"t{number:04}" for number in [*range(10, 1005), *range(5)]]] * 2
+
+
+def test_a_key_in_the_file_and_in_the_directory_is_a_problem_that_is_said(engine, path, caplog):
+    make_team(engine)
+    issue(engine, id="twice")
+    publishing = publisher(engine, path, section("search", "twice", "good"))
+    publishing.round()
+    assert publishing.problems == ["key id `twice` is in the configuration and was given by command or API too"]
+    assert publishing.problems[0] in caplog.text
+
+
 def test_the_thread_outlives_what_fails_and_says_it(engine, path):
     publishing = publisher(engine, path)
     stop = threading.Event()
