@@ -21,7 +21,7 @@ from proxy.console import api, pages
 from proxy.console.access import Access
 from proxy.console.directory import Directory, refused
 from proxy.console.guard import SESSION, Guard
-from proxy.console.health import Health, Recording, health
+from proxy.console.health import Health, Recording, health, said
 from proxy.console.live import Draw, event, follow
 from proxy.console.recent import RecentCalls
 from proxy.console.reports import Reports
@@ -85,7 +85,7 @@ def build_console(
             Route("/api/live", console.api_live),
             Route("/api/openapi.json", console.openapi),
             *Directory(engine, providers, now).routes(),
-            *Reports(engine, estimate, now).routes(),
+            *Reports(engine, estimate, now, lambda: said(health(recorder, key_problems()))).routes(),
             *SigningIn(access).routes(),
             Mount("/static", StaticFiles(directory=_STATIC)),
         ],

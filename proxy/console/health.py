@@ -73,6 +73,13 @@ def health(recorder: Recording, key_problems: Sequence[str] = ()) -> Health:
     )
 
 
+def said(found: Health) -> str:
+    """Say it in a line, as it stands beside a report."""
+    missing = f"; {found.missing_calls:,} calls are missing" if found.missing_calls else ""
+    problem = f": {found.problem}" if found.problem else ""
+    return f"{found.status.replace('_', ' ')}{problem}, {found.ledger_lag_seconds:.0f} s behind{missing}"
+
+
 def _status(recorder: Recording, missing: int, keys_outdated: bool) -> Status:
     if recorder.gate_problems:
         return "unwritable"

@@ -27,10 +27,15 @@ TEAMS_NAMED_AT_MOST = 50  # where somebody asks for one that there is not
 
 
 class Reports:
-    """The endpoints; every team of the directory may have a statement without a call."""
+    """The endpoints; every team of the directory may have a statement without a call.
 
-    def __init__(self, engine: Engine, estimate: Estimating, now: Callable[[], datetime]) -> None:
-        self._engine, self._estimate, self._now = engine, estimate, now
+    ``standing`` says how the metering stands, which belongs beside every figure.
+    """
+
+    def __init__(
+        self, engine: Engine, estimate: Estimating, now: Callable[[], datetime], standing: Callable[[], str]
+    ) -> None:
+        self._engine, self._estimate, self._now, self._standing = engine, estimate, now, standing
 
     def routes(self) -> list[Route]:
         """Give what the console serves of it."""
@@ -60,7 +65,7 @@ class Reports:
                 made = question.alone()
             else:
                 with self._engine.connect() as connection:
-                    made = question.ask(connection, period)
+                    made = question.ask(connection, period, self._standing())
             match form:
                 case "json":
                     return table.as_json(made)
@@ -87,7 +92,9 @@ class Reports:
                 known = set(names(connection, TEAMS_NAMED_AT_MOST))
                 if team is not None and team_by_name(connection, team) is not None:
                     known.add(team)
-                made = statement(connection, period, team=team, known_teams=known, now=self._now())
+                made = statement(
+                    connection, period, team=team, known_teams=known, now=self._now(), service=self._standing()
+                )
             return as_html(made)
 
         page = await run_in_threadpool(ask)

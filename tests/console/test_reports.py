@@ -27,6 +27,11 @@ def test_reports_are_those_of_the_command(filled):
     assert [(row["team"], row["calls"]) for row in found["rows"]] == [("search", 1), (EVIL, 1)]
     assert found["total"]["cost_usd"] == "0.00075"
     assert any("without a price" in note for note in found["notes"])
+    assert found["metering"]["service"] == "ok, 0 s behind"
+    filled.recorder.lag_seconds, filled.recorder.problem = 75.2, "the ledger is away"
+    late = get(filled, "/api/reports/cost", described="/api/reports/{name}")
+    assert late["notes"][-1] == "ledger: standing still: the ledger is away, 75 s behind"
+    filled.recorder.lag_seconds, filled.recorder.problem = 0.0, None
     older = get(filled, "/api/reports/energy?by=team&month=2026-10", described="/api/reports/{name}")
     assert [row["team"] for row in older["rows"]] == ["ads"]
     reply = filled.get("/api/reports/cost?by=team&format=csv&month=2026-10")
