@@ -17,7 +17,7 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from importlib import metadata
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
@@ -29,6 +29,9 @@ from proxy.routing import Routes
 from proxy.sections import Config, ConsoleSection, ProviderSection
 from proxy.space import space
 from proxy.tail import SET_ASIDE
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 ANSWER_WITHIN_S = 3  # of a PostgreSQL that may be away
@@ -119,15 +122,9 @@ def check_roster(folder: Path) -> Iterator[Finding]:
 
 def check_revision(config: Config) -> Finding:
     """Ask a ledger whose URL can be used for its revision; takes seconds where it is away, so a start does without."""
-    import sqlalchemy as sa
-
-    from proxy.ledger.engine import open_engine
     from proxy.ledger.revision import revisions
 
-    url = sa.make_url(config.ledger.url)
-    if url.get_backend_name() == "postgresql" and "connect_timeout" not in url.query:
-        url = url.update_query_dict({"connect_timeout": str(ANSWER_WITHIN_S)})
-    engine = open_engine(url.render_as_string(hide_password=False))
+    engine = _impatient(config.ledger.url)
     try:
         state = revisions(engine)
     except LedgerError as error:
@@ -143,6 +140,34 @@ def check_revision(config: Config) -> Finding:
     if state.current is None:
         return Finding("ledger", "ok", "is not there yet; serve makes it")
     return Finding("ledger", "ok", f"is at revision {state.current}; serve brings it to {state.head}")
+
+
+def check_keys(config: Config) -> Iterator[Finding]:
+    """Look in a server for keys of the file that were made by command or API too; of a file, a start does so itself."""
+    if _USUAL_LEDGER.fullmatch(config.ledger.url) or not any(team.key for team in config.team):
+        return
+    from sqlalchemy.exc import SQLAlchemyError
+
+    from proxy.directory.configured import conflicts
+
+    engine = _impatient(config.ledger.url)
+    try:
+        with contextlib.suppress(SQLAlchemyError), engine.connect() as connection:  # away, or without a directory yet
+            yield from (Finding("team.key", "error", says) for says in conflicts(connection, config.team).values())
+    finally:
+        engine.dispose()
+
+
+def _impatient(url: str) -> Engine:
+    """Open a ledger that may be away, and is not waited for."""
+    import sqlalchemy as sa
+
+    from proxy.ledger.engine import open_engine
+
+    made = sa.make_url(url)
+    if made.get_backend_name() == "postgresql" and "connect_timeout" not in made.query:
+        made = made.update_query_dict({"connect_timeout": str(ANSWER_WITHIN_S)})
+    return open_engine(made.render_as_string(hide_password=False))
 
 
 def _tried(what: str, look: Callable[[], str]) -> Finding:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.directory.asking import issue, make_team
 from tests.service.running import service
 
 CONFIGURATION = """
@@ -218,6 +219,16 @@ def test_what_deserves_a_second_look_is_a_warning(tmp_path):
     warned = {what for level, what, _ in found if level == "warning"}
     assert warned == {"environment", "gate.keys", "provider azure"}
     assert doctor(tmp_path, toml, JOULEGATE_PORT="8700", AZURE=SECRET).stdout.endswith(", with 3 warnings.\n")
+
+
+def test_a_key_in_the_file_and_in_the_ledger_is_an_error_that_names_it(tmp_path, ledger_url, engine):
+    make_team(engine)
+    issue(engine, id="twice")
+    key = f'[[team]]\nname = "search"\n[[team.key]]\nid = "twice"\nsha256 = "{"0" * 64}"\n'
+    done = doctor(tmp_path, f'{PORTS}[ledger]\nurl = "{ledger_url}"\n{key}', "--json")
+    level, says = checks(done)["team.key"]
+    assert (done.returncode, level) == (1, "error")
+    assert says.startswith("key id `twice` is in the configuration and was given by command or API too")
 
 
 @pytest.mark.parametrize(

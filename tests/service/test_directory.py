@@ -254,3 +254,43 @@ def test_off_loopback_a_console_without_a_token_does_not_start(folder: Path, pro
     ran = subprocess.run(command, cwd=folder, capture_output=True, check=False, env=environment, timeout=60)
     assert ran.returncode == 2
     assert b'has no token: set token = "env:NAME" or "file:PATH" in [console], or listen on 127.0.0.1' in ran.stderr
+
+
+def test_keys_reach_the_gate_from_a_postgresql_too(folder: Path, provider: str, postgres) -> None:
+    url = postgres.migrated()
+    with started(folder, toml(provider, more=f'[ledger]\nurl = "{url}"')) as running:
+        joulegate(folder, "teams", "add", "search")
+        made = joulegate(folder, "keys", "issue", "search", "--id", "s1")
+        eventually(running, made["key"], 200)
+        joulegate(folder, "keys", "revoke", "s1")
+        eventually(running, made["key"], 401)
+        assert call(running, CONFIGURED).status_code == 200
+        assert [each["managed_by"] for each in joulegate(folder, "keys", "list")] == ["configuration", "api"]
+
+
+def test_a_console_killed_while_it_writes_the_roster_leaves_the_one_before(folder: Path, provider: str) -> None:
+    with started(folder, toml(provider)) as running:
+        joulegate(folder, "teams", "add", "search")
+        made = joulegate(folder, "keys", "issue", "search", "--id", "s1")
+        eventually(running, made["key"], 200)
+        assert running.stop() == 0
+    with contextlib.closing(sqlite3.connect(folder / "joulegate.db")) as ledger, ledger:
+        ledger.executemany(
+            "INSERT INTO keys (id, sha256, team, created_at, providers, models, networks, managed_by)"
+            " VALUES (?, ?, 'search', '2026-11-23 12:30:00.000000', '[]', '[]', '[]', 'api')",
+            [(f"k{number}", digest(b"jg-%d" % number)) for number in range(50_000)],
+        )
+    roster = folder / "joulegate-journal" / FILE
+    before, fresh = roster.stat().st_ino, roster.with_name(f"{FILE}.new")
+    with service(folder, toml(provider)) as running:  # its console begins with a roster of all of them
+        deadline = time.monotonic() + WITHIN_S
+        while not (fresh.exists() and fresh.stat().st_size > 1_000_000) and time.monotonic() < deadline:
+            pass
+        os.kill(running.named_children()["console"], signal.SIGKILL)
+        assert fresh.exists()  # half of it
+        assert roster.stat().st_ino == before
+        assert call(running, made["key"]).status_code == 200
+        wait_for(lambda: roster.stat().st_ino != before)  # of the console that took its place
+        eventually(running, "jg-49999", 200)
+        assert call(running, made["key"]).status_code == 200
+        assert not fresh.exists()
