@@ -7,7 +7,13 @@ import re
 from alembic import context
 from sqlalchemy.engine import Connection, Engine
 
-from proxy.ledger import directory_tables, mirror_table, notice_table, rollup_tables  # noqa: F401 - they belong to the metadata
+from proxy.ledger import (  # noqa: F401 - they belong to the metadata
+    budget_tables,
+    directory_tables,
+    mirror_table,
+    notice_table,
+    rollup_tables,
+)
 from proxy.ledger.tables import metadata
 
 PARTITION = re.compile(r"call_rows_\d{4}_\d\d")

@@ -10,6 +10,7 @@ from collections.abc import Awaitable
 from decimal import Decimal
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from estimator import Usage
 from proxy.asgi import AsgiClient, Receive, Scope, Send
@@ -17,17 +18,22 @@ from proxy.call import Closed
 from proxy.client import Client
 from proxy.counting import Counter, by_characters, find_counter
 from proxy.estimating import ConfiguredEstimator
-from proxy.gate import Gate
+from proxy.gate import Gate, Reach
 from proxy.in_force import Slot as RosterSlot
 from proxy.journal import Journal
 from proxy.lag import Lag
 from proxy.pipeline import carry, record_unreadable
+from proxy.reaching import reach
 from proxy.roster import FILE, Roster
 from proxy.routing import Provider, Routes, Translator
 from proxy.sections import Config
 from proxy.teams import Headers, Teams
+from proxy.tee import Sink
 from proxy.unwritten import Slot
 from proxy.upstream import Upstream
+
+if TYPE_CHECKING:
+    from proxy.budgets.exposure import Exposure
 
 TICK_S = 1.0  # journal.fsync = "interval": what a power loss may cost at most
 MODELS_PREPARED = 4096  # clients choose the names: a bound keeps them from filling memory
@@ -42,11 +48,13 @@ def build_gate(
     lag: Lag | None = None,
     translator: Translator | None = None,
     roster_slot: RosterSlot | None = None,
+    exposure: Exposure | None = None,
 ) -> GateApplication:
     """Build the gate for a configuration; the journal is opened where the configuration says unless given.
 
     ``slot`` is where the journal says what it could not write, ``lag`` where the recorder says how far it is behind;
-    ``translator`` carries the calls of translated routes; ``roster_slot`` is where it is said which keys are in force.
+    ``translator`` carries the calls of translated routes; ``roster_slot`` is where it is said which keys are in force;
+    ``exposure`` is what the gates of this machine share of the budgets there are.
     Raises :class:`ConfigError` where the configuration cannot be used, ``OSError`` where the journal cannot be opened.
     """
     directory = Path(config.journal.directory)
@@ -63,12 +71,29 @@ def build_gate(
         upstream=Upstream(connect_timeout_s=config.gate.connect_timeout_s),
         journal=journal,
         count=by_characters,
+        reach=reach,
     )
+    if not config.gate.estimate_headers and exposure is None:
+        return GateApplication(gate, journal, lag)
+    estimator = ConfiguredEstimator(config)
+    if exposure is not None:
+        gate.journal, gate.reach = _within_budgets(config, exposure, int(worker) - 1, estimator, journal)
     if config.gate.estimate_headers:
-        estimator = ConfiguredEstimator(config)
         gate.estimate_headers = partial(estimate_headers, estimator)
         gate.prepare_estimate = Preparation(estimator)
     return GateApplication(gate, journal, lag)
+
+
+def _within_budgets(
+    config: Config, exposure: Exposure, worker: int, estimator: ConfiguredEstimator, journal: Journal
+) -> tuple[Sink, Reach]:
+    """Give what stands in the place of the journal and of the reaching of providers where there are budgets."""
+    from proxy.budgets.budget import Budgets, budgets_of  # only where there are any
+    from proxy.budgets.expecting import Expecting
+    from proxy.budgets.reserving import Reserving
+
+    reserving = Reserving(Budgets(budgets_of(config.budget)), exposure, worker, Expecting(estimator), journal)
+    return reserving, reserving.reach
 
 
 class GateApplication:

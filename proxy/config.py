@@ -227,6 +227,19 @@ def _check(config: Config, source: str) -> None:
         _check_scope(key, names, source)
     _check_notify(config, source)
     _check_unique("key", [key.sha256 for team in config.team for key in team.key], source)
+    _check_budgets(config, source)
+
+
+def _check_budgets(config: Config, source: str) -> None:
+    if not config.budget:
+        return
+    from proxy.budgets.budget import budgets_of  # time zones, which nothing else needs at the start
+
+    _check_unique("budget", [budget.name for budget in config.budget], source)
+    try:
+        budgets_of(config.budget)
+    except ConfigError as error:
+        raise ConfigError(f"{source}: {error}") from None
 
 
 def _check_scope(key: KeySection, providers: Collection[str], source: str) -> None:

@@ -14,6 +14,7 @@ import time
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import uvicorn
 
@@ -30,12 +31,15 @@ from proxy.ledger.tables import CallRow
 from proxy.ledger.write import Ledger
 from proxy.metrics import Metrics
 from proxy.metrics_file import MetricsFile
-from proxy.recorder import Recorder
+from proxy.recorder import Reckoning, Recorder
 from proxy.roster import FILE
 from proxy.sections import Config
 from proxy.serving import QuietServer
 from proxy.supervisor import Lifeline
 from proxy.unwritten import Slot
+
+if TYPE_CHECKING:
+    from proxy.budgets.exposure import Exposure
 
 PRICED = re.compile(r"/(.+?)@(?:listed|\d{4}-\d\d-\d\d)")  # the model in the id of a price
 PREDECESSOR_S = 20.0  # how long another recorder may take to end; if it takes longer, it is of another service
@@ -52,6 +56,7 @@ def run_console(
     rosters: Sequence[RosterSlot] = (),
     lag: Lag | None = None,
     mirror_lag: Lag | None = None,
+    exposure: Exposure | None = None,
 ) -> None:
     """Record and serve until told to stop; what the journals hold then is recorded first."""
     os.nice(NICENESS)
@@ -71,15 +76,17 @@ def run_console(
         recent.add(rows)
 
     directory = Path(config.journal.directory)
+    ledger = Ledger(engine)
     recorder = Recorder(
         directory,
-        Ledger(engine),
+        ledger,
         estimate=estimate,
         familiar=estimate.known,
         on_rows=show,
         gates=gates,
         lag=lag,
         keeper=MetricsFile(directory / "metrics.json", metrics),
+        reckoning=_keeping(config, ledger, exposure),
     )
     metrics.watch(recorder, mirror_lag)
     stop = threading.Event()
@@ -140,6 +147,15 @@ def run_console(
             thread.join()
         if hours is not None:
             hours.close()
+
+
+def _keeping(config: Config, ledger: Ledger, exposure: Exposure | None) -> Reckoning | None:
+    if exposure is None:
+        return None
+    from proxy.budgets.budget import Budgets, budgets_of  # only where there are any
+    from proxy.budgets.keeping import Keeping
+
+    return Keeping(Budgets(budgets_of(config.budget)), exposure, ledger)
 
 
 def model_name(estimator: ConfiguredEstimator, row: CallRow) -> str | None:

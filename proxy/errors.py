@@ -28,11 +28,12 @@ class RowsGoneError(LedgerError):
 class Refusal(JoulegateError):
     """A request the gate answers itself: HTTP status, a stable code and a message for the client."""
 
-    def __init__(self, status: int, code: str, message: str) -> None:
+    def __init__(self, status: int, code: str, message: str, *, retry_after_s: int | None = None) -> None:
         super().__init__(message)
         self.status = status
         self.code = code
         self.message = message
+        self.retry_after_s = retry_after_s
 
 
 class DirectoryError(JoulegateError):

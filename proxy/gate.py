@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from proxy.call import Closed, Opened, Outcome
 from proxy.client import HandOver
 from proxy.counting import Counter
 from proxy.identity import new_id
-from proxy.routing import Provider, Routes
+from proxy.routing import Provider, Routes, Target
 from proxy.sections import GateSection
-from proxy.teams import NOBODY, Attribution, Headers, Teams
+from proxy.teams import NOBODY, Admitted, Attribution, Headers, Teams
 from proxy.tee import Meter, Sink
 from proxy.upstream import Upstream
 from proxy.wire.registry import surface_for
 from proxy.wire.surface import Asked, Surface
 
+if TYPE_CHECKING:
+    from proxy.reaching import Outgoing
+
 EstimateHeaders = Callable[[Closed], Headers]
+Reach = Callable[["Gate", "Received", tuple[Target, ...], Admitted], Awaitable["Outgoing"]]
 UNASKED = Asked()
 
 
@@ -32,6 +37,7 @@ class Gate:
     upstream: Upstream
     journal: Sink
     count: Counter
+    reach: Reach
     estimate_headers: EstimateHeaders | None = None
     prepare_estimate: Callable[[str, Provider], None] | None = None  # told the model of a reply that will have them
     draining: int = 0
@@ -58,6 +64,7 @@ class Received:
     attempt: int = 1
     operation_id: str = ""  # shared by the attempts of a request; the first one's id
     meter: Meter | None = None  # set: the call is on its way upstream, its record is the meter's to write
+    notices: Headers | None = None  # what the reply says beside the call's id: budgets that are nearly used up
     answering: bool = False  # the client has the head of a reply
     client_left: bool = False
     hand_over: HandOver | None = None  # set: the client asks for a WebSocket and the server can give its connection

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import socket
+from typing import TYPE_CHECKING
 
 from proxy.app import build_gate
 from proxy.in_force import Slot as RosterSlot
@@ -14,6 +15,9 @@ from proxy.routing import Translator
 from proxy.sections import Config
 from proxy.supervisor import Lifeline
 from proxy.unwritten import Slot
+
+if TYPE_CHECKING:
+    from proxy.budgets.exposure import Exposure
 
 _GARBAGE_OBJECTS = 20_000  # made and not freed since the last look: some megabytes at most
 # Another serves new connections, so there is no hurry; clients' own pools let go of a connection long before.
@@ -30,9 +34,18 @@ def run_gate(
     lag: Lag | None = None,
     translator: Translator | None = None,
     roster_slot: RosterSlot | None = None,
+    exposure: Exposure | None = None,
 ) -> None:
     """Serve until told to stop; streams that run are given ``gate.shutdown_s`` to end, ``replaced_s`` once replaced."""
-    app = build_gate(config, worker=worker, slot=slot, lag=lag, translator=translator, roster_slot=roster_slot)
+    app = build_gate(
+        config,
+        worker=worker,
+        slot=slot,
+        lag=lag,
+        translator=translator,
+        roster_slot=roster_slot,
+        exposure=exposure,
+    )
     server = GateServer(app)
 
     async def serve() -> None:

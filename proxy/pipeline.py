@@ -16,7 +16,7 @@ from proxy.call import Closed, Outcome
 from proxy.client import Client, ClientGone, HandOver
 from proxy.errors import Refusal
 from proxy.gate import EstimateHeaders, Gate, Received, end
-from proxy.reaching import Outgoing, choose, reach
+from proxy.reaching import Outgoing, choose
 from proxy.receiving import receive_body
 from proxy.routing import Provider
 from proxy.sockets import TurnMeter, relay
@@ -54,9 +54,11 @@ async def carry(gate: Gate, client: Client) -> None:
         targets = (target,) if target is not None else choose(gate, call, admitted)
         if admitted.scope is not None:
             targets = admitted.scope.within(call.method, targets, call.asked.model)
-        outgoing = await reach(gate, call, targets, admitted)
+        outgoing = await gate.reach(gate, call, targets, admitted)
         await _forward(gate, call, outgoing, client)
     except Refusal as refusal:
+        if refusal.retry_after_s is not None:
+            call.notices = [*(call.notices or ()), (b"retry-after", b"%d" % refusal.retry_after_s)]
         await _fail(gate, call, "rejected", refusal.status, refusal.code, refusal.message, client)
     except UpstreamError as error:
         await _fail(gate, call, "error", error.status, error.code, str(error), client)
@@ -140,6 +142,8 @@ async def _pass_through(gate: Gate, call: Received, exchange: Exchange, meter: M
     if meter.strips:  # the length would promise what does not come
         headers = [pair for pair in headers if pair[0] != b"content-length"]
     headers = [*headers, (b"x-joulegate-call-id", call.id.encode())]
+    if call.notices is not None:
+        headers += call.notices
     shown, ended = b"", False
     if gate.estimate_headers is not None and call.surface.metered and not call.asked.stream:
         shown, ended = await _hold(exchange, meter)
@@ -236,6 +240,7 @@ async def _answer(call: Received, status: int, code: str, message: str, client: 
         (b"content-type", b"application/json"),
         (b"content-length", str(len(body)).encode()),
         (b"x-joulegate-call-id", call.id.encode()),
+        *(call.notices or ()),
     ]
     await client.reply(status, headers, body)
 

@@ -19,7 +19,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
@@ -59,6 +59,28 @@ class Keeper(Protocol):
         """Keep it: this recorder has told all that it ever will, and no other works yet."""
 
 
+class Reckoning(Protocol):
+    """Keeps what depends on how far the journals are recorded: budgets. Raises what the ledger raises."""
+
+    def begin(self, holder: str) -> None:
+        """Begin on a ledger, in the name of the journal directory."""
+
+    def look(self) -> Any:
+        """Note how far the gates are; the journals are read after it."""
+
+    def committed(self) -> None:
+        """Take note that the rows just written are there to stay."""
+
+    def recorded(self, looked: Any) -> None:
+        """Take note that all is in the ledger that was in the journals when it was looked."""
+
+    def tend(self) -> None:
+        """Do what is due."""
+
+    def end(self) -> None:
+        """Let go: the recorder ends, in good order."""
+
+
 class _Composed(NamedTuple):
     """The row of a call, the segment it came from, and what belongs to the call beside its row."""
 
@@ -94,6 +116,7 @@ class Recorder:
         gates: Sequence[Slot] = (),
         lag: Lag | None = None,
         keeper: Keeper | None = None,
+        reckoning: Reckoning | None = None,
     ) -> None:
         """Prepare; nothing is opened yet.
 
@@ -102,7 +125,7 @@ class Recorder:
         Unix epoch, ``elapsed`` seconds of a clock that nobody sets, ``new_id`` the name under which a new
         journal directory keeps its positions. In ``gates`` those who write the journals say what they could
         not write; in ``lag`` they hear how far the ledger is behind. ``keeper`` carries on what listeners have
-        counted, from the recorder before to the next.
+        counted, from the recorder before to the next. ``reckoning`` is told how far the journals are recorded.
         """
         self.problem: str | None = None  # why it stands still, None while it works
         self.ledgers_replaced = 0  # how often the ledger was found deleted or replaced
@@ -120,6 +143,8 @@ class Recorder:
         self._gates = gates
         self._lag = lag
         self._keeper = keeper
+        self._reckoning = reckoning
+        self._looked: Any = None  # before the last reading of the journals
         self._leads = False
         self._lock_fd = -1
         self._journal = ""
@@ -215,6 +240,8 @@ class Recorder:
             self._stumble(error)
         if self._leads and self._keeper is not None:
             self._keeper.save()
+        if self._leads and self._reckoning is not None:
+            self._reckoning.end()
         self.close()
 
     def run_once(self, limit: int = BATCH) -> int:
@@ -251,7 +278,10 @@ class Recorder:
             return 0
         if self._batch is not None:  # the last call could not commit it
             return self._commit(tail, self._batch)
-        self._entries = self._entries or tail.read(limit)
+        if not self._entries:
+            if self._reckoning is not None:
+                self._looked = self._reckoning.look()
+            self._entries = tail.read(limit)
         entries, rows = self._entries, self._digest(tail, self._entries, limit)
         self._entries = []
         caught_up = len(entries) < limit
@@ -266,6 +296,10 @@ class Recorder:
             positions = {segment: self._position(segment) for segment in self._moved}
             self._commit(tail, _Batch(rows=tuple(rows), positions=positions, caught_up=caught_up))
         self._trim(tail)
+        if self._reckoning is not None:
+            if caught_up:
+                self._reckoning.recorded(self._looked)
+            self._reckoning.tend()
         if entries or rows:
             return len(entries) or len(rows)
         self._ledger.require_same()  # seen also while nothing comes
@@ -304,6 +338,8 @@ class Recorder:
         self._journal = self._identity()
         self._ledger.prepare()
         positions = self._ledger.positions(self._journal)
+        if self._reckoning is not None:
+            self._reckoning.begin(self._journal)
         gone = [segment for segment in positions if not (self._directory / segment).exists()]
         if gone:  # a crash came between deleting them and forgetting them
             self._ledger.forget(self._journal, gone)
@@ -417,6 +453,8 @@ class Recorder:
             known = {row.id for row in (*rows, *(row for row, _ in committed.refused))}
             rows += self._ledger.rows([each.row.id for each in batch.rows if each.row.id not in known])
         self._batch = None
+        if self._reckoning is not None:
+            self._reckoning.committed()
         self._moved.clear()
         new = [row for row in rows if row.id not in self._told.repeated]
         self._told.counts["recorded"] += len(new)

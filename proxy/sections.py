@@ -190,6 +190,22 @@ class GridSection(Section, frozen=True):
     codes: dict[Zone, str] = {}  # zone → what the source calls it, or a finer part of it
 
 
+class BudgetSection(Section, frozen=True):
+    """What calls of a team, project, user or key may use of something in a window of time; of all that are named."""
+
+    name: Name
+    unit: Literal["usd", "kwh", "gco2e", "liters", "tokens", "requests", "concurrent_requests"]
+    limit: Annotated[float, msgspec.Meta(gt=0)]
+    team: TeamName | None = None
+    project: str | None = None
+    user: str | None = None
+    key: str | None = None  # its id
+    window: str | None = None  # minute, hour, day, week, month, or the last 24h, 30d, …
+    tz: str = "UTC"  # whose days, weeks and months
+    mode: Literal["soft", "hard"] = "soft"  # hard: calls beyond it are refused
+    thresholds: tuple[Annotated[float, msgspec.Meta(gt=0)], ...] = (0.8, 1.0)  # shares of the limit that are told
+
+
 class MailSection(Section, frozen=True):
     """The server that notices by mail are handed to."""
 
@@ -231,6 +247,7 @@ class Config(Section, frozen=True):
     deployment: tuple[DeploymentSection, ...] = ()
     evidence: tuple[EvidenceSection, ...] = ()
     grid: tuple[GridSection, ...] = ()
+    budget: tuple[BudgetSection, ...] = ()
     mail: MailSection = MailSection()
     notify: tuple[NotifySection, ...] = ()
 

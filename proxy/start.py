@@ -10,7 +10,7 @@ import socket
 import sys
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import typer
 
@@ -26,6 +26,9 @@ from proxy.routing import Origin, Secret, Translator
 from proxy.sections import Config
 from proxy.supervisor import Child, Lifeline, Supervisor
 from proxy.unwritten import Slot, slots
+
+if TYPE_CHECKING:
+    from proxy.budgets.exposure import Exposure
 
 log = logging.getLogger("joulegate")
 
@@ -98,6 +101,7 @@ def run(
     rosters = roster_slots(config.gate.workers)  # by each gate, for the console: which keys are in force there
     lag = Lag()  # said by the recorder, for the gates
     mirror_lag = Lag() if config.mirror.url is not None else None  # said by the mirror, for the metrics
+    exposure = _exposure(config)  # to budgets, between gates and recorder
     gates = [
         Child(
             name=f"gate {number}",
@@ -110,6 +114,7 @@ def run(
                 lag=lag,
                 translator=translator,
                 roster_slot=roster_slot,
+                exposure=exposure,
             ),
             stop_within_s=config.gate.shutdown_s + 5,
             stage=GATES,
@@ -119,7 +124,7 @@ def run(
     ]
     console = Child(
         name="console",
-        run=partial(_console, config, doors.console, gate_url, said, rosters, lag, mirror_lag),
+        run=partial(_console, config, doors.console, gate_url, said, rosters, lag, mirror_lag, exposure),
         stop_within_s=CONSOLE_STOP_S,
         stage=RECORDER,
     )
@@ -223,11 +228,31 @@ def _console(
     rosters: Sequence[RosterSlot],
     lag: Lag,
     mirror_lag: Lag | None,
+    exposure: Exposure | None,
     lifeline: Lifeline,
 ) -> None:
     from proxy.console_process import run_console  # half a second of imports the gates do not need
 
-    run_console(config, listening, gate_url, lifeline, gates=said, rosters=rosters, lag=lag, mirror_lag=mirror_lag)
+    run_console(
+        config,
+        listening,
+        gate_url,
+        lifeline,
+        gates=said,
+        rosters=rosters,
+        lag=lag,
+        mirror_lag=mirror_lag,
+        exposure=exposure,
+    )
+
+
+def _exposure(config: Config) -> Exposure | None:
+    """Make the memory in which budgets are kept, before anything is forked; without a budget there is none."""
+    if not config.budget:
+        return None
+    from proxy.budgets.exposure import Exposure
+
+    return Exposure(config.gate.workers)
 
 
 def _translation(config: Config) -> tuple[Translator | None, list[Child]]:

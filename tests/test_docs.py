@@ -130,7 +130,7 @@ def test_every_setting_is_documented():
         "provider": ["## `[[provider]]`"],
         "route": ["## `[[route]]`"],
         "team": ["## `[[team]]`"],
-        **{name: [f"## `[[{name}]]`"] for name in ("alias", "deployment", "evidence", "grid", "notify")},
+        **{name: [f"## `[[{name}]]`"] for name in ("alias", "deployment", "evidence", "grid", "budget", "notify")},
     }
     structs = {
         **sections.SETTINGS,
@@ -142,6 +142,7 @@ def test_every_setting_is_documented():
         "evidence": sections.EvidenceSection,
         "grid": sections.GridSection,
         "notify": sections.NotifySection,
+        "budget": sections.BudgetSection,
     }
     assert set(structs) == set(sections.Config.__struct_fields__)
     for name, (heading,) in headings.items():

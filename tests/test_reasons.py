@@ -9,6 +9,7 @@ import pytest
 from proxy.reasons import ENDINGS, REFUSALS, sentence
 
 ROOT = Path(__file__).parents[1]
+FOLDERS = ("", "ledger", "budgets")
 # Where a reason is an argument, by the function's name: its position.
 REFUSING = {"Refusal": 1, "_refuse": 1}
 ENDING = {"UpstreamError": 1, "fail": 1, "_fail": 4, "end": 3, "_end_without_client": 3}
@@ -17,7 +18,11 @@ ENDING = {"UpstreamError": 1, "fail": 1, "_fail": 4, "end": 3, "_end_without_cli
 def literals() -> tuple[set[str], set[str]]:
     """The codes given to what refuses and to what ends a call, as far as they are written out."""
     refusals, endings = set(), set()
-    for path in (*(ROOT / "proxy").glob("*.py"), *(ROOT / "proxy" / "ledger").glob("*.py")):
+    for path in (
+        *(ROOT / "proxy").glob("*.py"),
+        *(ROOT / "proxy" / "ledger").glob("*.py"),
+        *(ROOT / "proxy" / "budgets").glob("*.py"),
+    ):
         if path.name in ("reasons.py", "checks.py"):
             continue
         for node in ast.walk(ast.parse(path.read_text())):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from importlib.metadata import version
@@ -92,6 +92,7 @@ class Ledger:
         self._identity: tuple[int, int] | None = None  # of the file, once it is known to be a ledger
         self._months, self._rollups = Months(), Rollups(dialect)
         self._written: dict[str, Position] = {}  # what must be found again at each commit
+        self.beside_rows: Callable[[Connection, Sequence[CallRow]], None] | None = None  # what they add up to elsewhere
 
     def prepare(self) -> None:
         """Bring the tables to this release's revision, making the ledger where there is none."""
@@ -104,7 +105,7 @@ class Ledger:
         self._months.forget()
         self._rollups.forget()
         self._kinds.forget()
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             self._written = self._positions(connection, journal)
         return dict(self._written)
 
@@ -115,13 +116,13 @@ class Ledger:
 
     def known(self, ids: Sequence[str]) -> set[str]:
         """Tell which calls have a row."""
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             return self._known(connection, ids)
 
     def rows(self, ids: Sequence[str]) -> list[CallRow]:
         """Give the rows of those calls that have one, some hundreds in order at a time."""
         found: list[CallRow] = []
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             for at in range(0, len(ids), IDS_AT_ONCE):
                 select = sa.select(*call_columns).where(calls.c.id.in_(ids[at : at + IDS_AT_ONCE])).order_by(calls.c.id)
                 found += rows_of(connection.execute(select))
@@ -146,7 +147,7 @@ class Ledger:
         """
         by_id = {row.id: row for row in rows}
         facts = {row.facts_version for row in by_id.values() if row.facts_version is not None} - self._facts_written
-        with self._transaction(durable=durable) as connection:
+        with self.transaction(durable=durable) as connection:
             self._require_written(connection, journal)
             given = self._counted_once(connection, by_id.values(), beside) if beside else list(by_id.values())
             months = self._ensure_months(connection, given)
@@ -156,6 +157,8 @@ class Ledger:
             self._write_facts(connection, facts, at)
             self._write_positions(connection, journal, positions)
             self._rollups.add(connection, new)  # last: other machines may wait for these sums
+            if self.beside_rows is not None and new.rows:
+                self.beside_rows(connection, new.rows)
         self._rollups.committed()
         if self._kinds.fresh:
             self._kinds.remember(new.keys)
@@ -166,7 +169,7 @@ class Ledger:
 
     def roll_up(self, limit: int = ROLLED_UP_AT_ONCE) -> int:
         """Take calls into the sums that another release wrote without; gives how many, 0 when there are none left."""
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             done = roll_up(connection, self._rollups, limit)
         self._rollups.committed()
         return done
@@ -176,7 +179,7 @@ class Ledger:
         gone = list(segments)
         for segment in gone:
             self._written.pop(segment, None)
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             for segment in gone:
                 connection.exec_driver_sql(
                     f"DELETE FROM journal_positions WHERE journal = {self._mark} AND segment = {self._mark}",  # noqa: S608
@@ -184,7 +187,8 @@ class Ledger:
                 )
 
     @contextlib.contextmanager
-    def _transaction(self, *, durable: bool = False) -> Iterator[Connection]:
+    def transaction(self, *, durable: bool = False) -> Iterator[Connection]:
+        """Write in one transaction; ``durable``: it survives a power cut when it has ended."""
         self.require_same()
         try:
             with (

@@ -1,0 +1,150 @@
+"""What a machine's gates have used and the ledger does not know yet, in memory that they share with the recorder.
+
+Made before the processes are forked, it outlives each of them. Every budget has a slot of whole numbers: some that only
+the recorder writes, and columns for each gate worker, which writes two of them and no other does: what its calls in
+flight have reserved (``open``), and what its ended calls have used since the start (``closed``). How much of the
+latter the ledger has (``recorded``) is the recorder's to say. So nobody ever has to wait for a lock:
+
+    exposure = open + closed - recorded, over all workers
+
+and a call may go on if the exposure, its own reservation included, is no more than what is allowed.
+"""
+
+from __future__ import annotations
+
+import mmap
+import threading
+import time
+from collections.abc import Callable, Sequence
+
+from proxy.budgets.budget import MOST
+
+STEPS_MOST = 2**62  # that are allowed at once: exposures beyond it do not wrap
+_WRAP = 2**64 - 1  # what has been closed since the start may go round, differences stay right
+_WORD = 8
+# What a slot has beside its workers' columns.
+_ALLOWED, _UNTIL, _USED, _LEFT, _ENDS, _WANTED = range(6)
+_COLUMNS_AT = 6
+_OPEN, _CLOSED, _RECORDED = range(3)
+_COLUMNS = 3
+MILLIONTHS = 1_000_000
+
+
+class Exposure:
+    """The slots; every number is written whole, so a reader sees the one before or the one after."""
+
+    def __init__(self, workers: int, slots: int = MOST, clock_ns: Callable[[], int] = time.monotonic_ns) -> None:
+        """Make them; ``clock_ns`` is the same in all processes of the machine and nobody sets it."""
+        self.workers = workers
+        self._clock_ns = clock_ns
+        self._stride = _COLUMNS_AT + _COLUMNS * workers
+        # Pages that nobody touches take no memory.
+        self._words = memoryview(mmap.mmap(-1, slots * self._stride * _WORD)).cast("Q")
+        self._fence = threading.Lock()
+
+    # A gate's side
+
+    def begin(self, worker: int) -> None:
+        """Take the place of a worker that is gone: its calls in flight are, too."""
+        for at in range(self._column(0, worker), len(self._words), self._stride):
+            if self._words[at + _OPEN]:
+                self._words[at + _OPEN] = 0
+
+    def reserve(self, slot: int, worker: int, steps: int) -> int:
+        """Add to what this worker has open; gives the exposure with it.
+
+        Who adds first and looks then cannot slip past another who does the same: one of them sees both.
+        """
+        at = self._column(slot, worker) + _OPEN
+        self._words[at] += steps
+        with self._fence:  # nobody waits for it: what was written is seen by all before what follows is read
+            pass
+        return self.exposed(slot)
+
+    def release(self, slot: int, worker: int, steps: int) -> None:
+        """Take off what this worker has open."""
+        at = self._column(slot, worker) + _OPEN
+        self._words[at] = max(0, self._words[at] - steps)
+
+    def close(self, slot: int, worker: int, steps: int) -> None:
+        """Add what an ended call has used, which is in the journal by now."""
+        at = self._column(slot, worker) + _CLOSED
+        self._words[at] = self._words[at] + steps & _WRAP
+
+    def exposed(self, slot: int) -> int:
+        """Give what is used and not in the ledger, or may yet be used by calls in flight."""
+        words, at = self._words, self._column(slot, 0)
+        total = 0
+        for _ in range(self.workers):
+            total += words[at] + (words[at + _CLOSED] - words[at + _RECORDED] & _WRAP)
+            at += _COLUMNS
+        return total
+
+    def allowed(self, slot: int) -> int | None:
+        """Give what the exposure may come to; ``None``: nobody has said so for now."""
+        at = slot * self._stride
+        return self._words[at + _ALLOWED] if self._clock_ns() < self._words[at + _UNTIL] else None
+
+    def want(self, slot: int) -> None:
+        """Let the recorder know that there are calls for this budget."""
+        self._words[slot * self._stride + _WANTED] = self._clock_ns()
+
+    def used(self, slot: int) -> float:
+        """Give the share of the limit that the ledger says is used."""
+        return self._words[slot * self._stride + _USED] / MILLIONTHS
+
+    def left(self, slot: int) -> int:
+        """Give what is left of the limit when all is recorded that was used here, in steps; reservations aside."""
+        words, at = self._words, self._column(slot, 0)
+        used = sum(
+            words[each + _CLOSED] - words[each + _RECORDED] & _WRAP
+            for each in range(at, at + _COLUMNS * self.workers, _COLUMNS)
+        )
+        return max(words[slot * self._stride + _LEFT] - used, 0)
+
+    def ends(self, slot: int) -> int:
+        """Say when the window ends, in seconds since the Unix epoch; 0: nobody knows yet."""
+        return self._words[slot * self._stride + _ENDS]
+
+    # The recorder's side
+
+    def allow(self, slot: int, steps: int, until_ns: int | None = None) -> None:
+        """Say what the exposure may come to, until a moment on the clock; without one, as long as before."""
+        at = slot * self._stride
+        self._words[at + _ALLOWED] = min(max(steps, 0), STEPS_MOST)
+        if until_ns is not None:
+            self._words[at + _UNTIL] = until_ns
+
+    def lapse(self, slot: int) -> None:
+        """Take back what was said: who has a call waits."""
+        self._words[slot * self._stride + _UNTIL] = 0
+
+    def spend(self, slot: int, steps: int) -> None:
+        """Take off what is left what the ledger has by now."""
+        at = slot * self._stride + _LEFT
+        self._words[at] = max(self._words[at] - steps, 0)
+
+    def say(self, slot: int, *, used: float, left: int, ends: int) -> None:
+        """Tell what the ledger says."""
+        at = slot * self._stride
+        self._words[at + _USED] = min(round(max(used, 0.0) * MILLIONTHS), STEPS_MOST)
+        self._words[at + _LEFT] = min(max(left, 0), STEPS_MOST)
+        self._words[at + _ENDS] = ends
+
+    def wanted_ns(self, slot: int) -> int:
+        """Say when there last was a call for a budget."""
+        return self._words[slot * self._stride + _WANTED]
+
+    def closed(self, slot: int) -> Sequence[int]:
+        """Give what each worker's ended calls have used, to be recorded when the journals are read up to here."""
+        at = self._column(slot, 0) + _CLOSED
+        return self._words[at : at + _COLUMNS * self.workers : _COLUMNS].tolist()
+
+    def record(self, slot: int, closed: Sequence[int]) -> None:
+        """Take note that the ledger has what was closed when it was asked for."""
+        at = self._column(slot, 0) + _RECORDED
+        for number, steps in enumerate(closed):
+            self._words[at + number * _COLUMNS] = steps
+
+    def _column(self, slot: int, worker: int) -> int:
+        return slot * self._stride + _COLUMNS_AT + worker * _COLUMNS

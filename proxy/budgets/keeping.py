@@ -1,0 +1,251 @@
+"""The recorder's part in budgets: what the ledger says of them goes to the gates, what may be used is leased for them.
+
+All of it happens in the recorder's thread. In whatever order things are cut short, what is used and leased stays within
+the limits: what the gates are allowed is lowered before the ledger gives it to others, and raised after it has it.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from proxy.budgets.budget import Budget, Budgets
+from proxy.budgets.exposure import Exposure
+from proxy.budgets.units import shown
+from proxy.ledger.budget_tables import budget_crossings, budgets
+from proxy.ledger.leases import LEASE_S, cut, give_back, share, standing, take, wanted_by_others
+from proxy.ledger.spent import Spent, lock, upsert
+from proxy.ledger.tables import CallRow
+from proxy.ledger.write import Ledger
+
+ACTIVE_S = 2.0  # a budget that had calls so lately has its share
+WARM_S = 600.0  # one that had calls so lately is kept ready, so that its next call need not wait
+RENEW_S = 0.5  # how often the share of an active one is made anew
+ASK_S = 1.0  # how often it is asked whether others have calls for one that is held
+KEEP_S = LEASE_S / 3  # and of a warm one
+_NS = 1_000_000_000
+_NEVER = 2**40  # of no window's end, seconds since the Unix epoch
+_log = logging.getLogger("joulegate.budgets")
+
+Crossed = tuple[int, float]
+Snapshot = Mapping[str, Sequence[int]]  # of budgets that there were calls for
+
+
+@dataclass(slots=True)
+class _State:
+    """What is known of a budget since the start; times are those of the clock that nobody sets, in seconds."""
+
+    budget: Budget
+    slot: int
+    used_at: float = -WARM_S
+    renewed_at: float = -WARM_S
+    ends: int = 0
+    owed: int = 0  # taken off the lease, and not yet off what the gates are exposed to
+    crossed: Crossed = (0, 0.0)  # the last threshold noticed, and in which bucket
+    wanted_ns: int = 0
+    exposed: int = 0
+    wanting: bool = False  # as others see it
+
+
+class Keeping:
+    """Keeps one machine's budgets; see :class:`proxy.recorder.Recorder` for when it is asked to."""
+
+    def __init__(
+        self,
+        definitions: Budgets,
+        exposure: Exposure,
+        ledger: Ledger,
+        *,
+        now: Callable[[], float] = time.time,
+        elapsed_ns: Callable[[], int] = time.monotonic_ns,
+    ) -> None:
+        """``now`` gives seconds since the Unix epoch, ``elapsed_ns`` the time of the clock that the gates look at."""
+        self._definitions = definitions
+        self._exposure = exposure
+        self._ledger = ledger
+        self._now = now
+        self._elapsed_ns = elapsed_ns
+        self._spent = Spent(definitions)
+        self._states = {budget.name: _State(budget, slot) for slot, budget in enumerate(definitions.all)}
+        self._holder = ""
+        self._caught_up = False  # what was in the journals at the start is in the ledger
+        self._looked_at = 0.0  # whether others have calls for what is held here
+        self._added: dict[str, int] = {}  # by the transaction under way
+        ledger.beside_rows = self.add
+
+    # What the recorder calls, in this order
+
+    def begin(self, holder: str) -> None:
+        """Begin on a ledger, in the name of a journal; raises what the ledger raises."""
+        self._holder = holder
+        self._caught_up = False
+        self._added = {}
+        with self._ledger.transaction() as connection:
+            _define(connection, self._definitions.all, datetime.fromtimestamp(self._now(), UTC))
+        for state in self._states.values():
+            state.owed = 0
+            state.renewed_at = -WARM_S
+            self._exposure.lapse(state.slot)  # what the recorder before this one said may hold no more
+
+    def look(self) -> Snapshot:
+        """Note what the gates have used before the journals are read: all of it is in them."""
+        return {
+            name: self._exposure.closed(state.slot)
+            for name, state in self._states.items()
+            if state.budget.hard and self._exposure.wanted_ns(state.slot)
+        }
+
+    def add(self, connection: Connection, rows: Sequence[CallRow]) -> None:
+        """Add rows to what is used, in their transaction, and take it off the leases."""
+        self._added = self._spent.add(connection, rows, self._now())
+        for name in sorted(self._added):
+            if self._states[name].budget.hard and self._added[name]:
+                cut(connection, name, self._holder, self._added[name])
+
+    def committed(self) -> None:
+        """Take note that what was added is there to stay."""
+        at = self._elapsed_ns() / _NS
+        for name, steps in self._added.items():
+            state = self._states[name]
+            state.owed += steps
+            state.used_at = at
+        self._added = {}
+
+    def recorded(self, snapshot: Snapshot) -> None:
+        """Take note that the ledger has all that the journals had when they were looked at."""
+        for state in self._states.values():
+            if state.owed:
+                self._exposure.allow(state.slot, (self._exposure.allowed(state.slot) or 0) - state.owed)
+                self._exposure.spend(state.slot, state.owed)
+                state.owed = 0
+        for name, closed in snapshot.items():
+            self._exposure.record(self._states[name].slot, closed)
+        self._caught_up = True
+
+    def tend(self) -> None:
+        """Renew what is due, in a transaction of its own; raises what the ledger raises."""
+        if not self._caught_up:
+            return
+        at, now = self._elapsed_ns() / _NS, self._now()
+        due = [state for state in self._states.values() if self._due(state, at, now)]
+        warm = [state for state in self._states.values() if state.budget.hard and at - state.used_at < WARM_S]
+        if not due and (not warm or at - self._looked_at < ASK_S):
+            return
+        until_ns = self._elapsed_ns() + int(LEASE_S * _NS)
+        with self._ledger.transaction() as connection:
+            if asks := at - self._looked_at >= ASK_S:
+                asked = wanted_by_others(connection, self._holder, [each.budget.name for each in warm])
+                due += [state for state in warm if state.budget.name in asked and state not in due]
+            lock(connection, [state.budget.name for state in due])
+            due.sort(key=lambda state: state.budget.name)
+            renewed = [self._renew(connection, state, at, now) for state in due]
+        if asks:
+            self._looked_at = at
+        for state, (steps, crossed) in zip(due, renewed, strict=True):
+            state.renewed_at, state.crossed, state.wanting = at, crossed, at - state.used_at < ACTIVE_S
+            if state.budget.hard:
+                self._exposure.allow(state.slot, steps + state.owed, until_ns)
+
+    def end(self) -> None:
+        """Leave what is held to others: no more calls come. Never raises."""
+        try:
+            if self._holder:
+                with self._ledger.transaction() as connection:
+                    give_back(connection, self._holder)
+        except Exception as error:
+            _log.warning("what is leased of budgets expires by itself: %s", error)
+
+    def _due(self, state: _State, at: float, now: float) -> bool:
+        wanted_ns = self._exposure.wanted_ns(state.slot)
+        since_s = at - state.renewed_at
+        if not wanted_ns or (since_s < KEEP_S and at - wanted_ns / _NS >= WARM_S):
+            return False
+        if wanted_ns != state.wanted_ns:
+            state.wanted_ns, state.used_at = wanted_ns, wanted_ns / _NS
+        exposed = self._exposure.exposed(state.slot)
+        if exposed != state.exposed:
+            state.exposed, state.used_at = exposed, at
+        idle_s = at - state.used_at
+        if idle_s >= WARM_S and not exposed:
+            return False
+        if idle_s < ACTIVE_S or exposed:
+            lapsed = state.budget.hard and self._exposure.allowed(state.slot) is None
+            return since_s >= RENEW_S or lapsed or now >= state.ends
+        if state.wanting:  # no more: others may have its part
+            return True
+        return since_s >= KEEP_S or (now >= state.ends and since_s >= RENEW_S)
+
+    def _renew(self, connection: Connection, state: _State, at: float, now: float) -> tuple[int, Crossed]:
+        """Say how a budget stands, and lease of it what is this machine's part; gives how much, in steps.
+
+        And gives what is noted of thresholds.
+        """
+        budget, slot = state.budget, state.slot
+        spent, _ = self._spent.total(connection, budget, now)
+        state.ends = budget.window.ends(now) if budget.window is not None else _NEVER
+        self._exposure.say(slot, used=spent / budget.limit, left=max(budget.limit - spent, 0), ends=state.ends)
+        crossed = self._note_crossing(connection, state, spent, now)
+        if not budget.hard:
+            return 0, crossed
+        wanting = at - state.used_at < ACTIVE_S
+        found = standing(connection, budget, self._holder, spent)
+        steps = share(budget, spent, found, wanting=wanting, exposed=self._exposure.exposed(slot) - state.owed)
+        before = self._exposure.allowed(slot)
+        if before is not None and before > steps + state.owed:
+            self._exposure.allow(slot, steps + state.owed)
+            exposed = self._exposure.exposed(slot) - state.owed  # what came in between keeps its part
+            steps = max(steps, min(exposed, found.free))
+        take(connection, budget, self._holder, steps, wanting=wanting)
+        return steps, crossed
+
+    def _note_crossing(self, connection: Connection, state: _State, spent: int, now: float) -> Crossed:
+        """Write down the thresholds that were passed, each once in a window, or in a day of a rolling one."""
+        budget = state.budget
+        if budget.window is None:
+            return state.crossed
+        share_used = spent / budget.limit
+        bucket = budget.window.bucket(now) if budget.window.length_s is None else int(now // 86_400) * 86_400
+        passed = [each for each in budget.thresholds if share_used >= each]
+        if not passed or state.crossed >= (bucket, passed[-1]):
+            return state.crossed
+        for threshold in passed:
+            insert = upsert(connection, budget_crossings).values(
+                name=budget.name, bucket=bucket, threshold=threshold, at=datetime.fromtimestamp(now, UTC), used=spent
+            )
+            connection.execute(insert.on_conflict_do_nothing())
+        return bucket, passed[-1]
+
+
+def _define(connection: Connection, definitions: Sequence[Budget], now: datetime) -> None:
+    """Write the configuration's budgets into the ledger; those that are gone from it are put away."""
+    c = budgets.c
+    for budget in sorted(definitions, key=lambda each: each.name):
+        values = {
+            "measure": budget.measure,
+            "team": budget.team,
+            "project": budget.project,
+            "user": budget.user,
+            "key_id": budget.key,
+            "unit": budget.unit,
+            "amount": shown(budget.limit, budget.unit),
+            "period": None if budget.window is None else budget.window.text,
+            "tz": "UTC" if budget.window is None else str(budget.window.zone),
+            "mode": "hard" if budget.hard else "soft",
+            "thresholds": list(budget.thresholds),
+            "managed_by": "configuration",
+            "archived_at": None,
+        }
+        insert = upsert(connection, budgets).values(name=budget.name, created_at=now, **values)
+        connection.execute(insert.on_conflict_do_update(index_elements=("name",), set_=values))
+    gone = (
+        c.managed_by == "configuration",
+        c.archived_at.is_(None),
+        c.name.not_in([each.name for each in definitions]),
+    )
+    connection.execute(sa.update(budgets).where(*gone).values(archived_at=now))

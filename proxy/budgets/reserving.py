@@ -1,0 +1,161 @@
+"""What a gate worker does about budgets: looks before a call is sent, reserves, and settles when the call has ended.
+
+A worker without budgets has none of this. Nothing here speaks to the ledger: what may be used stands in memory that is
+shared with the recorder (:mod:`proxy.budgets.exposure`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from proxy.budgets.budget import Budget, Budgets
+from proxy.budgets.expecting import Expecting, Steps
+from proxy.budgets.exposure import Exposure
+from proxy.call import Closed, Opened
+from proxy.errors import Refusal
+from proxy.gate import Gate, Received
+from proxy.reaching import Outgoing, reach
+from proxy.routing import Target
+from proxy.teams import Admitted
+from proxy.tee import Sink
+
+LEASE_WAIT_S = 1.0  # how long a call may wait for a budget that was not used for a while
+_LOOK_S = 0.01
+SOON_S = 1  # when to come again where calls in flight, or another machine's, hold what is left
+_ASKS_ONLY = frozenset(("GET", "HEAD", "OPTIONS"))  # these generate nothing: a used-up budget leaves them be
+_PIECES = frozenset(("requests", "concurrent_requests"))  # every request is one
+
+
+@dataclass(slots=True, kw_only=True)
+class _Hold:
+    """What one request has reserved; settled by the record of the call that carries it to its end."""
+
+    call_id: str | None = None  # not known while providers are tried in turn
+    reserved: Sequence[tuple[int, Budget, int]] = field(default_factory=tuple)  # slot, budget, steps
+
+
+class Reserving:
+    """Stands in front of what reaches providers, and before the journal."""
+
+    def __init__(
+        self,
+        budgets: Budgets,
+        exposure: Exposure,
+        worker: int,
+        expecting: Expecting,
+        journal: Sink,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        """Begin in a worker's place, ``worker`` counting from 0; ``now`` gives seconds since the Unix epoch."""
+        self._budgets = budgets
+        self._slots = {budget.name: slot for slot, budget in enumerate(budgets.all)}
+        self._exposure = exposure
+        self._worker = worker
+        self._expecting = expecting
+        self._journal = journal
+        self._now = now
+        self._holds: dict[str, _Hold] = {}  # by operation
+        self._unwritten: dict[int, int] = {}  # by slot: used, and not in the journal's file yet
+        exposure.begin(worker)
+
+    async def reach(self, gate: Gate, call: Received, targets: tuple[Target, ...], admitted: Admitted) -> Outgoing:
+        """Reach a provider, if the budgets of the call allow it; raises :class:`Refusal` 429."""
+        who = call.attribution
+        found = self._budgets.of(who.team, who.project, who.user or call.asked.user, who.key_id)
+        if not found:
+            return await reach(gate, call, targets, admitted)
+        call.notices = self._notices(found)
+        asks = call.method in _ASKS_ONLY and not admitted.websocket
+        hard = [budget for budget in found if budget.hard and not (asks and budget.unit not in _PIECES)]
+        for budget in found:
+            self._exposure.want(self._slots[budget.name])
+        if not hard:
+            return await reach(gate, call, targets, admitted)
+        steps = await self._expecting.of(call, targets[0], {budget.unit for budget in hard})
+        await self._leased(hard)
+        hold = self._reserve(hard, steps)
+        self._holds[call.operation_id or call.id] = hold
+        try:
+            return await reach(gate, call, targets, admitted)
+        finally:
+            hold.call_id = call.id
+
+    def append(self, record: Opened | Closed) -> bool:
+        """Write a record down; the end of a call that has reserved is settled then."""
+        written = self._journal.append(record)
+        if self._unwritten and written:  # what waited was written before it
+            for slot, steps in self._unwritten.items():
+                self._exposure.close(slot, self._worker, steps)
+                self._exposure.release(slot, self._worker, steps)
+            self._unwritten.clear()
+        if self._holds and isinstance(record, Closed):
+            hold = self._holds.get(record.opened.operation_id)
+            if hold is not None:
+                self._settle(hold, record, written=written)
+        return written
+
+    async def _leased(self, budgets: Sequence[Budget]) -> None:
+        """Wait a little for budgets that this machine has no say over: as a rule they have not been used of late."""
+        until = time.monotonic() + LEASE_WAIT_S
+        for budget in budgets:
+            while self._exposure.allowed(self._slots[budget.name]) is None:
+                if time.monotonic() >= until:
+                    message = f"Nobody can say now what is left of budget {budget.name} ({budget.says()}); try again."
+                    raise Refusal(429, "budget_unknown", message, retry_after_s=SOON_S)
+                await asyncio.sleep(_LOOK_S)
+
+    def _reserve(self, budgets: Sequence[Budget], expected: Steps) -> _Hold:
+        reserved: list[tuple[int, Budget, int]] = []
+        for budget in budgets:
+            slot = self._slots[budget.name]
+            steps = 1 if budget.unit in _PIECES else expected[budget.unit] or 0
+            with_it = self._exposure.reserve(slot, self._worker, steps)
+            reserved.append((slot, budget, steps))
+            allowed = self._exposure.allowed(slot) or 0
+            if with_it > allowed or with_it - steps >= allowed:
+                for taken, _, back in reserved:
+                    self._exposure.release(taken, self._worker, back)
+                raise self._refusal(budget, slot, steps)
+        return _Hold(reserved=reserved)
+
+    def _settle(self, hold: _Hold, record: Closed, *, written: bool) -> None:
+        """Take what a call has used for what it reserved; what a turn on its connection used is added."""
+        last = record.opened.id == hold.call_id
+        had = self._expecting.had(record, {budget.unit for _, budget, _ in hold.reserved})
+        if last:
+            del self._holds[record.opened.operation_id]
+        for slot, budget, steps in hold.reserved:
+            if budget.unit == "requests":
+                took = int(last and record.outcome != "rejected")
+            else:
+                took = 0 if budget.unit == "concurrent_requests" else had[budget.unit] or 0
+            if written:
+                self._exposure.close(slot, self._worker, took)
+            elif took:  # it stays open until the journal has it
+                self._exposure.reserve(slot, self._worker, took)
+                self._unwritten[slot] = self._unwritten.get(slot, 0) + took
+            if last:
+                self._exposure.release(slot, self._worker, steps)
+
+    def _refusal(self, budget: Budget, slot: int, steps: int) -> Refusal:
+        left = self._exposure.left(slot)
+        over = budget.window is not None and (left == 0 or steps > left)
+        wait_s = max(SOON_S, math.ceil(self._exposure.ends(slot) - self._now())) if over else SOON_S
+        why = "is used up" if left == 0 and over else "has not enough left for this call"
+        message = f"Budget {budget.name} ({budget.says()}) {why}; try again in {wait_s} s."
+        if budget.limits_rate:
+            return Refusal(429, "rate_limit_exceeded", message, retry_after_s=wait_s)
+        return Refusal(429, "budget_exceeded", message, retry_after_s=wait_s)
+
+    def _notices(self, budgets: Sequence[Budget]) -> list[tuple[bytes, bytes]]:
+        """Give the header of a reply whose budgets have passed a threshold."""
+        said: list[str] = []
+        for budget in budgets:
+            used = self._exposure.used(self._slots[budget.name])
+            if budget.thresholds and used >= budget.thresholds[0]:
+                said.append(f"{budget.name};used={used:.3f}")
+        return [(b"x-joulegate-budget", ", ".join(said).encode())] if said else []

@@ -1,0 +1,97 @@
+"""Whole services with budgets, a provider whose replies cost what a test says, and callers."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from tests.loopback import Script, Seen, reply
+
+MODEL = "gpt-4o-mini"
+IN_USD, OUT_USD = 0.15e-6, 0.6e-6  # a token, at the price of the model since 2024-07-18
+
+
+def config(origin: str, *budgets: str, workers: int = 1, url: str | None = None) -> str:
+    ledger = "" if url is None else f'[ledger]\nurl = "{url}"\n'
+    return f"""
+{ledger}
+[gate]
+workers = {workers}
+[[provider]]
+name = "openai"
+origin = "{origin}"
+zone = "USA"
+[[team]]
+name = "search"
+""" + "\n".join(f"[[budget]]\n{budget}\n" for budget in budgets)
+
+
+def budget(name: str = "b", unit: str = "usd", limit: float = 1.0, window: str | None = "month", **more: object) -> str:
+    said = {"name": name, "unit": unit, "limit": limit, "window": window, "mode": "hard", "team": "search"} | more
+    return "\n".join(f"{key} = {json.dumps(value)}" for key, value in said.items() if value is not None)
+
+
+def answers(tokens: Callable[[], int], wait_s: float = 0.0) -> Script:
+    """A provider whose answers have so many tokens, ten of them asked."""
+
+    async def script(seen: Seen, writer: asyncio.StreamWriter) -> None:
+        await asyncio.sleep(wait_s)
+        made = tokens()
+        usage = {"prompt_tokens": 10, "completion_tokens": made, "total_tokens": 10 + made}
+        choice = {"index": 0, "message": {"role": "assistant", "content": "word"}, "finish_reason": "stop"}
+        body = {"id": "c", "object": "chat.completion", "created": 1, "model": MODEL, "choices": [choice]}
+        writer.write(reply(json.dumps(body | {"usage": usage}).encode()))
+
+    return script
+
+
+@dataclass
+class Calls:
+    """Calls made at once, and what became of them."""
+
+    statuses: Counter[int] = field(default_factory=Counter)
+    refusals: list[tuple[dict[str, str], dict[str, object]]] = field(default_factory=list)
+    headers: list[dict[str, str]] = field(default_factory=list)
+
+
+def asks(team: str = "search", output_limit: int | None = 1000) -> bytes:
+    body: dict[str, object] = {"model": MODEL, "messages": [{"role": "user", "content": "hello"}]}
+    if output_limit is not None:
+        body["max_tokens"] = output_limit
+    written = json.dumps(body).encode()
+    head = (
+        f"POST /v1/chat/completions HTTP/1.1\r\nhost: gate\r\ncontent-type: application/json\r\nconnection: close\r\n"
+        f"x-joulegate-team: {team}\r\nauthorization: Bearer sk-1\r\ncontent-length: {len(written)}\r\n\r\n"
+    )
+    return head.encode() + written
+
+
+def call(gates: list[str], count: int, request: bytes) -> Calls:
+    """Make so many calls at once, spread over gates; gives what was answered."""
+    made = Calls()
+
+    async def one(number: int) -> None:
+        port = int(gates[number % len(gates)].rsplit(":", 1)[1])
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        try:
+            writer.write(request)
+            answer = await reader.read()
+        finally:
+            writer.close()
+        head, _, body = answer.partition(b"\r\n\r\n")
+        lines = head.decode("latin-1").split("\r\n")
+        status = int(lines[0].split(" ")[1])
+        headers = dict(line.lower().split(": ", 1) for line in lines[1:])
+        made.statuses[status] += 1
+        made.headers.append(headers)
+        if status == 429:
+            made.refusals.append((headers, json.loads(body)))
+
+    async def all_of_them() -> None:
+        await asyncio.gather(*(one(number) for number in range(count)))
+
+    asyncio.run(all_of_them())
+    return made
