@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 import random
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from statistics import NormalDist
 from typing import Final
 
@@ -35,6 +35,7 @@ WORKLOADS: Final = (
 )
 QUANTILES: Final = (0.05, 0.50, 0.95)
 _NORMAL: Final = NormalDist()
+_VARIABLES: Final = 10
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -56,6 +57,22 @@ class _Sample:
     pue_factor: float
 
 
+@cache
+def strata() -> tuple[tuple[int, ...], ...]:
+    """Return which stratum of each variable a sample falls into: ten permutations, in the order they are drawn in.
+
+    One stratified permutation per variable: the quantiles settle with a tenth of the samples.
+    """
+    priors = constants()["priors"]
+    chance = random.Random(priors["seed"])  # noqa: S311 - reproducible sampling, no secret
+    columns = []
+    for _ in range(_VARIABLES):
+        column = list(range(priors["samples"]))
+        chance.shuffle(column)
+        columns.append(tuple(column))
+    return tuple(columns)
+
+
 def _draws(card: ModelCard, deployment: Deployment | None) -> list[_Sample]:
     if card.total_params is None or card.active_params is None:
         msg = f"{card.id} has no parameter range to draw from"
@@ -63,13 +80,7 @@ def _draws(card: ModelCard, deployment: Deployment | None) -> list[_Sample]:
     known = deployment or Deployment()
     priors, defaults, fit = constants()["priors"], constants()["defaults"], find_fit(known.fit)
     count: int = priors["samples"]
-    # One stratified permutation per variable: the quantiles settle with a tenth of the samples.
-    chance = random.Random(priors["seed"])  # noqa: S311 - reproducible sampling, no secret
-    columns = []
-    for _ in range(10):
-        column = [(i + 0.5) / count for i in range(count)]
-        chance.shuffle(column)
-        columns.append(column)
+    columns = [[(i + 0.5) / count for i in column] for column in strata()]
     batch_median = defaults["batch_closed_moe" if card.kind == "moe" else "batch_closed_dense"]
     total_middle = math.sqrt(card.total_params[0] * card.total_params[1])
     down, up = priors["total_factor"]

@@ -15,7 +15,7 @@ from estimator.usage import Usage
 if TYPE_CHECKING:
     from estimator.contract import PriceList
 
-_LOCAL: Final = frozenset({"ollama", "llamacpp", "vllm", "sglang"})
+LOCAL: Final = frozenset({"ollama", "llamacpp", "vllm", "sglang"})
 
 
 class Terms(NamedTuple):
@@ -97,7 +97,7 @@ def other_tier(price: Price, terms: Terms) -> str | None:
 def _seller(name: str, card: ModelCard | None, provider: str | None) -> tuple[str | None, str]:
     """Return whose price list holds for a model name, or ``None`` and why there is none."""
     if provider is not None:
-        if provider in _LOCAL:
+        if provider in LOCAL:
             return None, f"{provider} is a local server, without a price list"
         return provider, ""
     prefix = name.split("/", 1)[0].lower()

@@ -21,6 +21,7 @@ from estimator.ranges import Band, combined
 from estimator.water import liters
 
 Tier = Literal["measured", "disclosed", "deployment", "open_model", "closed_model", "unknown"]
+ENERGY_SOURCES: Final = ("datasheets", "operators", "owid", "wri", "nvidia-pcf")  # of every estimate, whatever the card
 _PLAIN: Final = (1.0, 1.0, 1.0)
 
 
@@ -137,7 +138,7 @@ def profile(card: ModelCard, deployment: Deployment | None, provider: str | None
         from estimator.closed import likenesses  # only closed models pay for the Monte Carlo's imports
 
         tier = "closed_model" if card.source != "none" else "unknown"
-        assumptions.append(_closed_prior(card))
+        assumptions.append(closed_prior(card))
         points = tuple(
             _point(like.roofline, known, pue, (like.gpu_factor, like.it_factor, like.facility_factor))
             for like in likenesses(card, deployment)
@@ -190,11 +191,7 @@ def profile(card: ModelCard, deployment: Deployment | None, provider: str | None
             card.source,
             *((card.verified_by,) if card.verified_by else ()),
             find_fit(known.fit).source,
-            "datasheets",
-            "operators",
-            "owid",
-            "wri",
-            "nvidia-pcf",
+            *ENERGY_SOURCES,
         ),
         assumptions=tuple(assumptions),
     )
@@ -255,7 +252,8 @@ def _open_roofline(card: ModelCard, shape: Architecture, known: Deployment, assu
     )
 
 
-def _closed_prior(card: ModelCard) -> str:
+def closed_prior(card: ModelCard) -> str:
+    """Return what the parameters of a closed model's card rest on, as a sentence; empty for a card without them."""
     if card.active_params is None or card.total_params is None:
         return ""
     low, high = (f"{value / 1e9:g}" for value in card.active_params)

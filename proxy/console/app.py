@@ -19,6 +19,7 @@ from starlette.staticfiles import StaticFiles
 
 from proxy.console import api, pages
 from proxy.console.access import Access
+from proxy.console.calculator import Calculator
 from proxy.console.directory import Directory, refused
 from proxy.console.guard import SESSION, Guard
 from proxy.console.health import Health, Recording, health, said
@@ -86,6 +87,7 @@ def build_console(
             Route("/api/openapi.json", console.openapi),
             *Directory(engine, providers, now).routes(),
             *Reports(engine, estimate, now, lambda: said(health(recorder, key_problems()))).routes(),
+            *Calculator(engine, now).routes(),
             *SigningIn(access).routes(),
             Mount("/static", StaticFiles(directory=_STATIC)),
         ],

@@ -56,7 +56,7 @@ def page(
 </main>
 <footer>
 <p>Dollars are list prices. Joules, grams and liters are estimates; the range under each is what it may really be.</p>
-<nav aria-label="For programs"><a href="/metrics">metrics</a><a href="/api/calls">calls</a>
+<nav aria-label="More"><a href="/calculator">calculator</a><a href="/metrics">metrics</a><a href="/api/calls">calls</a>
 <a href="/api/totals?by=team,model">totals</a><a href="/reports/statement">statement</a>
 <a href="/api/openapi.json">API</a>{'<a href="/logout">sign out</a>' if signed_in else ""}</nav>
 </footer>

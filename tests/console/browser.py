@@ -61,8 +61,9 @@ class Browser:
             elif answer.get("method") == "Runtime.exceptionThrown":
                 self.complaints.append(json.dumps(answer["params"]))
 
-    def evaluate(self, script: str) -> Any:
-        return self.send("Runtime.evaluate", expression=script, returnByValue=True)["result"].get("value")
+    def evaluate(self, script: str, *, awaited: bool = False) -> Any:
+        given = {"expression": script, "returnByValue": True, "awaitPromise": awaited}
+        return self.send("Runtime.evaluate", **given)["result"].get("value")
 
     def wait(self, script: str, *, seconds: float = 20.0) -> None:
         deadline = time.monotonic() + seconds

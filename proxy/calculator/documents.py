@@ -1,0 +1,56 @@
+"""The calculator's two forms: served by the console, and one HTML file that needs no server and asks nobody."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from functools import cache
+from importlib import resources
+
+from proxy.calculator.asked import Asked
+from proxy.calculator.page import page
+from proxy.calculator.tables import tables
+
+SCRIPTS = ("model.js", "words.js", "calculator.js")
+
+
+def served(asked: Asked, *, audit: bool = False) -> str:
+    """Draw the page whose style and scripts the console serves beside it."""
+    head = (
+        '<link rel="icon" href="/static/mark.svg" type="image/svg+xml">\n'
+        '<link rel="stylesheet" href="/static/console.css">\n'
+        '<link rel="stylesheet" href="/calculator/static/calculator.css">'
+    )
+    scripts = "".join(f'\n<script src="/calculator/static/{name}" defer></script>' for name in SCRIPTS)
+    return page(asked, mode="served", head=head, scripts=_facts() + scripts, audit=audit)
+
+
+def one_file(asked: Asked) -> str:
+    """Draw the page as one file: style, scripts and facts are in it, and its own policy allows nothing else."""
+    style = _read("console/static/console.css") + _read("calculator/static/calculator.css")
+    script = "".join(_read(f"calculator/static/{name}") for name in SCRIPTS)
+    policy = (
+        f"default-src 'none'; style-src '{_digest(style)}'; script-src '{_digest(script)}'; img-src data:; "
+        "base-uri 'none'; form-action 'none'"
+    )
+    head = (
+        f'<meta http-equiv="content-security-policy" content="{policy}">\n'
+        '<link rel="icon" href="data:,">\n'
+        f"<style>{style}</style>"
+    )
+    return page(asked, mode="file", head=head, scripts=f"{_facts()}\n<script>{script}</script>")
+
+
+@cache
+def _facts() -> str:
+    # A block of data, which no policy runs; "<" is written so that nothing in it can end the block.
+    return f'<script type="application/json" id="facts">{tables().decode().replace("<", chr(92) + "u003c")}</script>'
+
+
+@cache
+def _read(path: str) -> str:
+    return resources.files("proxy").joinpath(path).read_text(encoding="utf-8")
+
+
+def _digest(text: str) -> str:
+    return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"

@@ -1,0 +1,38 @@
+"""``joulegate calculator``: the calculator as one HTML file, which needs no server and asks nobody."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+from urllib.parse import parse_qsl
+
+import typer
+
+from proxy.calculator.asked import asked_of
+from proxy.calculator.documents import one_file
+from proxy.errors import ConfigError
+
+
+def calculator(
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Where the page goes; else stdout.", show_default=False)
+    ] = None,
+    ask: Annotated[
+        str, typer.Option(metavar="QUERY", help="What it shows first: model=gpt-4o&input=500, as in its address.")
+    ] = "",
+) -> None:
+    """Write the calculator as one HTML file: every model, machine and grid there is, offline.
+
+    \b
+    joulegate calculator --out calculator.html
+    joulegate calculator --ask "model=llama-3.1-8b-instruct&gpu=H100&zone=FRA" > llama.html
+    """  # noqa: D301 - typer keeps the lines of a paragraph that begins with this character
+    page = one_file(asked_of(dict(parse_qsl(ask))))
+    if out is None:
+        sys.stdout.write(page)
+        return
+    try:
+        out.write_text(page, encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"{out} cannot be written: {error.strerror}") from error

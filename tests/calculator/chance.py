@@ -1,0 +1,45 @@
+"""Calls at random, over all that the calculator lets one ask."""
+
+from __future__ import annotations
+
+import random
+
+from estimator import known_zones
+from estimator.deployments import PRECISIONS, known_gpus
+from proxy.calculator.asked import Asked
+from proxy.calculator.tables import cards, providers
+
+
+def calls_at_random(count: int, seed: int = 20261128) -> list[Asked]:
+    """Log-uniform token counts, every model, and each thing stated in about half of them."""
+    chance = random.Random(seed)
+    models, sellers = list(cards()), [*providers(), "ollama", "house"]
+    gpus, zones = [gpu.name for gpu in known_gpus()], sorted(known_zones())
+
+    def maybe(value):
+        return value if chance.random() < 0.5 else None
+
+    def tokens(most: float) -> int:
+        return 0 if chance.random() < 0.05 else int(10 ** chance.uniform(0, most))
+
+    found = []
+    for number in range(count):
+        n_in = tokens(6)
+        found.append(
+            Asked(
+                # Every card is met at least twice in a thousand.
+                model=models[number % len(models)] if number % 50 else "nobody-knows",
+                provider=maybe(chance.choice(sellers)),
+                input=n_in,
+                cached=maybe(chance.randint(0, n_in)) or 0,
+                output=tokens(5),
+                calls=tokens(9),
+                gpu=maybe(chance.choice(gpus)),
+                n_gpus=maybe(chance.choice((1, 2, 3, 4, 8, 16, 72))),
+                precision=maybe(chance.choice(list(PRECISIONS))),
+                batch=maybe(round(10 ** chance.uniform(0, 3.5), 2)),
+                pue=maybe(round(chance.uniform(1, 2), 2)),
+                zone=maybe(chance.choice(zones)),
+            )
+        )
+    return found

@@ -1,0 +1,1 @@
+from tests.console.conftest import console  # noqa: F401 - a fixture

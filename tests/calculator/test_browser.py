@@ -1,0 +1,228 @@
+"""In a real browser: the estimator's own figures, and a page that lives."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from datetime import timedelta
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from proxy.calculator.asked import Asked
+from proxy.calculator.documents import one_file
+from proxy.calculator.tables import ATOMS
+from proxy.calculator.words import words
+from tests.calculator.chance import calls_at_random
+from tests.console.browser import browser
+from tests.console.conftest import NOON
+from tests.console.test_page import MARKUP
+from tests.rows import call_row
+
+pytestmark = pytest.mark.heavy
+
+BEFORE_NOON = NOON - timedelta(minutes=1)
+CALLS = 1_000
+FIGURES = (
+    *("flops", "gpu_joules", "it_joules", "joules", "grams_co2e", "embodied_grams_co2e", "market_grams_co2e"),
+    "liters",
+)
+OFF_MOST = 1e-12  # relative; what a browser's logarithms and powers differ by from Python's
+RECKONED = f"""JSON.stringify(%s.map((asked) => {{
+    const made = estimator.reckon(asked);
+    return {{
+        figures: Object.fromEntries({json.dumps(FIGURES)}.map((name) => [name, made[name]])),
+        cost: made.cost === null ? null : String(made.cost), price: made.price?.id ?? null, tier: made.tier,
+        zone: made.zone, reasons: made.reasons, assumptions: made.assumptions, parts: made.parts,
+    }};
+}}))"""
+
+
+@pytest.fixture
+def page(tmp_path) -> Path:
+    """The calculator as one file; a page of its own tests may change it."""
+    return write(tmp_path / "calculator.html", Asked())
+
+
+def write(path: Path, asked: Asked) -> Path:
+    path.write_text(one_file(asked))
+    return path
+
+
+def opened(tab, url: str) -> list[str]:
+    """Open a page that must not ask anybody; what it asks all the same is noted."""
+    tab.send("Page.navigate", url=url)
+    tab.wait("document.readyState == 'complete' && document.getElementById('facts') !== null")
+    tab.evaluate("globalThis.estimator = estimatorOf(JSON.parse(document.getElementById('facts').textContent))")
+    return tab.evaluate("performance.getEntriesByType('resource').map((each) => each.name)")
+
+
+def test_a_thousand_calls_are_the_estimator_s_own_to_the_last_digits(page):
+    calls = calls_at_random(CALLS)
+    reckoned = []
+    with browser() as tab:
+        opened(tab, page.as_uri())
+        for start in range(0, CALLS, 100):
+            asked = json.dumps([asdict(each) for each in calls[start : start + 100]])
+            reckoned += json.loads(tab.evaluate(RECKONED % asked))
+    worst = 0.0
+    for call, found in zip(calls, reckoned, strict=True):
+        made = call.estimate()
+        for name in FIGURES:
+            ours, theirs = getattr(made, name), found["figures"][name]
+            assert (ours is None) == (theirs is None), (call, name)
+            for one, other in zip((ours.low, ours.mid, ours.high) if ours else (), theirs or (), strict=True):
+                worst = max(worst, abs(one - other) / max(abs(one), 1e-300) if one != other else 0.0)
+        cost = None if found["cost"] is None else Decimal(found["cost"]).scaleb(-ATOMS)
+        assert (cost, found["price"]) == (made.cost_usd, made.price_id), call  # exact
+        assert (found["tier"], found["zone"], found["reasons"]) == (made.tier, made.zone, made.reasons), call
+        assert found["assumptions"] == list(made.assumptions), call
+        assert [part["name"] for part in found["parts"]] == [part.name for part in made.flops_parts], call
+        for part, ours in zip(found["parts"], made.flops_parts, strict=True):
+            assert part["share"] == pytest.approx(ours.share, rel=1e-9, abs=1e-15), call
+    assert worst < OFF_MOST
+
+
+def test_what_the_page_says_is_what_python_says(page):
+    calls = calls_at_random(60, seed=8)
+    with browser() as tab:
+        opened(tab, page.as_uri())
+        asked = json.dumps([asdict(each) for each in calls])
+        found = json.loads(tab.evaluate(f"JSON.stringify({asked}.map(wordsOf(estimator)))"))
+    for call, theirs in zip(calls, found, strict=True):
+        ours = words(call)
+        assert theirs["texts"] == ours.texts, call
+        assert theirs["lists"] == {name: list(each) for name, each in ours.lists.items()}, call
+        for key, bar in ours.bars.items():
+            assert theirs["bars"][key] == pytest.approx(bar, rel=1e-9, abs=1e-9), (call, key)
+
+
+def shown(tab, key: str) -> str:
+    return tab.evaluate(f"document.querySelector('[data-text=\"{key}\"]').textContent")
+
+
+def slide(tab, name: str, position: int) -> None:
+    tab.evaluate(
+        f"{{const slider = document.querySelector('[data-for={name}]'); slider.value = {position};"
+        "slider.dispatchEvent(new Event('input', {bubbles: true}))}"
+    )
+
+
+def test_sliders_move_figures_and_the_address_keeps_them(page):
+    with browser() as tab:
+        assert opened(tab, page.as_uri()) == []  # not one request
+        before = {name: shown(tab, f"call.{name}") for name in ("joules", "grams_co2e", "liters", "cost_usd", "flops")}
+        assert before["joules"] == words(Asked()).texts["call.joules"]
+        for name, position in (("input", 900), ("cached", 500), ("output", 900), ("batch", 800), ("pue", 900)):
+            slide(tab, name, position)
+            tab.wait(f"document.querySelector('[data-text=\"call.joules\"]').textContent != '{before['joules']}'")
+            before["joules"] = shown(tab, "call.joules")
+        slide(tab, "calls", 300)
+        tab.wait("location.hash.includes('calls=500')")
+        after = {name: shown(tab, f"call.{name}") for name in before}
+        assert all(after[name] != before[name] for name in before if name != "joules")
+        address = tab.evaluate("location.href")
+        assert "input=250000" in address
+        tab.send("Page.navigate", url="about:blank")
+        tab.wait("location.href == 'about:blank'")
+        opened(tab, address)
+        assert {name: shown(tab, f"call.{name}") for name in before} == after
+        assert tab.complaints == []
+
+
+def test_what_cannot_be_is_said_and_changes_nothing(page):
+    with browser() as tab:
+        opened(tab, page.as_uri() + "#cached=5000")
+        tab.wait("document.getElementById('status').textContent.includes('More tokens from a cache')")
+        assert tab.evaluate("document.getElementById('status').classList.contains('said')")
+        assert shown(tab, "call.joules") == words(Asked()).texts["call.joules"]
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (1280, "dark"), (360, "light"), (360, "dark")])
+@pytest.mark.parametrize("kind", ["served", "file"])
+def test_nothing_is_cut_off_complains_or_keeps_anybody_out(console, page, kind, width, scheme, axe):
+    address = page.as_uri() + "#audit=1"
+    if kind == "served":
+        address = f"http://127.0.0.1:{console.port}/calculator?audit=1"
+    with browser() as tab:
+        tab.send("Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1, mobile=False)
+        tab.send("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
+        asked = opened(tab, address)
+        assert all(each.startswith(f"http://127.0.0.1:{console.port}/") for each in asked)
+        assert (len(asked) > 0) == (kind == "served")
+        assert tab.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        assert tab.complaints == []
+        tab.evaluate(axe)  # by the debugger, which no policy binds
+        found = tab.evaluate(
+            "axe.run(document, {runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice']})"
+            ".then((found) => JSON.stringify([found.violations.map((each) => [each.id, each.nodes.map((node) =>"
+            " node.html.slice(0, 200))]), found.passes.length]))",
+            awaited=True,
+        )
+        violations, passed = json.loads(found)
+        assert violations == []
+        assert passed > 20
+
+
+@pytest.fixture(scope="session")
+def axe() -> str:
+    """Deque's checker of accessibility, as the lock of the tests' Node packages has it (MPL-2.0)."""
+    path = Path(__file__).parent.parent / "sdk/node/node_modules/axe-core/axe.min.js"
+    assert path.exists(), "npm ci --prefix tests/sdk/node; `make test-all` does it"
+    return path.read_text()
+
+
+def test_names_with_markup_are_text(console):
+    console.record(
+        *(call_row(model=MARKUP, model_requested=MARKUP, provider=MARKUP, started_at=BEFORE_NOON) for _ in range(2))
+    )
+    with browser() as tab:
+        opened(tab, f"http://127.0.0.1:{console.port}/calculator")
+        tab.wait("document.querySelectorAll('#traffic option').length == 2")
+        tab.evaluate(
+            "{const traffic = document.getElementById('traffic'); traffic.value = '0';"
+            "traffic.dispatchEvent(new Event('change'))}"
+        )
+        tab.wait("document.querySelector('[data-text=\"call.joules\"]').textContent == 'unknown'")
+        assert tab.evaluate("document.getElementById('input').value") == "100"
+        assert tab.evaluate("typeof hacked") == "undefined"
+        tab.wait("location.search.includes('hacked')")
+        opened(tab, tab.evaluate("location.href"))
+        assert tab.evaluate("typeof hacked") == "undefined"
+        assert shown(tab, "call.joules") == "unknown"
+        assert tab.complaints == []
+
+
+def test_one_s_own_traffic_is_a_beginning(console):
+    console.record(call_row(input_tokens=700, cached_input_tokens=200, output_tokens=90, started_at=BEFORE_NOON))
+    with browser() as tab:
+        opened(tab, f"http://127.0.0.1:{console.port}/calculator?model=claude-opus-4")
+        tab.wait("document.querySelectorAll('#traffic option').length == 2")
+        tab.evaluate(
+            "{const traffic = document.getElementById('traffic'); traffic.value = '0';"
+            "traffic.dispatchEvent(new Event('change'))}"
+        )
+        tab.wait("location.search.includes('model=gpt-4o&provider=openai&input=700&cached=200&output=90&calls=1')")
+        asked = Asked(provider="openai", input=700, cached=200, output=90, calls=1)
+        assert shown(tab, "call.joules") == words(asked).texts["call.joules"]
+
+
+def test_the_page_is_whole_without_javascript(console):
+    with browser() as tab:
+        tab.send("Emulation.setScriptExecutionDisabled", value=True)
+        tab.send("Page.navigate", url=f"http://127.0.0.1:{console.port}/calculator?model=claude-opus-4&input=50")
+        tab.wait("document.querySelector('[data-text=\"call.joules\"]') !== null")
+        asked = Asked(model="claude-opus-4", input=50)
+        assert shown(tab, "call.joules") == words(asked).texts["call.joules"]
+        assert tab.evaluate("document.querySelector('.actions > button').checkVisibility()")
+        assert not tab.evaluate("document.querySelector('input[type=range]').checkVisibility()")
+        tab.evaluate(
+            "document.getElementById('model').value = 'gpt-4o'; document.querySelector('.actions > button').click()"
+        )
+        tab.wait(
+            "location.search.includes('model=gpt-4o') && document.readyState == 'complete'"
+            " && document.getElementById('facts') !== null"
+        )
+        assert shown(tab, "call.joules") == words(Asked(input=50)).texts["call.joules"]
+        assert tab.complaints == []
