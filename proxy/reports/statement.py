@@ -47,12 +47,14 @@ def statement(
     service: str | None = None,
 ) -> Statement:
     """Read the ledger; raises QuestionError for a team that is neither configured nor in the ledger's period."""
-    sets = (("day",), ("model", "provider"), ("project",), ("tier",), ("zone", "grid_source"), ())
     where = {} if team is None else {"team": team}
-    asked = {names: _split(connection, names, period, where) for names in sets}
-    (total,) = asked[()] or [Totals()]
+    # What is kept by the hour, and what by the day: each read once.
+    models, (total,) = _splits(connection, (("model", "provider"), ()), period, where)
+    (days,) = _splits(connection, (("day",),), period, where)
+    projects, tiers, grids = _splits(connection, (("project",), ("tier",), ("zone", "grid_source")), period, where)
     if team is not None and not total.calls and team not in known_teams:
-        there = {group.key[0] for group in _split(connection, ("team",), period, {})} | set(known_teams)
+        (teams,) = _splits(connection, (("team",),), period, {})
+        there = {group.key[0] for group in teams} | set(known_teams)
         known = ", ".join(sorted(name for name in there if name)) or "none"
         raise QuestionError(f"no team {team!r}: of this period there are {known}")
     return Statement(
@@ -60,21 +62,21 @@ def statement(
         period=period,
         made_at=now,
         total=total,
-        days=_every_day(asked["day",], period),
-        models=_ranked(asked["model", "provider"]),
-        projects=_ranked(asked["project",]),
-        tiers=_ranked(asked["tier",]),
-        grids=_ranked(asked["zone", "grid_source"]),
-        metering=metering_of(
-            Split(by=(), period=period, groups=(total,), total=total, models=asked["model", "provider"]), service
-        ),
+        days=_every_day(days, period),
+        models=_ranked(models),
+        projects=_ranked(projects),
+        tiers=_ranked(tiers),
+        grids=_ranked(grids),
+        metering=metering_of(Split(by=(), period=period, groups=(total,), total=total, models=models), service),
         comparisons=_comparisons(total),
     )
 
 
-def _split(connection: Connection, names: tuple[str, ...], period: Period, where: Where) -> list[Totals]:
-    (groups,) = splits(connection, (names,), start=period.start, end=period.end, zone=period.zone, where=where)
-    return [group for group in groups if group.calls]
+def _splits(
+    connection: Connection, sets: Sequence[tuple[str, ...]], period: Period, where: Where
+) -> list[list[Totals]]:
+    found = splits(connection, sets, start=period.start, end=period.end, zone=period.zone, where=where)
+    return [[group for group in groups if group.calls or not group.key] for groups in found]
 
 
 def _ranked(groups: Sequence[Totals]) -> list[Totals]:
