@@ -226,7 +226,7 @@ class NotifySection(Section, frozen=True):
     secret: str | None = None  # what webhooks are signed with
     mail: tuple[str, ...] = ()
     directory: str | None = None
-    teams: tuple[TeamName, ...] = ()  # whose statements, and whose anomalies; none: one statement of all, every anomaly
+    teams: tuple[TeamName, ...] = ()  # whose; none: one statement of all teams, every budget and anomaly
     form: Literal["html", "pdf"] = "html"  # of statements
 
 

@@ -11,6 +11,7 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from proxy.errors import ConfigError
+from proxy.notices.crossing import crossings
 from proxy.notices.finding import anomalies, statements, unpriced
 from proxy.notices.notice import Notice
 from proxy.notices.outbox import Outbox
@@ -83,6 +84,11 @@ class Notices:
 
     def _find(self) -> None:
         now = self._now()
+        if any("budget" in each.events for each in self._wanted):
+            with self._engine.connect() as connection:
+                passed = list(crossings(connection, now))
+            for notice in passed:
+                self._outbox.put(notice, self._who(notice), now)
         day = (now - DAY_IS_OVER).astimezone(UTC).date()
         if day == self._looked_at:
             return
@@ -108,7 +114,7 @@ class Notices:
         for each in self._wanted:
             if notice.event == "statement":
                 wants = notice.subject in (each.teams or ("",))
-            elif notice.event == "anomaly":
+            elif notice.event in ("anomaly", "budget"):
                 wants = not each.teams or notice.facts.get("team") in each.teams
             else:
                 wants = True

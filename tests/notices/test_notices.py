@@ -10,6 +10,7 @@ from decimal import Decimal
 from email.policy import default
 
 import pytest
+import sqlalchemy as sa
 from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
@@ -17,6 +18,7 @@ from typer.testing import CliRunner
 from proxy.cli import command_line
 from proxy.config import load
 from proxy.errors import ConfigError
+from proxy.ledger.budget_tables import budget_crossings, budgets
 from proxy.ledger.write import Ledger
 from proxy.notices.finding import anomalies, statements, unpriced
 from proxy.notices.notice import DAYS_NEEDED, Notice, usual
@@ -116,6 +118,38 @@ def test_each_is_told_once_of_what_it_wants(ledger, tmp_path):
         assert told == [("anomaly", "wild dollars"), ("statement", "calm"), ("unpriced", "")]
         assert all(each["text"].startswith(each["title"]) for each in heard.documents())
         assert rounds(ledger, config, NOW + timedelta(days=1)).round(stop) == 0
+
+
+def test_a_budget_that_passed_a_threshold(engine, tmp_path):
+    Ledger(engine).prepare()
+    with engine.begin() as connection:
+        connection.execute(
+            sa.insert(budgets).values(
+                name="search-month", measure=1, team="search", unit="usd", amount=Decimal(100), period="month",
+                tz="UTC", mode="hard", thresholds=[0.8, 1.0], managed_by="configuration", created_at=NOW,
+            )
+        )  # fmt: skip
+        for threshold, at in ((0.8, NOW), (1.0, NOW + timedelta(hours=1)), (0.5, NOW - timedelta(days=9))):
+            connection.execute(
+                sa.insert(budget_crossings).values(
+                    name="search-month", bucket=1_796_083_200, threshold=threshold, at=at, used=81_250_000_000_000
+                )
+            )
+    with webhook() as heard:
+        config = configured(
+            tmp_path,
+            "".join(
+                f'[[notify]]\nname = "{name}"\nwebhook = "{heard.address}"\nevents = ["budget"]\nteams = {teams}\n'
+                for name, teams in (("all", []), ("mine", ["search"]), ("others", ["ads"]))
+            ),
+        )
+        teller = rounds(engine, config, NOW + timedelta(hours=2))
+        assert [teller.round(threading.Event()) for _ in "ab"] == [4, 0]
+    assert {(each["title"], each["facts"]["used"], each["facts"]["limit"]) for each in heard.documents()} == {
+        ("Budget search-month: 80 % used", "81.25", "100"),
+        ("Budget search-month: 100 % used", "81.25", "100"),
+    }
+    assert "for team search. Calls beyond it are refused." in heard.documents()[0]["text"]
 
 
 def test_who_cannot_be_told_is_told_later(ledger, tmp_path):
