@@ -9,33 +9,27 @@ from __future__ import annotations
 import contextlib
 import http.client
 import os
-import re
 import secrets
 import shutil
 import socket
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
 from proxy.config import Loaded, console_tokens, split_listen
 from proxy.errors import ConfigError, LedgerError
-from proxy.known_keys import in_both
-from proxy.roster import FILE, Roster
+from proxy.finding import Finding, tried
+from proxy.key_checks import ANSWER_WITHIN_S, USUAL_LEDGER, impatient, keys_in_both
+from proxy.roster import FILE
 from proxy.routing import Routes
 from proxy.sections import Config, ConsoleSection, ProviderSection
 from proxy.space import space
 from proxy.tail import SET_ASIDE
 
-if TYPE_CHECKING:
-    from sqlalchemy import Engine
-
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
-ANSWER_WITHIN_S = 3  # of a PostgreSQL that may be away
-_USUAL_LEDGER = re.compile(r"sqlite:///([^?#%:]+)")  # as it is written, without options: Python's own driver opens it
 LEDGER_FORMS = "sqlite:///path/joulegate.db or postgresql+psycopg://user:password@host/database"
 INSTALL = (
     "install it with: pip install --require-hashes --no-deps -r requirements/translate.txt, "
@@ -46,14 +40,6 @@ MALICIOUS_LITELLM = ("1.82.7", "1.82.8")  # of 24 March 2026; BerriAI/litellm is
 PROBE_BYTES = 64 * 1024  # a disk that has not even these is full
 ROOM_BYTES = 1024**3  # for a journal, which an hour of 500 calls a second without a ledger fills
 FILES_WANTED = 4096  # descriptors: some two thousand calls at once
-
-
-class Finding(msgspec.Struct, frozen=True):
-    """One thing looked at; a gate with an ``error`` does not start."""
-
-    what: str
-    level: Literal["ok", "warning", "error"]
-    says: str
 
 
 class _Health(msgspec.Struct, frozen=True):
@@ -69,13 +55,13 @@ def check_start(loaded: Loaded) -> list[Finding]:
     config = loaded.config
     return [
         *_exposure(config),
-        _tried("journal.directory", lambda: _journal(Path(config.journal.directory))),
-        _tried("ledger.url", lambda: _ledger(config.ledger.url)),
-        *_keys_in_both(config),
+        tried("journal.directory", lambda: _journal(Path(config.journal.directory))),
+        tried("ledger.url", lambda: _ledger(config.ledger.url)),
+        *keys_in_both(config),
         *_mirror(config.mirror.url),
         *(finding for row in config.provider for finding in _provider(row, config)),
         *_translation(config),
-        _tried("estimates", lambda: _estimates(config)),
+        tried("estimates", lambda: _estimates(config)),
         *_notify(config),
         *_descriptors(),
         *(Finding("environment", "warning", f"{name} is no setting, so it is ignored") for name in loaded.ignored),
@@ -86,9 +72,9 @@ def check_ports(config: Config) -> list[Finding]:
     """Try to open the ports, or ask the service that has them; not for a process that is about to open them itself."""
     return [
         _running("gate.listen", config.gate.listen, "/readyz")
-        or _tried("gate.listen", lambda: free_port(config.gate.listen)),
+        or tried("gate.listen", lambda: free_port(config.gate.listen)),
         _running("console.listen", config.console.listen, "/api/health", _token(config.console))
-        or _tried("console.listen", lambda: free_port(config.console.listen)),
+        or tried("console.listen", lambda: free_port(config.console.listen)),
     ]
 
 
@@ -106,25 +92,11 @@ def check_journal(folder: Path) -> list[Finding]:
     return findings
 
 
-def check_roster(folder: Path) -> Iterator[Finding]:
-    """Say whether gates can read the keys of the directory."""
-    path = folder / FILE
-    if not path.exists():
-        return
-    roster = Roster(path)
-    if not roster.look():
-        says = f"{path} cannot be read ({roster.problem}); the console writes another at the next change, or its start"
-        yield Finding("roster", "warning", says)
-        return
-    yield Finding("roster", "ok", f"{path} has {roster.count():,} keys, as of change {roster.revision}")
-    roster.close()
-
-
 def check_revision(config: Config) -> Finding:
     """Ask a ledger whose URL can be used for its revision; takes seconds where it is away, so a start does without."""
     from proxy.ledger.revision import revisions
 
-    engine = _impatient(config.ledger.url)
+    engine = impatient(config.ledger.url)
     try:
         state = revisions(engine)
     except LedgerError as error:
@@ -142,41 +114,6 @@ def check_revision(config: Config) -> Finding:
     return Finding("ledger", "ok", f"is at revision {state.current}; serve brings it to {state.head}")
 
 
-def check_keys(config: Config) -> Iterator[Finding]:
-    """Look in a server for keys of the file that were made by command or API too; of a file, a start does so itself."""
-    if _USUAL_LEDGER.fullmatch(config.ledger.url) or not any(team.key for team in config.team):
-        return
-    from sqlalchemy.exc import SQLAlchemyError
-
-    from proxy.directory.configured import conflicts
-
-    engine = _impatient(config.ledger.url)
-    try:
-        with contextlib.suppress(SQLAlchemyError), engine.connect() as connection:  # away, or without a directory yet
-            yield from (Finding("team.key", "error", says) for says in conflicts(connection, config.team).values())
-    finally:
-        engine.dispose()
-
-
-def _impatient(url: str) -> Engine:
-    """Open a ledger that may be away, and is not waited for."""
-    import sqlalchemy as sa
-
-    from proxy.ledger.engine import open_engine
-
-    made = sa.make_url(url)
-    if made.get_backend_name() == "postgresql" and "connect_timeout" not in made.query:
-        made = made.update_query_dict({"connect_timeout": str(ANSWER_WITHIN_S)})
-    return open_engine(made.render_as_string(hide_password=False))
-
-
-def _tried(what: str, look: Callable[[], str]) -> Finding:
-    try:
-        return Finding(what, "ok", look())
-    except ConfigError as error:
-        return Finding(what, "error", str(error))
-
-
 def _exposure(config: Config) -> Iterator[Finding]:
     """Warn of what strangers reach, and of a gate that nobody can pass."""
     if config.gate.keys == "open" and split_listen(config.gate.listen)[0] not in LOOPBACK:
@@ -187,7 +124,7 @@ def _exposure(config: Config) -> Iterator[Finding]:
         says = "every call needs a key, and no team has one; make one: joulegate keys issue TEAM"
         yield Finding("gate.keys", "warning", says)
     if config.console.token is not None or config.console.tokens:
-        yield _tried("console.token", lambda: _tokens(config.console))
+        yield tried("console.token", lambda: _tokens(config.console))
     elif split_listen(config.console.listen)[0] not in LOOPBACK:
         says = (
             f"the console listens on {config.console.listen}, where others reach it, and has no token: "
@@ -277,7 +214,7 @@ def _journal(folder: Path) -> str:
 
 def _ledger(url: str) -> str:
     """See whether its driver is there and its file can be written; a server that is away is no error, journals wait."""
-    usual = _USUAL_LEDGER.fullmatch(url)
+    usual = USUAL_LEDGER.fullmatch(url)
     said, file = (url, Path(usual[1]).absolute()) if usual is not None else _engine(url)
     if file is not None:
         try:
@@ -285,21 +222,6 @@ def _ledger(url: str) -> str:
         except (OSError, sqlite3.Error) as error:
             raise ConfigError(f"{said} cannot be written ({reason(error)}); name another one with --database") from None
     return f"{said} can be used"
-
-
-def _keys_in_both(config: Config) -> Iterator[Finding]:
-    """Look for keys of the file that were made by command or API too; not in a server, whose console says so later."""
-    usual = _USUAL_LEDGER.fullmatch(config.ledger.url)
-    wanted = {key.id: key.sha256 for team in config.team for key in team.key}
-    if usual is None or not wanted or not (file := Path(usual[1]).absolute()).exists():
-        return
-    with (
-        contextlib.suppress(sqlite3.Error),
-        contextlib.closing(sqlite3.connect(file)) as connection,
-    ):  # no directory yet
-        found = connection.execute("SELECT id, sha256 FROM keys WHERE managed_by = 'api'")
-        for says in in_both(wanted, found).values():
-            yield Finding("team.key", "error", f"{says}; give the one in the file another id, or take it out")
 
 
 def _engine(url: str) -> tuple[str, Path | None]:
@@ -393,7 +315,7 @@ def _translation(config: Config) -> Iterator[Finding]:
     """See whether there is what translates, without importing it: that takes seconds."""
     translated = [route for route in config.route if route.via is not None]
     if translated:
-        yield _tried(f"route {translated[0].match}", lambda: _translating([route.model or "" for route in translated]))
+        yield tried(f"route {translated[0].match}", lambda: _translating([route.model or "" for route in translated]))
 
 
 def _translating(models: list[str]) -> str:
@@ -418,7 +340,7 @@ def _notify(config: Config) -> Iterator[Finding]:
     if config.notify:
         from proxy.notices.targets import targets_of
 
-        yield _tried("notify", lambda: ", ".join(targets_of(config, lambda _: lambda _: None)))
+        yield tried("notify", lambda: ", ".join(targets_of(config, lambda _: lambda _: None)))
 
 
 def _estimates(config: Config) -> str:

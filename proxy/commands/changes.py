@@ -5,11 +5,8 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
-from proxy.commands.directory import AsJson, ConfigPath, Database, directory, say_json
+from proxy.commands.directory import AsJson, ConfigPath, Database, directory, print_table, say_json
 
 
 def changes(
@@ -33,18 +30,16 @@ def changes(
     if as_json:
         say_json(found)
         return
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for title in ("", "when (UTC)", "who", "what", "of", "now"):
-        table.add_column(title, overflow="fold")
-    for each in found:
-        cells = (str(each.number), f"{each.at:%Y-%m-%d %H:%M:%S}", each.actor, each.action,
-                 f"{each.kind} {each.subject}", _now(each.after))  # fmt: skip
-        table.add_row(*map(escape, cells))
-    Console().print(table)
+    rows = (
+        (str(each.number), f"{each.at:%Y-%m-%d %H:%M:%S}", each.actor, each.action, f"{each.kind} {each.subject}",
+         _now(each.after))
+        for each in found
+    )  # fmt: skip
+    print_table(("", "when (UTC)", "who", "what", "of", "now"), rows)
     if more is not None:
         typer.echo(f"There are earlier ones: --before {more}")
 
 
 def _now(after: dict[str, Any] | None) -> str:
-    said = {name: value for name, value in (after or {}).items() if value not in (None, [])}
+    said = {name: value for name, value in (after or {}).items() if value not in (None, []) and name != "managed_by"}
     return ", ".join(f"{name} {value}" for name, value in said.items() if name not in ("id", "name", "created_at"))

@@ -5,13 +5,16 @@ from __future__ import annotations
 import contextlib
 import os
 import pwd
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
 
 from proxy.config import load
 from proxy.errors import LedgerError
@@ -20,6 +23,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
 
 PAGE = 500  # of what is listed, in one question
+NO_LIMIT = 10_000  # characters in a line
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 ConfigPath = Annotated[
@@ -71,6 +75,21 @@ def say_json(value: Any) -> None:
     import msgspec
 
     typer.echo(msgspec.json.encode(value).decode())
+
+
+def print_table(titles: Iterable[str], rows: Iterable[Iterable[str | None]]) -> None:
+    """Print rows for people; where no terminal cuts them, lines stay whole. The last column takes what room is left."""
+    *whole, last = titles
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for title in whole:
+        table.add_column(title, no_wrap=True)
+    table.add_column(last, overflow="fold")
+    for row in rows:
+        table.add_row(*(escape(cell or "-") for cell in row))
+    console = Console()
+    if not console.is_terminal:
+        console.width = console.measure(table, options=console.options.update(max_width=NO_LIMIT)).maximum
+    console.print(table)
 
 
 def day(at: datetime | None) -> str:

@@ -12,9 +12,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from proxy.checks import Finding, check_journal, check_keys, check_ports, check_revision, check_roster, check_start
+from proxy.checks import check_journal, check_ports, check_revision, check_start
 from proxy.config import DEFAULT_PATH, Loaded, load, resolve_secret
 from proxy.errors import ConfigError
+from proxy.finding import Finding
+from proxy.key_checks import check_keys, check_roster
 from proxy.sections import SETTINGS, ProviderSection, RouteSection
 
 ANSWER_IS_NO = 1

@@ -9,11 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
-from proxy.commands.directory import PAGE, AsJson, ConfigPath, Database, day, directory, say_json
+from proxy.commands.directory import PAGE, AsJson, ConfigPath, Database, day, directory, print_table, say_json
 from proxy.config import load
 from proxy.sections import KeySection
 from proxy.teams import digest, issue_key
@@ -104,12 +101,12 @@ def list_keys(
     found: list[KeyShown] = []
     after: str | None = ""
     with directory(config, database) as here, here.engine.connect() as connection:
+        used = last_used(connection, None, here.now)
         while after is not None:
             page, after = directory_keys.page(
                 connection, team=team, state=None if state is None else state.value, after=after, limit=PAGE,
                 now=here.now,
             )  # fmt: skip
-            used = last_used(connection, [key.id for key in page], here.now)
             found += [key_shown(key, here.now, used) for key in page]
     if as_json:
         say_json(found)
@@ -231,7 +228,8 @@ def _print_config(asked: Wanted, config: Path | None, *, as_json: bool) -> None:
         models=key.models,
     )
     if as_json:
-        say_json({"key": secret, "team": asked.team, "section": section})
+        shown = {name: getattr(section, name) for name in KeySection.__struct_fields__}
+        say_json({"key": secret, "team": asked.team} | shown)
         return
     typer.echo(f"Key for team {asked.team}, shown only now:\n\n    {secret}\n")
     typer.echo(f"Put this under [[team]] name = {json.dumps(asked.team)} in your configuration, and send SIGHUP:\n")
@@ -269,24 +267,20 @@ def _say(key: Key, now: datetime, words: str, as_json: bool) -> None:
 
 
 def _print_table(found: list[KeyShown]) -> None:
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for title in (
-        "team",
-        "key",
-        "state",
-        "project",
-        "user",
-        "expires",
-        "used last",
-        "only for",
-        "only from",
-        "managed by",
-    ):
-        table.add_column(title, overflow="fold")
-    for key in found:
-        only_for = ", ".join((*key.providers, *key.models))
-        used = None if key.last_used_on is None else key.last_used_on.isoformat()
-        cells = (key.team, key.id, key.state, key.project, key.user, day(key.expires_at), used, only_for,
-                 ", ".join(key.networks), key.managed_by)  # fmt: skip
-        table.add_row(*(escape(cell or "-") for cell in cells))
-    Console().print(table)
+    rows = (
+        (key.id, key.team, key.state, day(key.expires_at), str(key.last_used_on or "-"), _limits(key)) for key in found
+    )
+    print_table(("key", "team", "state", "expires (UTC)", "used last", "for"), rows)
+
+
+def _limits(key: KeyShown) -> str:
+    parts = {
+        "project": key.project,
+        "user": key.user,
+        "providers": ", ".join(key.providers),
+        "models": ", ".join(key.models),
+        "from": ", ".join(key.networks),
+        "in place of": key.replaces,
+    }
+    said = [f"{name} {value}" for name, value in parts.items() if value]
+    return "; ".join([*said, "in the configuration"] if key.managed_by == "configuration" else said)

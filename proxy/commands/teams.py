@@ -5,11 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
-from proxy.commands.directory import PAGE, AsJson, ConfigPath, Database, day, directory, say_json
+from proxy.commands.directory import PAGE, AsJson, ConfigPath, Database, day, directory, print_table, say_json
 
 if TYPE_CHECKING:
     from proxy.directory.telling import TeamShown
@@ -110,10 +107,8 @@ def archive(name: Name, database: Database = None, config: ConfigPath = None, as
 
 
 def _print_table(found: list[TeamShown]) -> None:
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for title in ("team", "keys that work", "since", "archived", "managed by"):
-        table.add_column(title, overflow="fold")
-    for team in found:
-        cells = (team.name, str(team.active_keys), day(team.created_at), day(team.archived_at), team.managed_by)
-        table.add_row(*map(escape, cells))
-    Console().print(table)
+    rows = (
+        (team.name, str(team.active_keys), day(team.created_at), day(team.archived_at), team.managed_by)
+        for team in found
+    )
+    print_table(("team", "keys that work", "since (UTC)", "archived", "managed by"), rows)

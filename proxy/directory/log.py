@@ -47,13 +47,18 @@ def page(
     return found[:limit], found[limit - 1].number if len(found) > limit else None
 
 
-def last_used(connection: Connection, key_ids: Sequence[str], now: datetime) -> dict[str, date]:
-    """Give the last day (UTC) on which there were calls with a key, where that is not long ago; from the daily sums."""
+def last_used(connection: Connection, key_ids: Sequence[str] | None, now: datetime) -> dict[str, date]:
+    """Give the last day (UTC) on which there were calls with a key, where that is not long ago; from the daily sums.
+
+    ``None`` asks for all keys at once: each question goes through the sums of all those days.
+    """
     since = (now.astimezone(UTC).date() - timedelta(days=USED_WITHIN_DAYS) - _EPOCH).days
     select = (
         sa.select(detail_keys.c.key_id, sa.func.max(details_by_day.c.day))
         .join(details_by_day, details_by_day.c.key == detail_keys.c.key)
-        .where(details_by_day.c.day >= since, detail_keys.c.key_id.in_(key_ids))
+        .where(details_by_day.c.day >= since, detail_keys.c.key_id.is_not(None))
         .group_by(detail_keys.c.key_id)
     )
+    if key_ids is not None:
+        select = select.where(detail_keys.c.key_id.in_(key_ids))
     return {key_id: _EPOCH + timedelta(days=day) for key_id, day in connection.execute(select)}

@@ -154,7 +154,7 @@ def test_what_is_printed_for_the_configuration_is_what_it_takes(joulegate, tmp_p
     assert found.networks == ("10.0.0.0/8",)
     assert told(joulegate("keys", "list", "--json")) == []
     made = told(joulegate("keys", "issue", "search", "--print-config", "--json"))
-    assert digest(made["key"].encode()) == made["section"]["sha256"]
+    assert digest(made["key"].encode()) == made["sha256"]
 
 
 def test_without_a_ledger_it_is_said_how_there_will_be_one(monkeypatch, tmp_path):
