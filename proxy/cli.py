@@ -18,7 +18,7 @@ from proxy.errors import JoulegateError
 # Each is called as its file under ``proxy.commands``, a function or a group of them, in the order of ``--help``.
 COMMANDS = (
     "serve", "simulate", "estimate", "calculator", "report", "recompute", "reconcile", "migrate", "retention", "mirror",
-    "doctor", "facts", "teams", "keys", "changes", "notify", "export",
+    "doctor", "facts", "teams", "budgets", "keys", "changes", "notify", "export",
 )  # fmt: skip
 _CANNOT_PRINT = (errno.ENOSPC, errno.EBADF, errno.EIO)
 

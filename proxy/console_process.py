@@ -31,7 +31,7 @@ from proxy.ledger.tables import CallRow
 from proxy.ledger.write import Ledger
 from proxy.metrics import Metrics
 from proxy.metrics_file import MetricsFile
-from proxy.recorder import Reckoning, Recorder
+from proxy.recorder import Recorder
 from proxy.roster import FILE
 from proxy.sections import Config
 from proxy.serving import QuietServer
@@ -40,6 +40,7 @@ from proxy.unwritten import Slot
 
 if TYPE_CHECKING:
     from proxy.budgets.exposure import Exposure
+    from proxy.budgets.keeping import Keeping
 
 PRICED = re.compile(r"/(.+?)@(?:listed|\d{4}-\d\d-\d\d)")  # the model in the id of a price
 PREDECESSOR_S = 20.0  # how long another recorder may take to end; if it takes longer, it is of another service
@@ -77,6 +78,7 @@ def run_console(
 
     directory = Path(config.journal.directory)
     ledger = Ledger(engine)
+    kept = _keeping(config, ledger, exposure)
     recorder = Recorder(
         directory,
         ledger,
@@ -86,9 +88,9 @@ def run_console(
         gates=gates,
         lag=lag,
         keeper=MetricsFile(directory / "metrics.json", metrics),
-        reckoning=_keeping(config, ledger, exposure),
+        reckoning=kept,
     )
-    metrics.watch(recorder, mirror_lag)
+    metrics.watch(recorder, mirror_lag, None if kept is None else kept.used)
     stop = threading.Event()
     recording = threading.Thread(target=recorder.run, args=(stop,), name="recorder")
     housekeeping = Housekeeping(engine, keep_days=config.ledger.keep_days, working=lambda: recorder.active)
@@ -149,7 +151,7 @@ def run_console(
             hours.close()
 
 
-def _keeping(config: Config, ledger: Ledger, exposure: Exposure | None) -> Reckoning | None:
+def _keeping(config: Config, ledger: Ledger, exposure: Exposure | None) -> Keeping | None:
     if exposure is None:
         return None
     from proxy.budgets.budget import Budgets, budgets_of  # only where there are any

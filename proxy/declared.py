@@ -127,6 +127,13 @@ DECLARED = (
         help="Time since the mirror last had all that the ledger had; absent where no mirror is configured.",
     ),
     Declaration(
+        name="joulegate_budget_used_ratio",
+        kind="gauge",
+        labels=("team", "unit", "window"),
+        help="Share of a team's budget that is used in its window of now, the fullest of those alike; team other: of"
+        " budgets of projects, users and keys.",
+    ),
+    Declaration(
         name="joulegate_journal_records",
         kind="gauge",
         labels=("state",),

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import Protocol
 
@@ -22,6 +22,7 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
 from prometheus_client.registry import Collector
 
+from proxy.budgets.budget import Budget
 from proxy.declared import DECLARED, TOKEN_KINDS, WHO
 from proxy.histogram import Histogram
 from proxy.lag import Lag
@@ -51,6 +52,9 @@ _LABELS = {each.name: each.labels for each in DECLARED}
 _figures = picked(*(column for column, _, _ in _COUNTED_COLUMNS))
 # All that decides a row's labels; the price's id may tell which model it was.
 _labelled = picked("team", "provider", "model", "model_requested", "price_id", "surface", "outcome", "usage_source")
+
+
+BudgetsUsed = Callable[[], Iterable[tuple[Budget, float]]]  # each with the share of it that is used
 
 
 class RecorderState(Protocol):
@@ -133,9 +137,9 @@ class Metrics:
         """Tell these teams apart from now on, beside those of the beginning."""
         self._teams = self._configured | frozenset(teams)
 
-    def watch(self, recorder: RecorderState, mirror_lag: Lag | None = None) -> None:
-        """Show the recorder's gauges from now on, and how far a mirror is behind where there is one."""
-        self._registry.register(_Gauges(recorder, mirror_lag))
+    def watch(self, recorder: RecorderState, mirror_lag: Lag | None = None, budgets: BudgetsUsed | None = None) -> None:
+        """Show the recorder's gauges from now on, how far a mirror is behind and how budgets stand, where there are."""
+        self._registry.register(_Gauges(recorder, mirror_lag, budgets))
 
     def record(self, rows: Sequence[CallRow]) -> None:
         """Add committed ledger rows."""
@@ -277,7 +281,8 @@ def _sum(column: Sequence[float | Decimal | None]) -> float | None:
 class _Gauges(Collector):
     """Reads the recorder once per rendering; without a recorder or a mirror there is no series rather than a 0."""
 
-    def __init__(self, recorder: RecorderState, mirror_lag: Lag | None) -> None:
+    def __init__(self, recorder: RecorderState, mirror_lag: Lag | None, budgets: BudgetsUsed | None) -> None:
+        self._budgets = budgets
         self._recorder = recorder
         self._mirror_lag = mirror_lag
 
@@ -297,6 +302,12 @@ class _Gauges(Collector):
             "joulegate_ledger_replaced": {(): self._recorder.ledgers_replaced},
             "joulegate_journal_records": {(state,): n for state, n in self._recorder.record_counts.items()},
         }
+        budgets: dict[tuple[str, ...], float] = {}
+        for budget, used in () if self._budgets is None else self._budgets():
+            team = budget.team if budget.team is not None and budget.of_a_team else OTHER
+            whose = (team, budget.unit, "now" if budget.window is None else budget.window.text)
+            budgets[whose] = max(used, budgets.get(whose, 0.0))
+        values["joulegate_budget_used_ratio"] = budgets
         for family in self.describe():
             for labels, value in values[family.name].items():
                 family.add_metric(labels, value)  # type: ignore[attr-defined]

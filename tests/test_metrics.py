@@ -13,9 +13,11 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from proxy import metrics as module
+from proxy.budgets.budget import budget_of
 from proxy.declared import DECLARED, TOKEN_KINDS
 from proxy.lag import Lag
 from proxy.metrics import Counted, Metrics
+from proxy.sections import BudgetSection
 from proxy.space import Space
 from tests.rows import UNESTIMATED, UNMETERED, UNPRICED, call_row, known
 
@@ -44,6 +46,7 @@ CONTRACT = {
     "joulegate_unknown_models_total": ("counter", set()),
     "joulegate_ledger_lag_seconds": ("gauge", set()),
     "joulegate_mirror_lag_seconds": ("gauge", set()),
+    "joulegate_budget_used_ratio": ("gauge", {"team", "unit", "window"}),
     "joulegate_journal_records": ("gauge", {"state"}),
     "joulegate_journal_bytes": ("gauge", set()),
     "joulegate_journal_free_bytes": ("gauge", set()),
@@ -61,6 +64,17 @@ class Recorder:
     record_counts = {"recorded": 12, "lost": 0}  # noqa: RUF012
     ledgers_replaced = 1
     journal_space = Space(segments=2, segment_bytes=5000, free_bytes=10**9)
+
+
+BUDGETS = [
+    (budget_of(BudgetSection(name="b", limit=1.0, **said)), used)
+    for used, said in (
+        (0.2, {"team": "search", "unit": "usd", "window": "month"}),
+        (0.5, {"team": "search", "unit": "usd", "window": "month"}),
+        (0.8, {"team": "search", "user": "ann", "unit": "usd", "window": "month"}),
+        (0.9, {"key": "k1", "unit": "requests", "window": "minute"}),
+    )
+]
 
 
 def make(**changes) -> Metrics:
@@ -100,9 +114,16 @@ def test_names_types_and_labels_are_the_contract():
     assert {each.name: (each.kind, set(each.labels)) for each in DECLARED} == CONTRACT
 
 
+def test_a_budget_is_its_teams_and_of_several_alike_the_fullest_is_shown():
+    metrics = make()
+    metrics.watch(Recorder(), None, lambda: BUDGETS)
+    assert value(metrics, "joulegate_budget_used_ratio", team="search", unit="usd", window="month") == 0.5
+    assert value(metrics, "joulegate_budget_used_ratio", team="other", unit="requests", window="minute") == 0.9
+
+
 def test_what_is_rendered_is_what_is_declared():
     metrics = make()
-    metrics.watch(Recorder(), Lag())
+    metrics.watch(Recorder(), Lag(), lambda: BUDGETS)
     metrics.record([call_row(), call_row(**UNPRICED, **UNESTIMATED)])
     families = {
         family.name + ("_total" if family.type == "counter" else ""): family

@@ -45,6 +45,11 @@ class Budget:
         """Whether a caller who is refused has only asked too fast."""
         return self.window is None or self.window.text == "minute"
 
+    @property
+    def of_a_team(self) -> bool:
+        """Whether it is for all calls of a team."""
+        return self.team is not None and self.project is self.user is self.key is None
+
     def fits(self, team: str | None, project: str | None, user: str | None, key: str | None) -> bool:
         """Whether it is for calls of these."""
         return (

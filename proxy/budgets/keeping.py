@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -28,6 +28,7 @@ ACTIVE_S = 2.0  # a budget that had calls so lately has its share
 WARM_S = 600.0  # one that had calls so lately is kept ready, so that its next call need not wait
 RENEW_S = 0.5  # how often the share of an active one is made anew
 ASK_S = 1.0  # how often it is asked whether others have calls for one that is held
+TELL_S = 60.0  # how often it is looked at how one stands that has no calls
 KEEP_S = LEASE_S / 3  # and of a warm one
 _NS = 1_000_000_000
 _NEVER = 2**40  # of no window's end, seconds since the Unix epoch
@@ -51,6 +52,7 @@ class _State:
     wanted_ns: int = 0
     exposed: int = 0
     wanting: bool = False  # as others see it
+    told: bool = False  # the gates have heard how it stands
 
 
 class Keeping:
@@ -149,8 +151,14 @@ class Keeping:
             self._looked_at = at
         for state, (steps, crossed) in zip(due, renewed, strict=True):
             state.renewed_at, state.crossed, state.wanting = at, crossed, at - state.used_at < ACTIVE_S
-            if state.budget.hard:
+            if steps is not None:
                 self._exposure.allow(state.slot, steps + state.owed, until_ns)
+
+    def used(self) -> Iterator[tuple[Budget, float]]:
+        """Tell which share of each budget is used, as far as it is known; from any thread."""
+        for state in self._states.values():
+            if state.told:
+                yield state.budget, self._exposure.used(state.slot)
 
     def end(self) -> None:
         """Leave what is held to others: no more calls come. Never raises."""
@@ -164,8 +172,8 @@ class Keeping:
     def _due(self, state: _State, at: float, now: float) -> bool:
         wanted_ns = self._exposure.wanted_ns(state.slot)
         since_s = at - state.renewed_at
-        if not wanted_ns or (since_s < KEEP_S and at - wanted_ns / _NS >= WARM_S):
-            return False
+        if not wanted_ns or (since_s < KEEP_S and at - wanted_ns / _NS >= WARM_S):  # so are most: nobody waits
+            return since_s >= TELL_S or (now >= state.ends and since_s >= RENEW_S)
         if wanted_ns != state.wanted_ns:
             state.wanted_ns, state.used_at = wanted_ns, wanted_ns / _NS
         exposed = self._exposure.exposed(state.slot)
@@ -173,7 +181,7 @@ class Keeping:
             state.exposed, state.used_at = exposed, at
         idle_s = at - state.used_at
         if idle_s >= WARM_S and not exposed:
-            return False
+            return since_s >= TELL_S or (now >= state.ends and since_s >= RENEW_S)
         if idle_s < ACTIVE_S or exposed:
             lapsed = state.budget.hard and self._exposure.allowed(state.slot) is None
             return since_s >= RENEW_S or lapsed or now >= state.ends
@@ -181,18 +189,20 @@ class Keeping:
             return True
         return since_s >= KEEP_S or (now >= state.ends and since_s >= RENEW_S)
 
-    def _renew(self, connection: Connection, state: _State, at: float, now: float) -> tuple[int, Crossed]:
+    def _renew(self, connection: Connection, state: _State, at: float, now: float) -> tuple[int | None, Crossed]:
         """Say how a budget stands, and lease of it what is this machine's part; gives how much, in steps.
 
-        And gives what is noted of thresholds.
+        ``None``: nothing, it needs none. And gives what is noted of thresholds.
         """
         budget, slot = state.budget, state.slot
         spent, _ = self._spent.total(connection, budget, now)
         state.ends = budget.window.ends(now) if budget.window is not None else _NEVER
-        self._exposure.say(slot, used=spent / budget.limit, left=max(budget.limit - spent, 0), ends=state.ends)
+        used = spent / budget.limit if budget.window is not None else self._exposure.exposed(slot) / budget.limit
+        self._exposure.say(slot, used=used, left=max(budget.limit - spent, 0), ends=state.ends)
+        state.told = True
         crossed = self._note_crossing(connection, state, spent, now)
-        if not budget.hard:
-            return 0, crossed
+        if not budget.hard or (at - state.used_at >= WARM_S and not self._exposure.exposed(slot)):
+            return None, crossed
         wanting = at - state.used_at < ACTIVE_S
         found = standing(connection, budget, self._holder, spent)
         steps = share(budget, spent, found, wanting=wanting, exposed=self._exposure.exposed(slot) - state.owed)

@@ -34,7 +34,13 @@ def steps_of(amount: float | Decimal, unit: Unit) -> int:
 
 def shown(steps: int, unit: Unit) -> Decimal:
     """Give steps as an amount of the unit, exactly."""
-    return Decimal(steps) / steps_per(unit)
+    return plain(Decimal(steps) / steps_per(unit))
+
+
+def plain(amount: Decimal) -> Decimal:
+    """Give an amount without zeros behind its last digit, and a whole one without an exponent."""
+    whole = amount.to_integral_value()
+    return whole.quantize(Decimal(1)) if whole == amount else amount.normalize()
 
 
 class Used(Protocol):

@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from proxy.console import calculator, directory_api
+from proxy.console import budgets, calculator, directory_api
 from proxy.console.describing import TEXT, get, in_path, list_of, parameter
 from proxy.console.health import Health
 from proxy.console.reports import FORMS
@@ -51,7 +51,8 @@ def _exact(value: object) -> object:
 def openapi() -> dict[str, Any]:
     """Describe the API (OpenAPI 3.1), its schemas made from the types that are written."""
     _, schemas = msgspec.json.schema_components(
-        [CallRow, Totals, Health, calculator.Mean, *directory_api.TYPES], ref_template="#/components/schemas/{name}"
+        [CallRow, Totals, Health, calculator.Mean, *directory_api.TYPES, *budgets.TYPES],
+        ref_template="#/components/schemas/{name}",
     )
     call, figures = schemas.pop("CallRow"), schemas.pop("Totals")
     figures["properties"].pop("key")
@@ -113,6 +114,7 @@ def openapi() -> dict[str, Any]:
             ),
             **directory_api.paths(),
             **calculator.paths(),
+            **budgets.paths(),
             "/api/health": get("How the metering is doing.", {"$ref": "#/components/schemas/Health"}),
             "/api/live": {
                 "get": {

@@ -19,6 +19,7 @@ from starlette.staticfiles import StaticFiles
 
 from proxy.console import api, pages
 from proxy.console.access import Access
+from proxy.console.budgets import BudgetStates
 from proxy.console.calculator import Calculator
 from proxy.console.directory import Directory, refused
 from proxy.console.guard import SESSION, Guard
@@ -85,6 +86,7 @@ def build_console(
             Route("/api/health", console.health),
             Route("/api/live", console.api_live),
             Route("/api/openapi.json", console.openapi),
+            *BudgetStates(engine, now).routes(),
             *Directory(engine, providers, now).routes(),
             *Reports(engine, estimate, now, lambda: said(health(recorder, key_problems()))).routes(),
             *Calculator(engine, now).routes(),
