@@ -10,6 +10,7 @@ from typing import TypeVar
 import msgspec
 from sqlalchemy import Connection, Engine
 from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import QueryParams
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -77,7 +78,7 @@ class Directory:
 
     async def list_teams(self, request: Request) -> Response:
         """Answer with a page of teams."""
-        asked, limit, now = request.query_params, _limit(request), self._now()
+        asked, limit, now = _asked(request), _limit(request), self._now()
         archived = _flag(request, "archived")
 
         def ask(connection: Connection) -> object:
@@ -107,7 +108,7 @@ class Directory:
 
     async def list_keys(self, request: Request) -> Response:
         """Answer with a page of keys."""
-        asked, limit, now = request.query_params, _limit(request), self._now()
+        asked, limit, now = _asked(request), _limit(request), self._now()
         state = next((each for each in STATES if each == asked.get("state")), None)
         if state is None and "state" in asked:
             raise DirectoryError("invalid", "state", f"state={asked['state']!r}: choose from {', '.join(STATES)}")
@@ -166,7 +167,7 @@ class Directory:
 
     async def changes(self, request: Request) -> Response:
         """Answer with a page of the log, the latest first."""
-        asked, limit = request.query_params, _limit(request)
+        asked, limit = _asked(request), _limit(request)
         before = None if "before" not in asked else _number(request, "before", most=2**63 - 1)
 
         def ask(connection: Connection) -> object:
@@ -206,6 +207,14 @@ async def _body(request: Request, kind: type[T]) -> T:
     except msgspec.MsgspecError as error:
         named = _NAMED.search(str(error))
         raise DirectoryError("invalid", (named[1] or named[2]) if named else "body", str(error)) from None
+
+
+def _asked(request: Request) -> QueryParams:
+    """Give what the query says; raises :class:`DirectoryError` for what is no text."""
+    for name, value in request.query_params.multi_items():
+        if not value.isprintable():
+            raise DirectoryError("invalid", name, f"{name}={value[:64]!r}: give printable characters")
+    return request.query_params
 
 
 def _limit(request: Request) -> int:

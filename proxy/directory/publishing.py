@@ -61,6 +61,7 @@ class Publisher:
         """
         self.conflicts: Sequence[str] = ()  # between the file and the directory, in words
         self.revision = -1  # of the directory, as it was published last
+        self._moment: datetime | None = None  # of the change that has the revision's number
         self._problem: str | None = None
         self._engine = engine
         self._path = path
@@ -101,10 +102,11 @@ class Publisher:
         """Publish, if there is something new; tells whether there was. Raises SQLAlchemy's and SQLite's errors."""
         with self._engine.connect() as connection:
             revision = revision_of(connection)
-        if not 0 <= self.revision <= revision:  # the latter of another ledger than before
+            same = revision >= self.revision and _moment(connection, self.revision) == self._moment
+        if self.revision < 0 or not same:  # the latter in another ledger than before
             self.conflicts = take_over(self._engine, self._configured, at=self._now())
             for each in self.conflicts:
-                _log.error("%s: the one made by command or API is not in force; revoke it and give another id", each)
+                _log.error("%s: revoke that one, or give the one in the file another id", each)
             self.revision = -1
         elif revision == self.revision and self._path.exists():
             return False
@@ -113,7 +115,8 @@ class Publisher:
             revision = revision_of(connection)
             count = write_roster(self._path, connection, revision, since=self.revision if self.revision >= 0 else None)
             self._on_teams(names(connection, TEAMS_KNOWN_AT_MOST))
-        self.revision = revision
+            moment = _moment(connection, revision)
+        self.revision, self._moment = revision, moment
         _log.debug("%d keys published, revision %d, in %.2f s", count, revision, time.monotonic() - began)
         return True
 
@@ -121,6 +124,12 @@ class Publisher:
         if why != self._problem:
             self._problem = why
             _log.error("%s", why)
+
+
+def _moment(connection: Connection, number: int) -> datetime | None:
+    """Say when a change was made: a ledger that has another one of that number is another ledger."""
+    found: datetime | None = connection.scalar(sa.select(changes.c.at).where(changes.c.number == number))
+    return found
 
 
 def _snapshot(engine: Engine) -> dict[str, Any]:

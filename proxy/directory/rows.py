@@ -63,9 +63,13 @@ def teams_of(result: Iterable[Any]) -> list[Team]:
 
 def key_by_id(connection: sa.Connection, key_id: str) -> Key | None:
     """Read one key."""
+    if "\0" in key_id:  # which PostgreSQL takes for a mistake
+        return None
     return next(iter(keys_of(connection.execute(sa.select(*KEY_COLUMNS).where(keys.c.id == key_id)))), None)
 
 
 def team_by_name(connection: sa.Connection, name: str) -> Team | None:
     """Read one team."""
+    if "\0" in name:
+        return None
     return next(iter(teams_of(connection.execute(sa.select(*TEAM_COLUMNS).where(teams.c.name == name)))), None)

@@ -132,6 +132,7 @@ def test_pages(console):
         ("/api/keys", {"team": "conf", "providers": ["opnai"]}, 400, "providers", "known are groq, openai"),
         ("/api/keys", {"team": "conf", "sha256": "0" * 64}, 400, "sha256", "unknown field"),
         ("/api/keys/c1/revoke", None, 409, "id", "key c1 is in the configuration"),
+        ("/api/keys", {"team": "a\x00"}, 404, "team", "there is no team"),
         ("/api/keys/nobody/revoke", None, 404, "id", "there is no key 'nobody'"),
         ("/api/keys/c1/rotate", {"grace": "long"}, 400, "grace", "is no time"),
         ("/api/teams/conf/archive", None, 409, "name", "team conf is in the configuration"),
@@ -153,10 +154,20 @@ def test_what_cannot_be_names_the_field(console, path, body, status, field, says
         ("/api/keys?state=lost", "state"),
         ("/api/teams?archived=yes", "archived"),
         ("/api/changes?before=x", "before"),
+        ("/api/changes?subject=%00", "subject"),
+        ("/api/keys?team=%00", "team"),
+        ("/api/keys?after=a%0Ab", "after"),
     ],
 )
 def test_a_question_that_cannot_be_read_names_the_field(console, path, field):
     assert get(console, path, 400)["error"]["field"] == field
+
+
+@pytest.mark.parametrize(
+    ("path", "described"), [("/api/keys/%00", "/api/keys/{id}"), ("/api/teams/a%00", "/api/teams/{name}")]
+)
+def test_what_no_database_takes_is_not_there(console, path, described):
+    assert get(console, path, 404, described=described)["error"]["message"].startswith("there is no ")
 
 
 def test_a_name_of_the_configuration_may_have_a_slash(console):

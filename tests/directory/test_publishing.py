@@ -23,9 +23,11 @@ from proxy.errors import Refusal
 from proxy.in_force import slots
 from proxy.ledger.directory_tables import keys as key_table
 from proxy.ledger.directory_tables import teams as team_table
+from proxy.ledger.engine import open_engine
+from proxy.ledger.revision import migrate
 from proxy.roster import FILE, FORMAT, Roster
 from proxy.teams import Attribution, Teams, digest
-from tests.directory.asking import LATER, NOW, issue, make_team, section
+from tests.directory.asking import LATER, NOW, issue, make_team, noted, section
 
 
 @pytest.fixture
@@ -222,6 +224,27 @@ def test_a_roster_with_what_changed_is_as_one_written_anew(engine, path, caplog)
         other.unlink()
     written = [int(each) for each in re.findall(r"(\d+) keys published", caplog.text)]
     assert written == [5, *(0, 4), *(2, 5), *(1, 5), *(0, 5), *(0, 5)]
+
+
+def test_a_ledger_that_was_put_in_its_place_is_not_taken_for_the_one_before(sqlite_engine, tmp_path, path):
+    make_team(sqlite_engine)
+    issue(sqlite_engine, id="mine")
+    publishing = publisher(sqlite_engine, path, section("conf", "c1"))
+    publishing.round()
+    other = open_engine(f"sqlite:///{tmp_path}/other.db")
+    migrate(other)
+    for name in ("a", "b", "c", "search"):
+        make_team(other, name)
+    secret, _ = issue(other, id="theirs", at=LATER)
+    with contextlib.closing(sqlite3.connect(tmp_path / "other.db")) as file:
+        file.execute("VACUUM INTO ?", (str(tmp_path / "copy.db"),))
+    other.dispose()
+    (tmp_path / "copy.db").rename(tmp_path / "ledger.db")
+    assert publishing.round()
+    gate = Teams([], keys_required=True, roster=Roster(path))
+    assert admitted(gate, secret).key_id == "theirs"
+    assert [row[0] for row in _content(path)] == [publishing.revision, bytes.fromhex(digest(secret.encode()))]
+    assert ("configuration", "issue", "key", "c1") in noted(sqlite_engine)
 
 
 WRITER = """
