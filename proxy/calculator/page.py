@@ -194,7 +194,7 @@ def _parts(draw: Drawing) -> str:
     return (
         '<svg class="parts" viewBox="0 0 100 14" preserveAspectRatio="none" aria-hidden="true">'
         f'<rect class="rail" width="100" height="14"/>{pieces}</svg><ol class="parts">{rows}</ol>'
-        "<p>The shares sum to 100.0 %. Longer inputs make attention's larger.</p>"
+        f"<p>Together {draw.text('parts.sum')}. Longer inputs make attention's share larger.</p>"
     )
 
 
@@ -202,7 +202,7 @@ def _grids(draw: Drawing) -> str:
     factors = {"world": grid(WORLD).grams_per_kwh} | parameters()["static"]["grids"]
     rows = [(draw.text("grid.place"), draw.text("grid.place.factor"), draw.banded("grid.place.grams"))]
     rows += [
-        (title, f"{factors[name]:g} g/kWh", draw.banded(f"grid.{name}"))
+        (title, f"{factors[name]:.3g} g/kWh", draw.banded(f"grid.{name}"))
         for name, title in (
             ("world", "The world"),
             ("global", "The audit page's “global average”"),

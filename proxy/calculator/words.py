@@ -145,6 +145,7 @@ def _parts(made: Estimate, said: Words) -> None:
     known = sum(part.share for part in parts) > 0
     shares = [part.share for part in parts] if known else [0.0] * PARTS
     written = tenths(shares) if known else []
+    said.texts["parts.sum"] = f"{sum(written) / 10:.1f} %" if known else UNKNOWN
     for number, (share, end) in enumerate(zip(shares, accumulate(shares), strict=True)):
         said.texts[f"part.{number}"] = f"{written[number] / 10:.1f} %" if known else UNKNOWN
         said.bars[f"part.{number}"] = (100 * (end - share), 100 * share)
@@ -186,10 +187,10 @@ def _likes(made: Estimate, calls: int, said: Words) -> None:
     for like in equivalences():
         one = count(like, joules=made.joules, grams=made.grams_co2e)
         said.texts[f"like.{like.id}"] = UNKNOWN if one is None else digits(one.mid, 2)
-        said.texts[f"like.{like.id}.band"] = UNKNOWN if one is None else _counted(one)
+        said.texts[f"like.{like.id}.band"] = "" if one is None else _counted(one)
         day = None if one is None else many(one, calls)
         said.texts[f"like.{like.id}.day"] = UNKNOWN if day is None else digits(day.mid, 2)
-        said.texts[f"like.{like.id}.day.band"] = UNKNOWN if day is None else _counted(day)
+        said.texts[f"like.{like.id}.day.band"] = "" if day is None else _counted(day)
 
 
 def _counted(value: Range) -> str:

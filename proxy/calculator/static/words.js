@@ -94,6 +94,7 @@ function wordsOf(estimator) {
 
     const shares = facts.parts.map((_, i) => made.parts[i]?.share ?? 0);
     const known = shares.reduce((all, share) => all + share, 0) > 0, written = known ? tenths(shares) : [];
+    texts["parts.sum"] = known ? `${(written.reduce((all, part) => all + part, 0) / 10).toFixed(1)} %` : UNKNOWN;
     let end = 0;
     shares.forEach((share, i) => {
       end += share;
@@ -125,7 +126,7 @@ function wordsOf(estimator) {
       const many = one === null ? null : summed(one, asked.calls);
       for (const [key, value] of [[`like.${like.id}`, one], [`like.${like.id}.day`, many]]) {
         texts[key] = value === null ? UNKNOWN : digits(value[1], 2);
-        texts[`${key}.band`] = value === null ? UNKNOWN : counted(value);
+        texts[`${key}.band`] = value === null ? "" : counted(value);
       }
     }
 
