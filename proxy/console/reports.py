@@ -2,27 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import datetime
 
 from sqlalchemy import Engine
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, Response
+from starlette.responses import Response
 from starlette.routing import Route
 
 from proxy.directory.rows import team_by_name
 from proxy.directory.teams import names
+from proxy.errors import ConfigError
 from proxy.reports import report_page, table
 from proxy.reports.conversations import Estimating
 from proxy.reports.making import NAMES, question_of
 from proxy.reports.page import content_security_policy
+from proxy.reports.pdf import as_pdf
 from proxy.reports.period import Period, QuestionError, parse
 from proxy.reports.statement import statement
 from proxy.reports.statement_page import as_html
+from proxy.reports.table import Report
 from proxy.reports.words import Words
 
-FORMS = ("json", "csv", "html")
+FORMS = {  # how a report is written, and whether a browser shows it or keeps it
+    "json": ("application/json", False),
+    "csv": ("text/csv", True),
+    "parquet": ("application/vnd.apache.parquet", True),
+    "html": ("text/html; charset=utf-8", False),
+    "pdf": ("application/pdf", True),
+}
 TEAMS_NAMED_AT_MOST = 50  # where somebody asks for one that there is not
 
 
@@ -46,9 +55,7 @@ class Reports:
         asked, name = request.query_params, request.path_params["name"]
         if name not in NAMES:
             raise QuestionError(f"no report {name!r}: there are {', '.join(NAMES)}")
-        form = asked.get("format", FORMS[0])
-        if form not in FORMS:
-            raise QuestionError(f"format={form!r}: choose from {', '.join(FORMS)}")
+        form = _form(asked.get("format", "json"), FORMS)
         words = Words(
             by=asked.get("by"),
             where=asked.getlist("where"),
@@ -66,28 +73,16 @@ class Reports:
             else:
                 with self._engine.connect() as connection:
                     made = question.ask(connection, period, self._standing())
-            match form:
-                case "json":
-                    return table.as_json(made)
-                case "csv":
-                    return table.as_csv(made).encode()
-                case _:
-                    return report_page.as_html(made, self._now()).encode()
+            return _written(made, form, self._now())
 
-        body = await run_in_threadpool(ask)
-        if form == "json":
-            return Response(body, media_type="application/json")
-        if form == "html":
-            return HTMLResponse(body, headers={"content-security-policy": content_security_policy()})
-        first, last = period.ends()
-        named = f'attachment; filename="{name}-{first[:10]}-{last[:10]}.csv"'
-        return Response(body, media_type="text/csv", headers={"content-disposition": named})
+        return _reply(await run_in_threadpool(ask), form, name, period)
 
     async def statement(self, request: Request) -> Response:
         """Answer with the statement of a team, or of all of them."""
         period, team = self._period(request), request.query_params.get("team")
+        form = _form(request.query_params.get("format", "html"), ("html", "pdf"))
 
-        def ask() -> str:
+        def ask() -> bytes:
             with self._engine.connect() as connection:
                 known = set(names(connection, TEAMS_NAMED_AT_MOST))
                 if team is not None and team_by_name(connection, team) is not None:
@@ -95,10 +90,9 @@ class Reports:
                 made = statement(
                     connection, period, team=team, known_teams=known, now=self._now(), service=self._standing()
                 )
-            return as_html(made)
+            return _page(as_html(made), form)
 
-        page = await run_in_threadpool(ask)
-        return HTMLResponse(page, headers={"content-security-policy": content_security_policy()})
+        return _reply(await run_in_threadpool(ask), form, "statement", period)
 
     def _period(self, request: Request) -> Period:
         asked = request.query_params
@@ -115,3 +109,46 @@ def _whole(text: str | None) -> int | None:
     if text is not None and not text.isdecimal():
         raise QuestionError(f"per_day={text!r} is not a whole number")
     return None if text is None else int(text)
+
+
+def _form(asked: str, forms: Collection[str]) -> str:
+    if asked not in forms:
+        raise QuestionError(f"format={asked!r}: choose from {', '.join(forms)}")
+    return asked
+
+
+def _written(made: Report, form: str, now: datetime) -> bytes:
+    """Write a report; raises QuestionError where what its form needs is not installed."""
+    match form:
+        case "json":
+            return table.as_json(made)
+        case "csv":
+            return table.as_csv(made).encode()
+        case "parquet":
+            try:
+                from proxy.reports.parquet import as_parquet
+            except ImportError:
+                raise QuestionError("Parquet cannot be written here: install joulegate[parquet]") from None
+            return as_parquet(made)
+        case _:
+            return _page(report_page.as_html(made, now), form)
+
+
+def _page(text: str, form: str) -> bytes:
+    if form == "html":
+        return text.encode()
+    try:
+        return as_pdf(text)
+    except ConfigError as error:
+        raise QuestionError(str(error)) from None
+
+
+def _reply(body: bytes, form: str, name: str, period: Period) -> Response:
+    media_type, kept = FORMS[form]
+    headers = {}
+    if form == "html":
+        headers["content-security-policy"] = content_security_policy()
+    if kept:
+        first, last = period.ends()
+        headers["content-disposition"] = f'attachment; filename="{name}-{first[:10]}-{last[:10]}.{form}"'
+    return Response(body, media_type=media_type, headers=headers)

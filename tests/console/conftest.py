@@ -74,7 +74,9 @@ class Running:
         with contextlib.closing(connection):
             connection.request("GET", path, headers={name.replace("_", "-"): v for name, v in headers.items()})
             reply = connection.getresponse()
-            return Reply(reply.status, {k.lower(): v for k, v in reply.getheaders()}, reply.read().decode())
+            return Reply(
+                reply.status, {k.lower(): v for k, v in reply.getheaders()}, reply.read().decode(errors="replace")
+            )
 
     def post(self, path: str, body: str | bytes = b"", **headers: str) -> Reply:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
@@ -83,7 +85,9 @@ class Running:
                 "POST", path, body=body, headers={name.replace("_", "-"): v for name, v in headers.items()}
             )
             reply = connection.getresponse()
-            return Reply(reply.status, {k.lower(): v for k, v in reply.getheaders()}, reply.read().decode())
+            return Reply(
+                reply.status, {k.lower(): v for k, v in reply.getheaders()}, reply.read().decode(errors="replace")
+            )
 
     @contextlib.contextmanager
     def events(self, path: str, **headers: str) -> Iterator[Iterator[dict[str, str]]]:

@@ -54,7 +54,8 @@ def test_a_report_as_a_page_draws_itself_and_does_nothing_else(filled):
     [
         ("/api/reports/profit", "no report 'profit': there are cost, energy,"),
         ("/api/reports/cost?by=colour", "cannot split by 'colour'"),
-        ("/api/reports/cost?format=pdf", "format='pdf': choose from json, csv, html"),
+        ("/api/reports/cost?format=doc", "format='doc': choose from json, csv, parquet, html, pdf"),
+        ("/reports/statement?format=csv", "format='csv': choose from html, pdf"),
         ("/api/reports/cost?where=colour=red", "cannot look only at 'colour=red': write NAME=VALUE"),
         ("/api/reports/cost?where=day=2026-11-23", "NAME one of team, project"),
         ("/api/reports/cost?where=team", "write NAME=VALUE"),
@@ -86,3 +87,13 @@ def test_a_team_of_the_directory_without_calls_has_one_too(tmp_path):
     with serve(f"sqlite:///{tmp_path}/ledger.db") as console:
         add(console.engine, "idle", actor="cli:ada", at=NOON)
         assert "There were no calls in this period." in Page(console.get("/reports/statement?team=idle").text).texts
+
+
+@pytest.mark.heavy
+def test_reports_and_statements_on_paper_and_as_parquet(filled):
+    for path in ("/api/reports/energy?by=day&format=pdf", "/reports/statement?format=pdf"):
+        reply = filled.get(path)
+        assert (reply.status, reply.headers["content-type"], reply.text[:5]) == (200, "application/pdf", "%PDF-")
+        assert reply.headers["content-disposition"].endswith('.pdf"')
+    table = filled.get("/api/reports/cost?format=parquet")
+    assert (table.status, table.text[:4]) == (200, "PAR1")
