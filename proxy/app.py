@@ -18,7 +18,7 @@ from proxy.call import Closed
 from proxy.client import Client
 from proxy.counting import Counter, by_characters, find_counter
 from proxy.estimating import ConfiguredEstimator
-from proxy.gate import Gate, Reach
+from proxy.gate import Gate
 from proxy.in_force import Slot as RosterSlot
 from proxy.journal import Journal
 from proxy.lag import Lag
@@ -28,12 +28,12 @@ from proxy.roster import FILE, Roster
 from proxy.routing import Provider, Routes, Translator
 from proxy.sections import Config
 from proxy.teams import Headers, Teams
-from proxy.tee import Sink
 from proxy.unwritten import Slot
 from proxy.upstream import Upstream
 
 if TYPE_CHECKING:
     from proxy.budgets.exposure import Exposure
+    from proxy.budgets.reserving import Reserving
 
 TICK_S = 1.0  # journal.fsync = "interval": what a power loss may cost at most
 MODELS_PREPARED = 4096  # clients choose the names: a bound keeps them from filling memory
@@ -76,31 +76,35 @@ def build_gate(
     if not config.gate.estimate_headers and exposure is None:
         return GateApplication(gate, journal, lag)
     estimator = ConfiguredEstimator(config)
+    reserving = None
     if exposure is not None:
-        gate.journal, gate.reach = _within_budgets(config, exposure, int(worker) - 1, estimator, journal)
+        reserving = _within_budgets(config, exposure, int(worker) - 1, estimator, journal)
+        gate.journal, gate.reach = reserving, reserving.reach
     if config.gate.estimate_headers:
         gate.estimate_headers = partial(estimate_headers, estimator)
         gate.prepare_estimate = Preparation(estimator)
-    return GateApplication(gate, journal, lag)
+    return GateApplication(gate, journal, lag, reserving)
 
 
 def _within_budgets(
     config: Config, exposure: Exposure, worker: int, estimator: ConfiguredEstimator, journal: Journal
-) -> tuple[Sink, Reach]:
+) -> Reserving:
     """Give what stands in the place of the journal and of the reaching of providers where there are budgets."""
     from proxy.budgets.budget import Budgets, budgets_of  # only where there are any
     from proxy.budgets.expecting import Expecting
     from proxy.budgets.reserving import Reserving
 
-    reserving = Reserving(Budgets(budgets_of(config.budget)), exposure, worker, Expecting(estimator), journal)
-    return reserving, reserving.reach
+    return Reserving(Budgets(budgets_of(config.budget)), exposure, worker, Expecting(estimator), journal)
 
 
 class GateApplication:
     """The data plane: an ASGI application, and what our own listener serves without that detour."""
 
-    def __init__(self, gate: Gate, journal: Journal, lag: Lag | None = None) -> None:
+    def __init__(
+        self, gate: Gate, journal: Journal, lag: Lag | None = None, reserving: Reserving | None = None
+    ) -> None:
         self.gate = gate
+        self._reserving = reserving
         self._journal = journal
         self._lag = lag
         self._tasks: set[asyncio.Task[None]] = set()
@@ -137,6 +141,11 @@ class GateApplication:
         if 0 < limit_s < behind_s:
             return 503, b"the ledger is %.0f s behind: calls go on, and wait in the journal\n" % behind_s
         return 200, b"ready, the ledger is %.1f s behind\n" % behind_s
+
+    def give_way(self) -> None:
+        """Take note that another process has taken this one's place: it finishes what it has."""
+        if self._reserving is not None:
+            self._reserving.replaced = True
 
     def refused(self, status: int, code: str, method: str, path: str) -> str:
         """Record a request that was turned away before it was one (too large a head, not HTTP); gives its id."""

@@ -53,6 +53,7 @@ def run_gate(
         await server.serve(listening, started=lifeline.at_work)
 
     def give_way() -> None:
+        app.give_way()
         server.stop(config.gate.replaced_s, idle_s=min(IDLE_WHEN_REPLACED_S, config.gate.replaced_s / 2))
 
     # What start-up made stays: keep the collector from walking it again and again. A call leaves no cycles behind, so

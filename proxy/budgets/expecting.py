@@ -151,9 +151,7 @@ def _expected(call: Received) -> Usage | None:
         return None
     if call.asked.units:
         return Usage(units=dict(call.asked.units))
-    size = len(call.body) or call.body_bytes
-    if size is None:  # it comes in chunks, and is not held
-        return None
+    size = len(call.body) or call.body_bytes or 0  # of what comes in chunks and is too large to hold nobody knows it
     if call.surface.name in _NO_OUTPUT:
         output = 0
     else:

@@ -58,6 +58,7 @@ class Reserving:
         self._expecting = expecting
         self._journal = journal
         self._now = now
+        self.replaced = False  # another process has taken this one's place, whose recorder leases nothing for this one
         self._holds: dict[str, _Hold] = {}  # by operation
         self._unwritten: dict[int, int] = {}  # by slot: used, and not in the journal's file yet
         exposure.begin(worker)
@@ -76,6 +77,8 @@ class Reserving:
         if not hard:
             return await reach(gate, call, targets, admitted)
         steps = await self._expecting.of(call, targets[0], {budget.unit for budget in hard})
+        if self.replaced:  # what still comes is carried: to be replaced refuses no call
+            hard = [budget for budget in hard if self._exposure.allowed(self._slots[budget.name]) is not None]
         await self._leased(hard)
         hold = self._reserve(hard, steps)
         self._holds[call.operation_id or call.id] = hold

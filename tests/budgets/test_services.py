@@ -23,7 +23,7 @@ from proxy.budgets.units import steps_of
 from proxy.ledger.engine import open_engine
 from proxy.ledger.tables import calls as calls_table
 from tests.budgets.services import MODEL, answers, asks, budget, call, config
-from tests.loopback import provider
+from tests.loopback import Client, provider
 from tests.service.running import Service, service
 
 SETTLED_S = 40.0
@@ -192,6 +192,24 @@ def test_who_is_killed_leaves_nothing_reserved(tmp_path, victim):
                 assert time.monotonic() < deadline
                 time.sleep(0.1)
             assert spent(url, "usd") / 10**12 <= limit
+
+
+def test_clients_that_leave_leave_nothing_reserved(tmp_path):
+    limit = 8.5 * a_call("usd")
+    url = one_of(None, tmp_path)
+    with contextlib.ExitStack() as stack:
+        origin = stack.enter_context(provider(answers(lambda: 1000, wait_s=0.2)))
+        toml = config(origin.origin, budget(limit=limit), workers=2)
+        running = stack.enter_context(service(tmp_path, toml))
+        for _ in range(4):
+            client = Client(int(running.gate.rsplit(":", 1)[1]))
+            client.send(asks())
+            time.sleep(0.05)
+            client.reset()
+        _, asked = use_up([running.gate], asks())
+        wait_for_rows(url, 4 + asked)
+        assert rows(url)["aborted"] == 4
+        assert limit - a_call("usd") < spent(url, "usd") / 10**12 <= limit
 
 
 def test_a_service_that_was_killed_goes_on_with_what_its_ledger_says(tmp_path):
