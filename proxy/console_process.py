@@ -119,6 +119,7 @@ def run_console(
         providers=[provider.name for provider in config.provider],
         access=Access(console_tokens(config.console)),
         estimate=estimate.supposed,
+        estimate_call=estimate,
         key_problems=lambda: publisher.problems,
         closing=lambda: server.should_exit,
     )

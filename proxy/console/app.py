@@ -27,11 +27,13 @@ from proxy.console.health import Health, Recording, health, said
 from proxy.console.live import Draw, event, follow
 from proxy.console.recent import RecentCalls
 from proxy.console.reports import Reports
+from proxy.console.screens import Screens
 from proxy.console.signing_in import SigningIn
 from proxy.console.tables import call_rows
 from proxy.console.today import Sums, Today
 from proxy.errors import DirectoryError
 from proxy.ledger import read
+from proxy.ledger.row import Estimator
 from proxy.ledger.tables import CallRow
 from proxy.metrics import CONTENT_TYPE, Metrics
 from proxy.reports import split
@@ -62,6 +64,7 @@ def build_console(
     access: Access | None = None,
     providers: Collection[str] = (),
     estimate: Estimating,
+    estimate_call: Estimator,
     key_problems: Callable[[], Sequence[str]] = list,
     closing: Callable[[], bool] = lambda: False,
     now: Callable[[], datetime] = lambda: datetime.now(UTC),
@@ -70,7 +73,8 @@ def build_console(
 
     ``gate_url`` is shown to newcomers (no path). ``names`` are host names besides loopback's that it
     answers to on a loopback address. ``access`` knows who may use it: everybody, where it is not given.
-    ``providers`` are those that a key may be limited to; ``estimate`` is what the service estimates with.
+    ``providers`` are those that a key may be limited to; ``estimate`` is what the service estimates
+    supposed calls with, ``estimate_call`` stored ones.
     ``key_problems`` says why keys are not in force as they should be. Open streams end when ``closing()`` is true.
     """
     access = access or Access({})
@@ -88,6 +92,7 @@ def build_console(
             Route("/api/openapi.json", console.openapi),
             *BudgetStates(engine, now).routes(),
             *Directory(engine, providers, now).routes(),
+            *Screens(engine, estimate_call, now).routes(),
             *Reports(engine, estimate, now, lambda: said(health(recorder, key_problems()))).routes(),
             *Calculator(engine, now).routes(),
             *SigningIn(access).routes(),

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from html import escape
 from urllib.parse import urlencode
 
+from proxy.console.frame import frame
 from proxy.console.health import Health
 from proxy.console.marks import whisker
 from proxy.console.tables import groups, lacking, last_calls, tokens
@@ -33,36 +34,16 @@ def page(
     """Draw the whole page; ``after`` is the number of the last call on it, where the live part goes on."""
     never = not calls and (sums is None or sums.total.calls == 0)
     body = _empty(gate_url) if never else f'<section aria-label="Last calls">{last_calls(calls)}</section>'
-    query = escape(urlencode({"after": after} | ({"tz": sums.period.zone.key} if sums else {})))
-    return f"""<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark">
-<title>Joulegate</title>
-<link rel="icon" href="/static/mark.svg" type="image/svg+xml">
-<link rel="stylesheet" href="/static/console.css">
-<script src="/static/console.js" defer></script>
-</head>
-<body data-live="/live?{query}">
-<header>
-<h1><img src="/static/mark.svg" alt="" width="22" height="22">Joulegate</h1>
-<div id="health">{health_line(health)}</div>
-</header>
-<main>
-<section id="today" aria-label="Today">{today_section(sums)}</section>
-{body}
-</main>
-<footer>
-<p>Dollars are list prices. Joules, grams and liters are estimates; the range under each is what it may really be.</p>
-<nav aria-label="More"><a href="/calculator">calculator</a><a href="/metrics">metrics</a><a href="/api/calls">calls</a>
-<a href="/api/totals?by=team,model">totals</a><a href="/reports/statement">statement</a>
-<a href="/api/openapi.json">API</a>{'<a href="/logout">sign out</a>' if signed_in else ""}</nav>
-</footer>
-</body>
-</html>
-"""
+    query = urlencode({"after": after} | ({"tz": sums.period.zone.key} if sums else {}))
+    return frame(
+        "Live",
+        f'<section id="today" aria-label="Today">{today_section(sums)}</section>{body}',
+        place="/",
+        signed_in=signed_in,
+        aside=f'<div id="health">{health_line(health)}</div>',
+        live=f"/live?{query}",
+        script='<script src="/static/console.js" defer></script>\n',
+    )
 
 
 def health_line(health: Health) -> str:

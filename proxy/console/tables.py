@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from decimal import Decimal
 from html import escape
+from urllib.parse import quote
 
 from proxy.console.marks import cell, estimate, head, name, note, value
 from proxy.ledger.read import Totals
@@ -35,14 +36,16 @@ def groups(dimension: str, rows: Sequence[Totals]) -> str:
     return _table(f"By {dimension}", titles, f"<tbody>{body}</tbody>")
 
 
-def last_calls(calls: Sequence[CallRow]) -> str:
-    """Draw the table that live calls are added to."""
+def last_calls(calls: Sequence[CallRow], *, live: bool = True) -> str:
+    """Draw calls, the latest first; a live table is one that more are added to."""
     titles = head(
         *("Time (UTC)", "Team", "Model", "Tokens", "Dollars", "Compute", "Energy", "CO₂e", "Latency"),
         minor=("Team", "Dollars", "Compute", "CO₂e", "Latency"),
     )
     legend = "".join(f"<span><b>{mark}</b> {words}</span>" for mark, words in _LEGEND)
-    table = _table("Last calls", titles, f'<tbody id="calls">{call_rows(calls)}</tbody>')
+    added_to = ' id="calls"' if live else ""
+    body = f"<tbody{added_to}>{call_rows(calls)}</tbody>"
+    table = _table("Last calls" if live else "Calls", titles, body, "calls")
     return f'{table}<p class="legend">Estimates: {legend}</p>'
 
 
@@ -61,8 +64,9 @@ def lacking(number: int, whole: int, what: str) -> str:
     return f"{share(number, whole)} {what}" if number else ""
 
 
-def _table(caption: str, titles: str, body: str) -> str:
-    return f'<div class="scroll"><table><caption>{caption}</caption>{titles}{body}</table></div>'
+def _table(caption: str, titles: str, body: str, kind: str = "groups") -> str:
+    table = f'<table class="{kind}"><caption>{caption}</caption>{titles}{body}</table>'
+    return f'<div class="scroll" tabindex="0" role="region" aria-label="{caption}">{table}</div>'
 
 
 def _group(group: Totals, dearest: Decimal) -> str:
@@ -79,7 +83,8 @@ def _group(group: Totals, dearest: Decimal) -> str:
 
 
 def _call(row: CallRow) -> str:
-    when = f'<time datetime="{row.started_at.isoformat()}">{row.started_at:%H:%M:%S}</time>'
+    moment = f'<time datetime="{row.started_at.isoformat()}">{row.started_at:%H:%M:%S}</time>'
+    when = f'<a href="/calls/{quote(row.id, safe="")}">{moment}</a>'
     seconds = None if row.latency_ms is None else row.latency_ms / 1e3
     price = value(dollars(row.cost_usd))
     # Where there is no room for columns of their own:

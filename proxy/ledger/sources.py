@@ -75,7 +75,7 @@ class RowsSource:
         """Ask for the dimensions (of times: the quarter), the estimate key and, grouped by these, the figures."""
         columns = [self.time if name in TIME_DIMENSIONS else self.dimensions[name] for name in names]
         select = _grouped(names, columns, calls.c.estimate_key, self.figures)
-        return select.where(within, *_conditions(self.dimensions, where))
+        return select.where(within, *conditions(self.dimensions, where))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -108,7 +108,7 @@ class SumsSource:
         if several:
             by_key = by_key.group_by(sa.column("bucket"), self.sums.c.key)
         if where:
-            wanted = sa.select(self.keys.c.key).where(*_conditions(self.dimensions, where))
+            wanted = sa.select(self.keys.c.key).where(*conditions(self.dimensions, where))
             by_key = by_key.where(self.sums.c.key.in_(wanted))
         summed = by_key.subquery()
         columns = [summed.c.bucket if name in TIME_DIMENSIONS else self.dimensions[name] for name in names]
@@ -140,11 +140,13 @@ def _grouped(
     return select.group_by(*(sa.column(column.name) for column in labelled), key)
 
 
-def _conditions(dimensions: Mapping[str, ColumnElement[Any]], where: Where) -> list[ColumnElement[bool]]:
+def conditions(dimensions: Mapping[str, ColumnElement[Any]], where: Where) -> list[ColumnElement[bool]]:
+    """Say in SQL which calls alone are looked at."""
     return [dimensions[name] == value for name, value in where.items()]  # == None is IS NULL
 
 
-def _named(columns: Any) -> dict[str, ColumnElement[Any]]:
+def dimensions_of(columns: Any) -> dict[str, ColumnElement[Any]]:
+    """Give what calls are told apart by, times excepted, of columns that have it."""
     names = {"key": "key_id"} | {
         name: name
         for name in (
@@ -182,12 +184,12 @@ def _figures_of_rows() -> tuple[ColumnElement[Any], ...]:
     return tuple(found[name] for name in FIGURES)
 
 
-ROWS = RowsSource(_named(calls.c), _figures_of_rows(), _QuarterHour(calls.c.started_at))
+ROWS = RowsSource(dimensions_of(calls.c), _figures_of_rows(), _QuarterHour(calls.c.started_at))
 FEW: dict[str, ColumnElement[Any]] = {name: model_keys.c[name] for name in ("team", "provider", "model")}
 QUARTERS = SumsSource(calls_by_quarter, model_keys, FEW, 1)
 HOURS = SumsSource(calls_by_hour, model_keys, FEW, QUARTERS_AN_HOUR)
 DAYS = SumsSource(calls_by_day, model_keys, FEW, QUARTERS_A_DAY)
-DETAILS = SumsSource(details_by_day, detail_keys, _named(detail_keys.c), QUARTERS_A_DAY)
+DETAILS = SumsSource(details_by_day, detail_keys, dimensions_of(detail_keys.c), QUARTERS_A_DAY)
 
 # What can be asked for, in the order in which it is listed.
 DIMENSIONS = (

@@ -62,7 +62,7 @@ def statement(
         period=period,
         made_at=now,
         total=total,
-        days=_every_day(days, period),
+        days=every_day(days, period),
         models=_ranked(models),
         projects=_ranked(projects),
         tiers=_ranked(tiers),
@@ -84,8 +84,8 @@ def _ranked(groups: Sequence[Totals]) -> list[Totals]:
     return sorted(groups, key=lambda each: (-(each.cost_usd or 0), -(each.joules or 0), str(each.key)))
 
 
-def _every_day(groups: Sequence[Totals], period: Period) -> list[Totals]:
-    """Put days in their order, those between without calls as well."""
+def every_day(groups: Sequence[Totals], period: Period) -> list[Totals]:
+    """Put groups by the local day in their order, those between without calls as well."""
     there = {group.key[0]: group for group in groups}
     first = period.start.astimezone(period.zone).date()
     last = (period.end - timedelta(microseconds=1)).astimezone(period.zone).date()

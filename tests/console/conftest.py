@@ -131,6 +131,7 @@ def serve(url: str, *, migrated: bool = True, port: int = 0, **options) -> Itera
     metrics.watch(recorder)
     app = build_console(
         estimate=ConfiguredEstimator(Config()).supposed,
+        estimate_call=ConfiguredEstimator(Config()),
         engine=engine,
         metrics=metrics,
         recent=recent,

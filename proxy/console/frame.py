@@ -1,0 +1,68 @@
+"""What all pages of the console have in common: head, navigation, foot. They are whole without JavaScript."""
+
+from __future__ import annotations
+
+from html import escape
+
+from starlette.requests import Request
+from starlette.responses import HTMLResponse
+
+from proxy.console.guard import HEADERS, SESSION
+
+# In the order of the navigation. A page of its own adds its place here.
+PLACES = (
+    ("/", "Live"),
+    ("/explore", "Explore"),
+    ("/calculator", "Calculator"),
+)
+# A form asks a page of ours anew, with what was chosen in the address; nothing else may be sent anywhere.
+_POLICY = HEADERS["content-security-policy"].replace("form-action 'none'", "form-action 'self'")
+
+
+def frame(
+    title: str, body: str, *, place: str, signed_in: bool, aside: str = "", live: str | None = None, script: str = ""
+) -> str:
+    """Draw a page; ``body``, ``aside`` (beside the title) and ``script`` are HTML, ``title`` is text.
+
+    ``place`` is the path of the navigation that it belongs to, ``live`` the path of its events.
+    """
+    here = "".join(f'<a href="{path}"{_CURRENT if path == place else ""}>{name}</a>' for path, name in PLACES)
+    events = "" if live is None else f' data-live="{escape(live)}"'
+    return f"""<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<title>{escape(title)} · Joulegate</title>
+<link rel="icon" href="/static/mark.svg" type="image/svg+xml">
+<link rel="stylesheet" href="/static/console.css">
+{script}</head>
+<body{events}>
+<a class="skip" href="#main">Skip to the figures</a>
+<header>
+<a class="brand" href="/"><img src="/static/mark.svg" alt="" width="22" height="22">Joulegate</a>
+<nav class="places" aria-label="Pages">{here}</nav>
+</header>
+<main id="main" tabindex="-1">
+<div class="lead"><h1>{escape(title)}</h1>{aside}</div>
+{body}
+</main>
+<footer>
+<p>Dollars are list prices. Joules, grams and liters are estimates; the range under each is what it may really be.</p>
+<nav aria-label="For programs"><a href="/metrics">metrics</a><a href="/api/calls">calls</a>
+<a href="/api/totals?by=team,model">totals</a><a href="/api/openapi.json">API</a>{_SIGN_OUT if signed_in else ""}</nav>
+</footer>
+</body>
+</html>
+"""
+
+
+_CURRENT = ' aria-current="page"'
+_SIGN_OUT = '<a href="/logout">sign out</a>'
+
+
+def answer(request: Request, title: str, body: str, *, place: str, aside: str = "", status: int = 200) -> HTMLResponse:
+    """Answer with a page that is still."""
+    page = frame(title, body, place=place, signed_in=SESSION in request.scope, aside=aside)
+    return HTMLResponse(page, status, {"content-security-policy": _POLICY})
