@@ -18,6 +18,7 @@ from sqlalchemy.engine import Connection
 from proxy.budgets.budget import Budget, Budgets
 from proxy.budgets.exposure import Exposure
 from proxy.budgets.units import shown
+from proxy.errors import LedgerError
 from proxy.ledger.budget_tables import budget_crossings, budgets
 from proxy.ledger.leases import LEASE_S, cut, give_back, share, standing, take, wanted_by_others
 from proxy.ledger.spent import Spent, lock, upsert
@@ -27,6 +28,7 @@ from proxy.ledger.write import Ledger
 ACTIVE_S = 2.0  # a budget that had calls so lately has its share
 WARM_S = 600.0  # one that had calls so lately is kept ready, so that its next call need not wait
 RENEW_S = 0.5  # how often the share of an active one is made anew
+PAUSE_S = 5.0  # after something went wrong
 ASK_S = 1.0  # how often it is asked whether others have calls for one that is held
 TELL_S = 60.0  # how often it is looked at how one stands that has no calls
 KEEP_S = LEASE_S / 3  # and of a warm one
@@ -78,6 +80,8 @@ class Keeping:
         self._holder = ""
         self._caught_up = False  # what was in the journals at the start is in the ledger
         self._looked_at = 0.0  # whether others have calls for what is held here
+        self._pauses_until_ns = 0
+        self._said = ""  # what last went wrong
         self._added: dict[str, int] = {}  # by the transaction under way
         ledger.beside_rows = self.add
 
@@ -104,11 +108,25 @@ class Keeping:
         }
 
     def add(self, connection: Connection, rows: Sequence[CallRow]) -> None:
-        """Add rows to what is used, in their transaction, and take it off the leases."""
-        self._added = self._spent.add(connection, rows, self._now())
-        for name in sorted(self._added):
-            if self._states[name].budget.hard and self._added[name]:
-                cut(connection, name, self._holder, self._added[name])
+        """Add rows to what is used, in their transaction, and take it off the leases.
+
+        Where that fails the rows are written all the same, and what is used is summed up anew from them.
+        """
+        self._added = {}
+        savepoint = connection.begin_nested()
+        try:
+            added = self._spent.add(connection, rows, self._now())
+            for name in sorted(added):
+                if self._states[name].budget.hard and added[name]:
+                    cut(connection, name, self._holder, added[name])
+        except Exception as error:
+            savepoint.rollback()  # raises where the ledger is away: then nothing is written
+            self._trouble(error)
+            lock(connection, self._states)
+            self._spent.drop(connection)
+        else:
+            savepoint.commit()
+            self._added = added
 
     def committed(self) -> None:
         """Take note that what was added is there to stay."""
@@ -131,9 +149,27 @@ class Keeping:
         self._caught_up = True
 
     def tend(self) -> None:
-        """Renew what is due, in a transaction of its own; raises what the ledger raises."""
-        if not self._caught_up:
+        """Renew what is due, in a transaction of its own; raises what the ledger raises.
+
+        What else goes wrong is said: budgets are not leased then, and rows are recorded all the same.
+        """
+        if not self._caught_up or self._elapsed_ns() < self._pauses_until_ns:
             return
+        try:
+            self._tend()
+        except LedgerError:
+            raise
+        except Exception as error:
+            self._trouble(error)
+            self._pauses_until_ns = self._elapsed_ns() + int(PAUSE_S * _NS)
+
+    def _trouble(self, error: Exception) -> None:
+        said = f"{type(error).__name__}: {error}"
+        if said != self._said:
+            _log.error("budgets cannot be kept: %s", said)
+        self._said = said
+
+    def _tend(self) -> None:
         at, now = self._elapsed_ns() / _NS, self._now()
         due = [state for state in self._states.values() if self._due(state, at, now)]
         warm = [state for state in self._states.values() if state.budget.hard and at - state.used_at < WARM_S]

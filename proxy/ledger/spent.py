@@ -91,6 +91,11 @@ class Spent:
             return self._sum_up(connection, budget, budget.window, first)
         return int(amount or 0), int(unknown or 0)
 
+    def drop(self, connection: Connection) -> None:
+        """Forget what is used of all budgets, which are locked: it is summed up anew when it is asked for."""
+        measures = [budget.measure for budget in self._definitions.all]
+        connection.execute(sa.delete(budget_spent).where(budget_spent.c.measure.in_(measures)))
+
     def _add(
         self,
         connection: Connection,

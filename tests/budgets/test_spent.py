@@ -12,8 +12,10 @@ from proxy.budgets.budget import Budget, Budgets, budget_of
 from proxy.budgets.exposure import Exposure
 from proxy.budgets.keeping import Keeping
 from proxy.ledger.budget_tables import budget_crossings, budget_leases, budget_spent, budgets
+from proxy.ledger.tables import call_rows
 from proxy.ledger.write import Ledger, Position
 from proxy.sections import BudgetSection
+from tests.databases import forbid_updates
 from tests.rows import PLAIN, UNPRICED, call_row
 
 NOW = PLAIN.started_at
@@ -223,6 +225,18 @@ def test_thresholds_are_noted_once_in_each_window(engine):
         (0.5, 6 * A_CALL, epoch("2026-11-01")), (0.9, 9 * A_CALL, epoch("2026-11-01")),
     ]  # fmt: skip
     assert machine.allowed() is None
+
+
+def test_rows_are_written_also_where_what_they_use_cannot_be_and_it_is_made_up_for(engine):
+    machine = Machine(engine, made(limit=1000))
+    machine.record(call_row())
+    forbid_updates(engine, "budget_spent")
+    machine.record(call_row(), call_row())
+    assert used(engine) == {}
+    with engine.connect() as connection:
+        assert connection.scalar(sa.select(sa.func.count()).select_from(call_rows)) == 3
+    machine.record(call_row())
+    assert used(engine) == {epoch("2026-11-01"): (4 * A_CALL, 0)}
 
 
 def test_the_next_window_begins_with_nothing(engine):
