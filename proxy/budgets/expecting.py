@@ -19,6 +19,7 @@ from proxy.call import Closed
 from proxy.counting import CHARACTERS_PER_TOKEN
 from proxy.estimating import ConfiguredEstimator
 from proxy.gate import Received
+from proxy.known import Known
 from proxy.routing import Target
 
 # Of a request that sets no limit. An assumption of ours (2026-11): most answers are shorter, those of reasoning models
@@ -104,7 +105,7 @@ class Expecting:
         units: tuple[Unit, ...],
     ) -> Steps:
         try:
-            figures = self._figures(usage, model, provider, zone, at_us, service_tier, region)
+            figures = self._figures(usage, model, provider, zone, at_us, service_tier, region, units)
         except Exception:  # what a call costs is no reason for it to fail; the ledger's row says what was wrong
             figures = _Figures(input_tokens=usage.input_tokens, output_tokens=usage.output_tokens)
         return {unit: None if unit in ("requests", "concurrent_requests") else used(figures, unit) for unit in units}
@@ -118,21 +119,14 @@ class Expecting:
         at_us: int,
         service_tier: str | None,
         region: str | None,
+        units: tuple[Unit, ...],
     ) -> _Figures:
         estimator = self._estimator
         known = estimator.known(
             model, provider=provider, zone=zone, at_us=at_us, service_tier=service_tier, region=region
         )
-        made = known.figures(usage) if known is not None else None
-        if known is not None and made is not None:
-            return _Figures(
-                input_tokens=usage.input_tokens,
-                output_tokens=usage.output_tokens,
-                joules=made.joules,
-                grams_co2e=made.grams_co2e,
-                liters=made.liters,
-                cost_usd=known.cost(usage),
-            )
+        if known is not None and (found := _quick(known, usage, units)) is not None:
+            return found
         at = _EPOCH + timedelta(microseconds=at_us)
         whole = estimator(usage, model, provider=provider, zone=zone, at=at, service_tier=service_tier, region=region)
         return _Figures(
@@ -143,6 +137,26 @@ class Expecting:
             liters=None if whole.liters is None else whole.liters.mid,
             cost_usd=whole.cost_usd,
         )
+
+
+def _quick(known: Known, usage: Usage, units: tuple[Unit, ...]) -> _Figures | None:
+    """Give the figures that are asked for, and no others; ``None`` where it takes an estimate of its own."""
+    n_in, n_out = usage.input_tokens, usage.output_tokens
+    if n_in is None or n_out is None or usage.units:
+        return None
+    if "liters" in units:
+        made = known.figures(usage)
+        return None if made is None else _Figures(
+            input_tokens=n_in, output_tokens=n_out, joules=made.joules, grams_co2e=made.grams_co2e, liters=made.liters,
+            cost_usd=known.cost(usage),
+        )  # fmt: skip
+    if "kwh" in units or "gco2e" in units:
+        centre = known.centre(usage)
+        return None if centre is None else _Figures(
+            input_tokens=n_in, output_tokens=n_out, joules=centre.joules, grams_co2e=centre.grams_co2e,
+            cost_usd=centre.cost_usd,
+        )  # fmt: skip
+    return _Figures(input_tokens=n_in, output_tokens=n_out, cost_usd=known.cost(usage) if "usd" in units else None)
 
 
 def _expected(call: Received) -> Usage | None:

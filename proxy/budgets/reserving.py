@@ -31,7 +31,7 @@ _PIECES = frozenset(("requests", "concurrent_requests"))  # every request is one
 
 
 @dataclass(slots=True, kw_only=True)
-class _Hold:
+class Hold:
     """What one request has reserved; settled by the record of the call that carries it to its end."""
 
     call_id: str | None = None  # not known while providers are tried in turn
@@ -59,33 +59,43 @@ class Reserving:
         self._journal = journal
         self._now = now
         self.replaced = False  # another process has taken this one's place, whose recorder leases nothing for this one
-        self._holds: dict[str, _Hold] = {}  # by operation
+        self._holds: dict[str, Hold] = {}  # by operation
         self._unwritten: dict[int, int] = {}  # by slot: used, and not in the journal's file yet
         exposure.begin(worker)
 
     async def reach(self, gate: Gate, call: Received, targets: tuple[Target, ...], admitted: Admitted) -> Outgoing:
         """Reach a provider, if the budgets of the call allow it; raises :class:`Refusal` 429."""
-        who = call.attribution
-        found = self._budgets.of(who.team, who.project, who.user or call.asked.user, who.key_id)
-        if not found:
+        hold = await self.reserve(call, targets[0], websocket=admitted.websocket)
+        if hold is None:
             return await reach(gate, call, targets, admitted)
-        call.notices = self._notices(found)
-        asks = call.method in _ASKS_ONLY and not admitted.websocket
-        hard = [budget for budget in found if budget.hard and not (asks and budget.unit not in _PIECES)]
-        for budget in found:
-            self._exposure.want(self._slots[budget.name])
-        if not hard:
-            return await reach(gate, call, targets, admitted)
-        steps = await self._expecting.of(call, targets[0], {budget.unit for budget in hard})
-        if self.replaced:  # what still comes is carried: to be replaced refuses no call
-            hard = [budget for budget in hard if self._exposure.allowed(self._slots[budget.name]) is not None]
-        await self._leased(hard)
-        hold = self._reserve(hard, steps)
-        self._holds[call.operation_id or call.id] = hold
         try:
             return await reach(gate, call, targets, admitted)
         finally:
             hold.call_id = call.id
+
+    async def reserve(self, call: Received, target: Target, *, websocket: bool = False) -> Hold | None:
+        """Reserve what a call may use, ``None`` where nothing limits it; raises :class:`Refusal` 429.
+
+        It is let go when the record of the call ``call_id`` is written, which is set when that is known.
+        """
+        who = call.attribution
+        found = self._budgets.of(who.team, who.project, who.user or call.asked.user, who.key_id)
+        if not found:
+            return None
+        call.notices = self._notices(found)
+        asks = call.method in _ASKS_ONLY and not websocket
+        hard = [budget for budget in found if budget.hard and not (asks and budget.unit not in _PIECES)]
+        for budget in found:
+            self._exposure.want(self._slots[budget.name])
+        if self.replaced:  # what still comes is carried: to be replaced refuses no call
+            hard = [budget for budget in hard if self._exposure.allowed(self._slots[budget.name]) is not None]
+        if not hard:
+            return None
+        steps = await self._expecting.of(call, target, {budget.unit for budget in hard})
+        await self._leased(hard)
+        hold = self._reserve(hard, steps)
+        self._holds[call.operation_id or call.id] = hold
+        return hold
 
     def append(self, record: Opened | Closed) -> bool:
         """Write a record down; the end of a call that has reserved is settled then."""
@@ -111,7 +121,7 @@ class Reserving:
                     raise Refusal(429, "budget_unknown", message, retry_after_s=SOON_S)
                 await asyncio.sleep(_LOOK_S)
 
-    def _reserve(self, budgets: Sequence[Budget], expected: Steps) -> _Hold:
+    def _reserve(self, budgets: Sequence[Budget], expected: Steps) -> Hold:
         reserved: list[tuple[int, Budget, int]] = []
         for budget in budgets:
             slot = self._slots[budget.name]
@@ -123,9 +133,9 @@ class Reserving:
                 for taken, _, back in reserved:
                     self._exposure.release(taken, self._worker, back)
                 raise self._refusal(budget, slot, steps)
-        return _Hold(reserved=reserved)
+        return Hold(reserved=reserved)
 
-    def _settle(self, hold: _Hold, record: Closed, *, written: bool) -> None:
+    def _settle(self, hold: Hold, record: Closed, *, written: bool) -> None:
         """Take what a call has used for what it reserved; what a turn on its connection used is added."""
         last = record.opened.id == hold.call_id
         had = self._expecting.had(record, {budget.unit for _, budget, _ in hold.reserved})
