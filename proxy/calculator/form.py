@@ -14,6 +14,7 @@ from proxy.calculator.asked import MOST_BATCH, MOST_CALLS, MOST_PUE, MOST_TOKENS
 from proxy.calculator.tables import cards, providers
 
 _COUNTS: Final = (1, 2, 4, 8, 16, 32, 64, 72)
+_DRAFTS: Final = (1, 2, 3, 4, 5, 6, 8)
 Option = tuple[str, str]  # its value and what it is called
 
 
@@ -23,6 +24,7 @@ def form(asked: Asked, *, served: bool) -> str:
     zones = sorted(((zone, grid(zone).name) for zone in known_zones()), key=lambda each: each[1])
     precisions = [(name, name) for name in PRECISIONS]
     counts = sorted({*_COUNTS, *([asked.n_gpus] if asked.n_gpus else [])})
+    drafts = sorted({*_DRAFTS, *([asked.draft] if asked.draft else [])})
     sellers = sorted({*providers(), *LOCAL, *([asked.provider] if asked.provider else [])})
     traffic = (
         '<div class="field named" data-script hidden><label for="traffic">My own traffic</label>'
@@ -31,6 +33,7 @@ def form(asked: Asked, *, served: bool) -> str:
     )
     selling = _options(((name, name) for name in sellers), asked.provider, "its maker, where that sells it")
     number = _options(((str(each), str(each)) for each in counts), asked.n_gpus, "not known")
+    drafted = _options(((str(each), str(each)) for each in drafts), asked.draft, "none")
     call = (
         traffic if served else "",
         _field("model", "Model", _models(asked)),
@@ -45,6 +48,7 @@ def form(asked: Asked, *, served: bool) -> str:
         _field("n_gpus", "How many for one model", number),
         _field("precision", "Weights kept as", _options(precisions, asked.precision, "as published")),
         _counted("batch", "Calls decoded together", asked.batch, MOST_BATCH, least=1, step="any", unstated="not known"),
+        _field("draft", "Tokens drafted a step", drafted),
         _field("zone", "Electricity of", _options(zones, asked.zone, "where the seller is assumed to run")),
         _counted("pue", "PUE", asked.pue, MOST_PUE, least=1, step="any", unstated="operator's"),
     )

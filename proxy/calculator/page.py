@@ -70,6 +70,7 @@ _LEVERS: Final = {
     "batch": ("32 calls decoded together, in the place of one", "weights are read once for all of them"),
     "fp8": ("Weights in 8 bits, in the place of 16", "measured: more energy at small batches, less at large ones"),
     "int4": ("Weights in 4 bits, in the place of 16", "spares traffic, no arithmetic"),
+    "draft": ("Four tokens drafted a step by a small model", "modelled, not validated; 70 % of them kept"),
     "grid": ("Electricity of Sweden, in the place of the world's mean", "the same energy"),
 }
 

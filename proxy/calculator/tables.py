@@ -28,7 +28,8 @@ from estimator.overheads import known_operators, other_silicon, overheads
 from estimator.price import Price, own_shop, price_lists
 from estimator.profiles import ENERGY_SOURCES, closed_prior
 from estimator.ranges import NINETY
-from proxy.calculator.words import CLEAN, NAMES, QUANTITIES, SMALL, TIERS
+from proxy.calculator.asked import ACCEPTANCE, DRAFT_COST
+from proxy.calculator.words import CLEAN, DRAFT, NAMES, QUANTITIES, SMALL, TIERS
 
 ATOMS: Final = 18  # decimals of a dollar that prices are written in as whole numbers
 _BUCKETS: Final = ("input", "cached_input", "output")
@@ -70,6 +71,7 @@ def _document() -> dict[str, Any]:
         "unseen": k["unseen"],
         "embodied_band": k["embodied"]["band"],
         "ninety": NINETY,
+        "drafting": {"acceptance": ACCEPTANCE, "cost": DRAFT_COST},
         "workloads": WORKLOADS,
         "quantiles": QUANTILES,
         "strata": ["".join(map(_two_digits, column)) for column in strata()],
@@ -101,7 +103,8 @@ def _document() -> dict[str, Any]:
         "prices": {name: prices for name, card in cards().items() if (prices := _prices(card))},
         "always": ENERGY_SOURCES,
         "sources": {name: source.name for name, source in sources().items()},
-        "words": {"quantities": QUANTITIES, "names": NAMES, "tiers": TIERS, "small": SMALL, "clean": CLEAN},
+        "words": {"quantities": QUANTITIES, "names": NAMES, "tiers": TIERS},
+        "levers": {"small": SMALL, "clean": CLEAN, "draft": DRAFT},
         "likes": [asdict(like) for like in equivalences()],
         "audit": {
             "joules_per_flop": parameters()["static"]["joules_per_flop"],

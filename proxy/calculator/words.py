@@ -46,6 +46,7 @@ _NARROW: Final = 1.5  # high over low up to which a middle has three digits; bey
 _CUBIC_METER: Final = 1e3  # liters
 PARTS: Final = 7  # of a forward pass
 SMALL: Final = "llama-3.1-8b-instruct"  # the small model that others are held against, as on the audit page
+DRAFT: Final = 4  # tokens drafted a step, where the calculator shows what that would change
 CLEAN: Final = "SWE"  # a grid of water, wind and nuclear power
 
 
@@ -113,6 +114,7 @@ def levers(asked: Asked) -> dict[str, tuple[Asked, Asked]]:
         "batch": (replace(asked, batch=1.0), replace(asked, batch=32.0)),
         "fp8": (replace(asked, precision="bfloat16"), replace(asked, precision="fp8")),
         "int4": (replace(asked, precision="bfloat16"), replace(asked, precision="int4")),
+        "draft": (replace(asked, draft=None), replace(asked, draft=DRAFT)),
         "grid": (replace(asked, zone=WORLD), replace(asked, zone=CLEAN)),
         "model": (asked, replace(asked, model=SMALL)),
     }

@@ -20,6 +20,7 @@ from estimator.equivalences import comparisons, equivalences
 from estimator.errors import EstimatorError
 from estimator.training import training_share
 from estimator.units import JOULES_PER_WH, MILLILITERS_PER_LITER, with_prefix
+from proxy.calculator.asked import ACCEPTANCE, DRAFT_COST
 from proxy.commands.unknown import unknown_model
 from proxy.errors import ConfigError
 
@@ -63,8 +64,8 @@ def estimate(
     ] = None,
     batch: Annotated[float | None, typer.Option(help="Sequences decoded together, on average.")] = None,
     draft_tokens: Annotated[int | None, typer.Option(help="Speculative decoding: tokens drafted a step.")] = None,
-    acceptance: Annotated[float, typer.Option(help="Chance that a drafted token is kept.")] = 0.7,
-    draft_cost: Annotated[float, typer.Option(help="A drafted token's cost against a plain step.")] = 0.1,
+    acceptance: Annotated[float, typer.Option(help="Chance that a drafted token is kept.")] = ACCEPTANCE,
+    draft_cost: Annotated[float, typer.Option(help="A drafted token's cost against a plain step.")] = DRAFT_COST,
     measured_joules: Annotated[
         float | None, typer.Option(help="The GPUs' joules for this call by a meter of your own (NVML).")
     ] = None,

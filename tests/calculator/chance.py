@@ -38,6 +38,7 @@ def calls_at_random(count: int, seed: int = 20261128) -> list[Asked]:
                 n_gpus=maybe(chance.choice((1, 2, 3, 4, 8, 16, 72))),
                 precision=maybe(chance.choice(list(PRECISIONS))),
                 batch=maybe(round(10 ** chance.uniform(0, 3.5), 2)),
+                draft=maybe(chance.randint(1, 8)) if number % 3 == 0 else None,
                 pue=maybe(round(chance.uniform(1, 2), 2)),
                 zone=maybe(chance.choice(zones)),
             )

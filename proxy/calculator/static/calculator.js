@@ -9,7 +9,7 @@
   const status = document.getElementById("status"), audit = document.getElementById("audit");
   const field = (name) => form.elements.namedItem(name);
   const WHOLE = ["input", "cached", "output", "calls"], NUMBERS = ["batch", "pue"], NAMES = ["provider", "gpu", "precision", "zone"];
-  const FIELDS = ["model", "provider", ...WHOLE, "gpu", "n_gpus", "precision", "batch", "pue", "zone"];
+  const FIELDS = ["model", "provider", ...WHOLE, "gpu", "n_gpus", "precision", "batch", "draft", "pue", "zone"];
   const SLIDER = 1000; // steps
   // Where a slider's upper end is, and whether its steps are of ratios; `open` ones begin with "not known".
   const SLIDERS = {
@@ -27,7 +27,7 @@
     for (const name of FIELDS) {
       const value = query.get(name);
       if (value === null || value === "") continue;
-      if (["model", "provider", "n_gpus"].includes(name)) optionFor(name, value);
+      if (["model", "provider", "n_gpus", "draft"].includes(name)) optionFor(name, value);
       else field(name).value = value;
     }
     if (query.has("audit")) audit.open = true;
@@ -35,7 +35,7 @@
   function asked() {
     const found = { model: field("model").value };
     for (const name of NAMES) found[name] = field(name).value || null;
-    found.n_gpus = Number(field("n_gpus").value) || null;
+    for (const name of ["n_gpus", "draft"]) found[name] = Number(field(name).value) || null;
     for (const name of WHOLE) found[name] = whole(name);
     for (const name of NUMBERS) found[name] = field(name).value === "" ? null : Number(field(name).value);
     return found;

@@ -69,7 +69,11 @@ function estimatorOf(facts) {
   }
   const reached = (bandwidth) => 1 / (1 / (bandwidth * fit.eta_mem) + 1 / fit.intake);
 
-  function roofline(shape, gpu, nGpus, precision, given) {
+  function tokensPerStep(draft) {
+    const { acceptance } = facts.drafting;
+    return (1 - acceptance ** (draft + 1)) / (1 - acceptance);
+  }
+  function roofline(shape, gpu, nGpus, precision, given, draft) {
     const moe = shape.experts > 0 && shape.experts_active < shape.experts;
     const share = moe ? shape.experts_active / shape.experts : 1;
     const expertParams = moe ? Math.min((shape.total_params - shape.active_params) / (1 - share), shape.total_params) : 0;
@@ -119,6 +123,15 @@ function estimatorOf(facts) {
       const held = joules * (1 + (joules / limit) ** fit.cap) ** (-1 / fit.cap);
       return { joules: held * tokens * factor, seconds: nGpus * seconds * tokens * factor, batch };
     }
+    function decode(batch, kv, flops, tokens) {
+      const weights = dense + (expertBytes ? expertBytes * (1 - expertShare ** (batch * tokens)) : 0);
+      const memory = weights * weightS, arithmetic = batch * tokens * flops * arithS;
+      const roof = fit.smooth_roof ? Math.hypot(memory, arithmetic) : Math.max(memory, arithmetic);
+      const overhead = stepS / batch + seqS;
+      const seconds = roof / batch + kv * kvS + overhead;
+      const joules = sPower * seconds + overheadPower * overhead + arith * flops * tokens + traffic * (weights / batch + kv);
+      return [seconds, joules];
+    }
     function draw(nIn, nCached, nOut) {
       const prefill = prefillFlops(nIn, nCached);
       if (nOut <= 0) {
@@ -129,14 +142,14 @@ function estimatorOf(facts) {
       const at = attended(nIn + nOut / 2);
       const kv = kv2 * at + shape.state_bytes;
       const flops = active2 + 2 * attention * at;
-      const weights = dense + (expertBytes ? expertBytes * (1 - expertShare ** batch) : 0);
-      const memory = weights * weightS, arithmetic = batch * flops * arithS;
-      const roof = fit.smooth_roof ? Math.hypot(memory, arithmetic) : Math.max(memory, arithmetic);
-      const overhead = stepS / batch + seqS;
-      const step = roof / batch + kv * kvS + overhead;
-      const decode = sPower * step + overheadPower * overhead + arith * flops + traffic * (weights / batch + kv);
+      let [seconds, joules] = decode(batch, kv, flops, 1);
+      if (draft !== null) {
+        const [verifyS, verifyJ] = decode(batch, kv, flops, draft + 1), drafted = draft * facts.drafting.cost;
+        seconds = (verifyS + drafted * seconds) / tokensPerStep(draft);
+        joules = (verifyJ + drafted * joules) / tokensPerStep(draft);
+      }
       const before = (prefill * arithS) / nOut;
-      return capped(decode + sPower * before + (arith * prefill) / nOut, step + before, nOut, batch);
+      return capped(joules + sPower * before + (arith * prefill) / nOut, seconds + before, nOut, batch);
     }
     const unseen = traits(shape, gpu, precision, given);
     const band = combined(moe || precision.bits < 16 ? fit.sparse : fit.dense, widening(unseen));
@@ -146,7 +159,7 @@ function estimatorOf(facts) {
   // A closed model's three deployments: closed.py
   const likenessesKept = new Map();
   function likenesses(card, known) {
-    const key = [card.id, known.gpu, known.n_gpus, known.precision, known.batch, known.pue !== null].join("|");
+    const key = [card.id, known.gpu, known.n_gpus, known.precision, known.batch, known.draft, known.pue !== null].join("|");
     if (!likenessesKept.has(key)) {
       if (likenessesKept.size > 64) likenessesKept.clear();
       likenessesKept.set(key, drawnLikenesses(card, known));
@@ -172,7 +185,7 @@ function estimatorOf(facts) {
       const precision = facts.precisions[known.precision ?? (uPrecision < priors.fp8_share ? "fp8" : "bfloat16")];
       const nGpus = known.n_gpus ?? gpusNeeded(total, precision, gpu) * (uCount < 0.5 ? 2 : 1);
       const batch = known.batch ?? Math.max(1, batchMedian * Math.exp(priors.batch_sigma * normal(stratum[2])));
-      const line = roofline(surrogate(total, active, card.kind), gpu, nGpus, precision, batch);
+      const line = roofline(surrogate(total, active, card.kind), gpu, nGpus, precision, batch, known.draft);
       const [low, high] = combined(line.band, gpu.band);
       drawn.push({
         line,
@@ -303,7 +316,11 @@ function estimatorOf(facts) {
       assumed.push(`${gpu.name}: the constants are of NVIDIA's devices, corrected where rows are known; wider band`);
     }
     if (gpu.tdp_assumed) assumed.push(`${gpu.name} draws up to ${g(gpu.tdp_w)} W: the maker does not say`);
-    return roofline(shape, gpu, nGpus, precision, batch);
+    if (known.draft !== null) {
+      const each = Number(tokensPerStep(known.draft).toPrecision(3));
+      assumed.push(`speculative decoding: ${each} tokens a step; modelled, not validated`);
+    }
+    return roofline(shape, gpu, nGpus, precision, batch, known.draft);
   }
 
   // FLOPs: flops.py
@@ -444,8 +461,8 @@ function estimatorOf(facts) {
 
   const energy = ["flops", "gpu_joules", "it_joules", "joules", "grams_co2e", "embodied_grams_co2e", "market_grams_co2e", "liters"];
 
-  // What a call takes; `asked` has model, provider, input, cached, output, gpu, n_gpus, precision, batch, pue, zone, of
-  // which all but model and tokens may be null. Figures are [5 %, 50 %, 95 %]; null is unknown and `reasons` says why.
+  // What a call takes; `asked` has model, provider, input, cached, output, gpu, n_gpus, precision, batch, draft, pue, zone,
+  // of which all but model and tokens may be null. Figures are [5 %, 50 %, 95 %]; null is unknown and `reasons` says why.
   function reckon(asked) {
     const { input: nIn, cached: nCached, output: nOut } = asked;
     const card = own(facts.models, asked.model) ?? null, reasons = {};

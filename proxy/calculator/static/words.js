@@ -7,7 +7,7 @@ function wordsOf(estimator) {
   const DAYS = 365, NARROW = 1.5, JOULES_PER_WH = 3600;
   const TONNE = 1e6, CUBIC_METER = 1e3;
   const PREFIXES = [[1e15, "P"], [1e12, "T"], [1e9, "G"], [1e6, "M"], [1e3, "k"], [1, ""], [1e-3, "m"], [1e-6, "µ"]];
-  const { quantities, names, tiers, small, clean } = facts.words;
+  const { quantities, names, tiers } = facts.words, { small, clean, draft } = facts.levers;
 
   function scaled(peak, unit) {
     if (unit === "g" && peak >= TONNE) {
@@ -78,6 +78,7 @@ function wordsOf(estimator) {
       batch: [{ ...asked, batch: 1 }, { ...asked, batch: 32 }],
       fp8: [{ ...asked, precision: "bfloat16" }, { ...asked, precision: "fp8" }],
       int4: [{ ...asked, precision: "bfloat16" }, { ...asked, precision: "int4" }],
+      draft: [{ ...asked, draft: null }, { ...asked, draft }],
       grid: [{ ...asked, zone: facts.world }, { ...asked, zone: clean }],
       model: [asked, { ...asked, model: small }],
     };
