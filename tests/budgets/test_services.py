@@ -227,6 +227,24 @@ def test_a_service_that_was_killed_goes_on_with_what_its_ledger_says(tmp_path):
             assert spent(url, "usd") == 6 * steps_of(round(a_call("usd"), 12), "usd")
 
 
+def test_new_processes_go_on_with_what_is_left_and_a_limit_may_be_another(tmp_path):
+    url = one_of(None, tmp_path)
+    with provider(answers(lambda: 1000)) as origin:
+        toml = config(origin.origin, budget(limit=4.5 * a_call("usd")))
+        with service(tmp_path, toml) as running:
+            assert call([running.gate], 3, asks()).statuses == {200: 3}
+            before = running.named_children()
+            (tmp_path / "joulegate.toml").write_text(config(origin.origin, budget(limit=6.5 * a_call("usd"))))
+            running.process.send_signal(signal.SIGHUP)
+            deadline = time.monotonic() + SETTLED_S
+            while set(running.children()["all"]) & set(before.values()):
+                assert time.monotonic() < deadline, running.output.decode()
+                time.sleep(0.05)
+            more, asked = use_up([running.gate], asks())
+            assert more == 3
+            wait_for_rows(url, 3 + asked)
+
+
 @pytest.mark.heavy
 @pytest.mark.parametrize("unit", ["usd", "gco2e"])
 def test_a_rush_on_two_machines_that_share_a_ledger(tmp_path, postgres, unit):
@@ -237,6 +255,27 @@ def test_a_rush_on_two_machines_that_share_a_ledger(tmp_path, postgres, unit):
 @pytest.mark.parametrize("unit", ["usd", "gco2e"])
 def test_a_rush_on_four_workers(tmp_path, unit):
     rush_on(tmp_path, one_of(None, tmp_path), unit, machines=1, workers=4, calls=64)
+
+
+@pytest.mark.heavy
+def test_what_a_killed_machine_held_is_free_when_its_lease_has_ended(tmp_path, postgres):
+    limit, url = 10.5 * a_call("usd"), postgres.migrated()
+    with contextlib.ExitStack() as stack:
+        origin = stack.enter_context(provider(answers(lambda: 1000)))
+        toml = config(origin.origin, budget(limit=limit), url=url)
+        one, two = (tmp_path / name for name in ("one", "two"))
+        for folder in (one, two):
+            folder.mkdir()
+        first = stack.enter_context(service(one, toml))
+        second = stack.enter_context(service(two, toml))
+        assert call([first.gate], 3, asks()).statuses == {200: 3}
+        wait_for_rows(url, 3)
+        first.kill()
+        answered, asked = use_up([second.gate], asks())
+        wait_for_rows(url, 3 + asked)
+        assert answered == 7
+        assert asked > answered  # some came before it was free
+        assert limit - a_call("usd") < spent(url, "usd") / 10**12 <= limit
 
 
 def test_a_small_rush_on_two_machines(tmp_path, postgres):
