@@ -12,6 +12,7 @@ come from a page of this console, as the browser says, and be JSON where it is f
 from __future__ import annotations
 
 import ipaddress
+import math
 import re
 from collections.abc import Collection
 from urllib.parse import urlencode, urlsplit
@@ -92,17 +93,17 @@ class Guard:
             refusal = self._by_token(scope, token.strip())
             has_body = headers.get("content-length", "0") != "0" or "transfer-encoding" in headers
             return refusal or (_no_json(scope, headers) if has_body else None)
-        proof: bool | None = None  # that is needed of where a request comes from: none, or that it is from here
-        if self._access.required:
+        by_cookie = self._access.required  # which a browser adds to what any page of this site sends
+        if by_cookie:
             session = self._access.session(_cookie(headers))
             if session is None:
                 return _unknown(scope)
-            scope[SESSION], scope[ACTOR], proof = session, f"token:{session.name}", True
+            scope[SESSION], scope[ACTOR] = session, f"token:{session.name}"
         else:
             scope[ACTOR] = "console"
         if scope["method"] in _SAFE:
             return None
-        if (same := _same_origin(headers)) is False or (proof and same is None):
+        if (same := _same_origin(headers)) is False or (by_cookie and same is None):
             return _from_elsewhere()
         return _no_json(scope, headers)
 
@@ -111,7 +112,7 @@ class Guard:
         wait_s = self._access.wait_s(address)
         if wait_s > 0:
             words = "too many wrong tokens came from this address"
-            return _error(429, words, {"retry-after": f"{wait_s:.0f}"})
+            return _error(429, words, {"retry-after": str(math.ceil(wait_s))})
         name = self._access.by_token(token.encode())
         if name is None:
             self._access.failed(address)

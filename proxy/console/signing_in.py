@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+import math
 from html import escape
 from urllib.parse import parse_qs
 
@@ -43,8 +44,8 @@ class SigningIn:
         goal, address = _next(form.get("next", "/")), caller_of(request.scope)
         wait_s = self._access.wait_s(address)
         if wait_s > 0:
-            words = f"Too many wrong tokens came from here. Try again in {wait_s:.0f} s."
-            return _page("Sign in", _login_form(goal, words), 429, {"retry-after": f"{wait_s:.0f}"})
+            words = f"Too many wrong tokens came from here. Try again in {math.ceil(wait_s)} s."
+            return _page("Sign in", _login_form(goal, words), 429, {"retry-after": str(math.ceil(wait_s))})
         name = self._access.by_token(form.get("token", "").strip().encode())
         if name is None:
             self._access.failed(address)

@@ -49,6 +49,8 @@ def prometheus(home: Path, *targets: int) -> Iterator[str]:
         rules.replace("interval: 5m", "interval: 5s").replace("[5m]", "[5s]").replace("offset 5m", "offset 5s")
     )
     configuration["global"] = {"scrape_interval": "1s", "evaluation_interval": "1s"}
+    (home / "token").write_text("that the consoles of tests do not ask for")
+    configuration["scrape_configs"][0]["authorization"] = {"credentials_file": f"{home}/token"}
     configuration["scrape_configs"][0]["static_configs"] = [{"targets": [f"127.0.0.1:{each}" for each in targets]}]
     (home / "prometheus.yml").write_text(yaml.safe_dump(configuration))
     port = free_port()
