@@ -8,21 +8,21 @@ from functools import cache
 from importlib import resources
 
 from proxy.calculator.asked import Asked
-from proxy.calculator.page import page
+from proxy.calculator.page import mark, page
 from proxy.calculator.tables import tables
 
 SCRIPTS = ("model.js", "words.js", "calculator.js")
 
 
-def served(asked: Asked, *, audit: bool = False) -> str:
-    """Draw the page whose style and scripts the console serves beside it."""
+def served(asked: Asked, *, heading: str = "", audit: bool = False) -> str:
+    """Draw the page whose style and scripts the console serves beside it, under the console's ``heading`` (HTML)."""
     head = (
         '<link rel="icon" href="/static/mark.svg" type="image/svg+xml">\n'
         '<link rel="stylesheet" href="/static/console.css">\n'
         '<link rel="stylesheet" href="/calculator/static/calculator.css">'
     )
     scripts = "".join(f'\n<script src="/calculator/static/{name}" defer></script>' for name in SCRIPTS)
-    return page(asked, mode="served", head=head, scripts=_facts() + scripts, audit=audit)
+    return page(asked, mode="served", head=head, heading=heading, scripts=_facts() + scripts, audit=audit)
 
 
 def one_file(asked: Asked) -> str:
@@ -38,7 +38,8 @@ def one_file(asked: Asked) -> str:
         '<link rel="icon" href="data:,">\n'
         f"<style>{style}</style>"
     )
-    return page(asked, mode="file", head=head, scripts=f"{_facts()}\n<script>{script}</script>")
+    brand = f'<span class="brand">{mark()}Joulegate</span>'
+    return page(asked, mode="file", head=head, heading=brand, scripts=f"{_facts()}\n<script>{script}</script>")
 
 
 @cache

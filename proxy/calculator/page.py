@@ -75,12 +75,12 @@ _LEVERS: Final = {
 }
 
 
-def page(asked: Asked, *, mode: str, head: str, scripts: str, audit: bool = False) -> str:
-    """Draw the page; ``mode`` is ``served`` or ``file``, ``head`` its style, ``scripts`` what keeps it up to date."""
-    said = words(asked)
-    draw = Drawing(said)
-    served = mode == "served"
-    home = '<a href="/">' if served else "<span>"
+def page(asked: Asked, *, mode: str, head: str, heading: str, scripts: str, audit: bool = False) -> str:
+    """Draw the page; ``mode`` is ``served`` or ``file``, the others are HTML.
+
+    ``head`` is its style, ``heading`` what stands over it, ``scripts`` what keeps it up to date.
+    """
+    draw = Drawing(words(asked))
     return f"""<!doctype html>
 <html lang="en">
 <head>
@@ -88,14 +88,17 @@ def page(asked: Asked, *, mode: str, head: str, scripts: str, audit: bool = Fals
 {head}
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="color-scheme" content="light dark">
-<title>What a call takes</title>
+<title>What a call takes · Joulegate</title>
 </head>
 <body data-mode="{mode}">
+<a class="skip" href="#one">Skip to the figures</a>
 <header>
-<h1>{home}{_mark()}Joulegate</{"a" if served else "span"}><small>What a call takes</small></h1>
+{heading}
 </header>
-<main class="calculator">
-{form(asked, served=served)}
+<main>
+<div class="lead"><h1>What a call takes</h1></div>
+<div class="calculator">
+{form(asked, served=mode == "served")}
 <div class="results">
 <p id="status" role="status" class="status"></p>
 <section aria-labelledby="one">
@@ -129,6 +132,7 @@ def page(asked: Asked, *, mode: str, head: str, scripts: str, audit: bool = Fals
 </section>
 {audit_section(draw, is_open=audit)}
 </div>
+</div>
 </main>
 <footer>
 <p>Estimates, each with the band that holds the truth with 90 % probability; dollars are list prices. What is not
@@ -141,7 +145,8 @@ known is said, never 0. Method and sources: docs/methodology of Joulegate. Facts
 
 
 @cache
-def _mark() -> str:
+def mark() -> str:
+    """Return the mark of the product, drawn in place."""
     drawn = resources.files("proxy").joinpath("console/static/mark.svg").read_text()
     return drawn.strip().replace("<svg ", '<svg width="22" height="22" aria-hidden="true" ', 1)
 

@@ -21,6 +21,7 @@ from estimator import resolve
 from proxy.calculator.asked import AskedError, asked_of
 from proxy.calculator.documents import served
 from proxy.console.describing import get, list_of
+from proxy.console.frame import heading
 from proxy.console.guard import HEADERS
 from proxy.ledger import read
 from proxy.ledger.read import Totals
@@ -67,7 +68,7 @@ class Calculator:
             asked = asked_of(query)
         except AskedError as error:
             raise QuestionError(str(error)) from error
-        drawn = await run_in_threadpool(served, asked, audit="audit" in query)
+        drawn = await run_in_threadpool(served, asked, heading=heading("/calculator"), audit="audit" in query)
         return HTMLResponse(drawn, headers={"content-security-policy": _POLICY})
 
     async def traffic(self, _: Request) -> Response:

@@ -26,7 +26,6 @@ def frame(
 
     ``place`` is the path of the navigation that it belongs to, ``live`` the path of its events.
     """
-    here = "".join(f'<a href="{path}"{_CURRENT if path == place else ""}>{name}</a>' for path, name in PLACES)
     events = "" if live is None else f' data-live="{escape(live)}"'
     return f"""<!doctype html>
 <html lang="en">
@@ -41,8 +40,7 @@ def frame(
 <body{events}>
 <a class="skip" href="#main">Skip to the figures</a>
 <header>
-<a class="brand" href="/"><img src="/static/mark.svg" alt="" width="22" height="22">Joulegate</a>
-<nav class="places" aria-label="Pages">{here}</nav>
+{heading(place)}
 </header>
 <main id="main" tabindex="-1">
 <div class="lead"><h1>{escape(title)}</h1>{aside}</div>
@@ -56,6 +54,15 @@ def frame(
 </body>
 </html>
 """
+
+
+def heading(place: str) -> str:
+    """Draw what stands at the head of every page: whose it is, and the way to the others."""
+    here = "".join(f'<a href="{path}"{_CURRENT if path == place else ""}>{name}</a>' for path, name in PLACES)
+    return (
+        '<a class="brand" href="/"><img src="/static/mark.svg" alt="" width="22" height="22">Joulegate</a>\n'
+        f'<nav class="places" aria-label="Pages">{here}</nav>'
+    )
 
 
 _CURRENT = ' aria-current="page"'
