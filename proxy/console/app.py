@@ -92,7 +92,7 @@ def build_console(
             Route("/api/openapi.json", console.openapi),
             *BudgetStates(engine, now).routes(),
             *Directory(engine, providers, now).routes(),
-            *Screens(engine, estimate_call, now).routes(),
+            *Screens(engine, estimate_call, lambda: health(recorder, key_problems()), now).routes(),
             *Reports(engine, estimate, now, lambda: said(health(recorder, key_problems()))).routes(),
             *Calculator(engine, now).routes(),
             *SigningIn(access).routes(),

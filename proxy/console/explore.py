@@ -92,7 +92,7 @@ def page_body(connection: Connection, asked: Asked, now: datetime) -> str:
         f"{head}<h2>{escape(measure.title)} <small>{escape(period.title())}</small></h2>"
         f"{_drawn(asked, measure, _first(connection, asked, period, found))}{_table(asked, measure, found)}"
         f"<details class='method'><summary>How {escape(measure.title)} is made</summary><p>{escape(measure.method)}</p>"
-        "</details>"
+        '<p>Facts of each model, price and grid, with their sources: <a href="/facts">Facts</a>.</p></details>'
     )
 
 

@@ -13,7 +13,11 @@ from proxy.console.guard import HEADERS, SESSION
 PLACES = (
     ("/", "Live"),
     ("/explore", "Explore"),
+    ("/teams", "Teams"),
+    ("/reports", "Reports"),
     ("/calculator", "Calculator"),
+    ("/health", "Health"),
+    ("/facts", "Facts"),
 )
 # A form asks a page of ours anew, with what was chosen in the address; nothing else may be sent anywhere.
 _POLICY = HEADERS["content-security-policy"].replace("form-action 'none'", "form-action 'self'")

@@ -33,7 +33,7 @@ def page(
 ) -> str:
     """Draw the whole page; ``after`` is the number of the last call on it, where the live part goes on."""
     never = not calls and (sums is None or sums.total.calls == 0)
-    body = _empty(gate_url) if never else f'<section aria-label="Last calls">{last_calls(calls)}</section>'
+    body = _empty(gate_url) if never else f"<section>{last_calls(calls)}</section>"
     query = urlencode({"after": after} | ({"tz": sums.period.zone.key} if sums else {}))
     return frame(
         "Live",

@@ -14,18 +14,21 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from estimator import Estimate, Usage
-from proxy.console import calls, explore
+from proxy.console import calls, choosing, explore, facts, health_page, teams
 from proxy.console.frame import answer
+from proxy.console.health import Health
 from proxy.ledger.row import Estimator
 from proxy.ledger.tables import CallRow
 from proxy.reports.period import QuestionError
 
 
 class Screens:
-    """The endpoints; ``estimate`` is what the service estimates calls with."""
+    """The endpoints; ``estimate`` is what the service estimates calls with, ``health`` how the metering is doing."""
 
-    def __init__(self, engine: Engine, estimate: Estimator, now: Callable[[], datetime]) -> None:
-        self._engine, self._estimate, self._now = engine, estimate, now
+    def __init__(
+        self, engine: Engine, estimate: Estimator, health: Callable[[], Health], now: Callable[[], datetime]
+    ) -> None:
+        self._engine, self._estimate, self._health, self._now = engine, estimate, health, now
 
     def routes(self) -> list[Route]:
         """Give what the console serves of it."""
@@ -33,6 +36,10 @@ class Screens:
             Route("/explore", self.explore),
             Route("/calls", self.calls),
             Route("/calls/{id}", self.call),
+            Route("/teams", self.teams),
+            Route("/reports", self.reports),
+            Route("/health", self.health),
+            Route("/facts", self.facts),
         ]
 
     async def explore(self, request: Request) -> Response:
@@ -64,6 +71,27 @@ class Screens:
             missing="There is no such call. It may be too old: sums are kept longer than calls are. "
             "A call that has just ended is here within a second.",
         )
+
+    async def teams(self, request: Request) -> Response:
+        """Answer with each team's month."""
+        asked = request.query_params
+        return await self._page(request, "Teams", lambda c: teams.page_body(c, asked, self._now()), place="/teams")
+
+    async def reports(self, request: Request) -> Response:
+        """Answer with links to what can be made of the ledger."""
+        asked = request.query_params
+        return await self._page(
+            request, "Reports", lambda c: choosing.page_body(c, asked, self._now()), place="/reports"
+        )
+
+    async def health(self, request: Request) -> Response:
+        """Answer with how the metering is doing; no ledger is needed for that."""
+        return answer(request, "Health", health_page.page_body(self._health()), place="/health")
+
+    async def facts(self, request: Request) -> Response:
+        """Answer with what the estimates stand on."""
+        asked = request.query_params
+        return await self._page(request, "Facts", lambda c: facts.page_body(c, asked, self._now()), place="/facts")
 
     def _anew(self, row: CallRow, usage: Usage) -> Estimate:
         return self._estimate(

@@ -1,1 +1,1 @@
-from tests.console.conftest import console  # noqa: F401 - a fixture
+from tests.console.conftest import axe, console  # noqa: F401 - fixtures

@@ -15,7 +15,7 @@ from proxy.calculator.documents import one_file
 from proxy.calculator.tables import ATOMS
 from proxy.calculator.words import words
 from tests.calculator.chance import calls_at_random
-from tests.console.browser import browser
+from tests.console.browser import accessible, browser
 from tests.console.conftest import NOON
 from tests.console.test_page import MARKUP
 from tests.rows import call_row
@@ -153,24 +153,7 @@ def test_nothing_is_cut_off_complains_or_keeps_anybody_out(console, page, kind, 
         assert (len(asked) > 0) == (kind == "served")
         assert tab.evaluate("document.documentElement.scrollWidth <= innerWidth")
         assert tab.complaints == []
-        tab.evaluate(axe)  # by the debugger, which no policy binds
-        found = tab.evaluate(
-            "axe.run(document, {runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice']})"
-            ".then((found) => JSON.stringify([found.violations.map((each) => [each.id, each.nodes.map((node) =>"
-            " node.html.slice(0, 200))]), found.passes.length]))",
-            awaited=True,
-        )
-        violations, passed = json.loads(found)
-        assert violations == []
-        assert passed > 20
-
-
-@pytest.fixture(scope="session")
-def axe() -> str:
-    """Deque's checker of accessibility, as the lock of the tests' Node packages has it (MPL-2.0)."""
-    path = Path(__file__).parent.parent / "sdk/node/node_modules/axe-core/axe.min.js"
-    assert path.exists(), "npm ci --prefix tests/sdk/node; `make test-all` does it"
-    return path.read_text()
+        assert accessible(tab, axe) > 20
 
 
 def test_names_with_markup_are_text(console):

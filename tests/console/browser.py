@@ -112,3 +112,17 @@ def browser() -> Iterator[Browser]:
             if tab is not None:
                 tab._in.close()
                 tab._out.close()
+
+
+def accessible(tab: Browser, axe: str) -> int:
+    """Check the open page by the rules of WCAG 2.2 AA and by good practice; gives how many it passes."""
+    tab.evaluate(axe)  # by the debugger, which no policy binds
+    found = tab.evaluate(
+        "axe.run(document, {runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice']})"
+        ".then((found) => JSON.stringify([found.violations.map((each) => [each.id, each.nodes.map((node) =>"
+        " node.html.slice(0, 200))]), found.passes.length]))",
+        awaited=True,
+    )
+    violations, passed = json.loads(found)
+    assert violations == []
+    return int(passed)

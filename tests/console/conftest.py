@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
@@ -114,6 +115,14 @@ def _events(reply: http.client.HTTPResponse) -> Iterator[dict[str, str]]:
             found, fields = {name: "\n".join(values) for name, values in fields.items()}, {}
             if "event" in found:
                 yield found
+
+
+@pytest.fixture(scope="session")
+def axe() -> str:
+    """Deque's checker of accessibility, as the lock of the tests' Node packages has it (MPL-2.0)."""
+    path = Path(__file__).parent.parent / "sdk/node/node_modules/axe-core/axe.min.js"
+    assert path.exists(), "npm ci --prefix tests/sdk/node; `make test-all` does it"
+    return path.read_text()
 
 
 @pytest.fixture

@@ -1,0 +1,91 @@
+"""Each page in a real browser, in light and dark, wide and narrow, while calls come in."""
+
+from __future__ import annotations
+
+import gzip
+import threading
+
+import pytest
+
+from proxy.console.frame import PLACES
+from tests.console.browser import accessible, browser
+from tests.console.test_page import MARKUP
+from tests.rows import UNESTIMATED, call_row
+
+pytestmark = pytest.mark.heavy
+
+WEIGHT_MOST = 150_000  # bytes, all that a page loads, compressed
+PATHS = [
+    *(path for path, _ in PLACES if path != "/calculator"),  # which has tests of its own
+    "/explore?by=day&measure=energy",
+    "/explore?by=team,model,zone&where=provider%3Dopenai",
+    "/explore?by=nonsense",
+    "/calls",
+    "/calls?where=team%3Dnobody",
+    "/calls/{id}",
+    "/facts?show=prices&q=gpt",
+    "/facts?show=missing",
+]
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (360, "dark")])
+def test_pages_under_live_traffic(console, axe, width, scheme):
+    first = call_row(model="gpt-4o-2024-08-06", team="a-team-with-a-longer-name-than-most")
+    console.record(first, call_row(team=MARKUP, model=MARKUP, provider=MARKUP), call_row(**UNESTIMATED))
+    over = threading.Event()
+
+    def traffic() -> None:
+        while not over.wait(0.05):
+            console.record(call_row(), call_row(team="ads", outcome="error", status=500))
+
+    sender = threading.Thread(target=traffic)
+    sender.start()
+    try:
+        with browser() as tab:
+            tab.send("Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1, mobile=False)
+            tab.send("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
+            for path in PATHS:
+                url = f"http://127.0.0.1:{console.port}{path.format(id=first.id)}"
+                tab.send("Page.navigate", url=url)
+                tab.wait(f"document.readyState == 'complete' && location.href == {url!r}")
+                assert tab.evaluate("document.documentElement.scrollWidth <= innerWidth"), path
+                loaded = tab.evaluate("performance.getEntriesByType('resource').map((each) => each.name)")
+                assert all(each.startswith(f"http://127.0.0.1:{console.port}/") for each in loaded), path
+                assert accessible(tab, axe) > 20, path
+                assert tab.evaluate("typeof hacked") == "undefined", path
+                refused = [each for each in tab.complaints if "400 (Bad Request)" not in each]
+                assert refused == [], path
+    finally:
+        over.set()
+        sender.join(20)
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_pages_are_light(console, path):
+    rows = [call_row(team=f"team-{n}", model=f"model-{n}") for n in range(300)]
+    console.record(*rows)
+    page = console.get(path.format(id=rows[0].id)).text
+    static = "".join(console.get(f"/static/{name}").text for name in ("console.css", "console.js", "mark.svg"))
+    assert len(gzip.compress((page + static).encode())) < WEIGHT_MOST
+
+
+def test_the_keyboard_leads_past_the_navigation_and_shows_where_it_is(console):
+    console.record(call_row())
+    with browser() as tab:
+        tab.send("Page.navigate", url=f"http://127.0.0.1:{console.port}/explore")
+        tab.wait("document.readyState == 'complete' && location.pathname == '/explore'")
+
+        def press(key: str, code: int) -> None:
+            for kind in ("rawKeyDown", "char", "keyUp"):
+                told = {"type": kind, "key": key, "windowsVirtualKeyCode": code}
+                if kind != "char" or key == "Enter":
+                    tab.send("Input.dispatchKeyEvent", **told, **({"text": "\r"} if kind == "char" else {}))
+
+        press("Tab", 9)
+        assert tab.evaluate("document.activeElement.className") == "skip"
+        assert tab.evaluate("document.activeElement.getBoundingClientRect().left") >= 0
+        press("Enter", 13)
+        tab.wait("document.activeElement.id == 'main'")
+        press("Tab", 9)
+        assert tab.evaluate("document.activeElement.name") == "measure"
+        assert tab.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"
