@@ -92,25 +92,24 @@ class SumsSource:
     ) -> sa.Select[Any]:
         """Ask for the dimensions (of times: the number of the bucket), the estimate key and the figures.
 
-        The sums are first added up by their keys, whose numbers are quick to compare, and only then by what they mean.
-        Where a bucket is as wide as a row, there is nothing to add up before.
+        The sums of each stretch are first added up by their keys, whose numbers are quick to compare, and only then by
+        what they mean. Where a bucket is as wide as a row, there is nothing to add up before.
         """
         time, width = next(iter(self.sums.columns)), self.width
-        # Joined, each stretch is looked up in the index; as conditions side by side they would be tried on every row.
-        begins, ends = sa.column("begins", sa.BigInteger), sa.column("ends", sa.BigInteger)
-        within = sa.values(begins, ends, name="stretches").data([(a // width, b // width) for a, b in stretches]).cte()
-        here = sa.and_(time >= within.c.begins, time < within.c.ends)
         number = sa.literal_column("0", sa.BigInteger) if bucket is None else bucket.of(time * width)
         several = bucket is None or bucket.size != width
         figures = [sa.func.sum(self.sums.c[name]) if several else self.sums.c[name] for name in FIGURES]
         labelled = [figure.label(name) for figure, name in zip(figures, FIGURES, strict=True)]
-        by_key = sa.select(number.label("bucket"), self.sums.c.key, *labelled).select_from(within.join(self.sums, here))
-        if several:
-            by_key = by_key.group_by(sa.column("bucket"), self.sums.c.key)
+        by_key = sa.select(number.label("bucket"), self.sums.c.key, *labelled)
         if where:
             wanted = sa.select(self.keys.c.key).where(*conditions(self.dimensions, where))
             by_key = by_key.where(self.sums.c.key.in_(wanted))
-        summed = by_key.subquery()
+        if several:
+            by_key = by_key.group_by(sa.column("bucket"), self.sums.c.key)
+        # Each stretch is looked up in the index. As conditions side by side SQLite would try all on every row, and as
+        # a table to join with PostgreSQL would: it does not know how few rows are meant.
+        each = [by_key.where(time >= begin // width, time < end // width) for begin, end in stretches]
+        summed = (sa.union_all(*each) if len(each) > 1 else each[0]).subquery()
         columns = [summed.c.bucket if name in TIME_DIMENSIONS else self.dimensions[name] for name in names]
         sums = tuple(sa.func.sum(summed.c[name]) for name in FIGURES)
         select = _grouped(names, columns, self.keys.c.estimate_key, sums)
