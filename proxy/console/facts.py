@@ -138,7 +138,7 @@ def _evidence(card: ModelCard) -> tuple[str, str]:
 def _billions(span: tuple[float, float] | None) -> str:
     if span is None:
         return "not public"
-    low, high = (f"{each / 1e9:,.3g}" for each in span)
+    low, high = (digits(each / 1e9) for each in span)
     return f"{low} B" if low == high else f"{low}–{high} B"
 
 

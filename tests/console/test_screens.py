@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 from html import unescape
 
@@ -131,6 +132,12 @@ def test_health_needs_no_ledger_and_the_rest_says_that_it_is_away(tmp_path):
 )
 def test_facts_are_found(console, query, says):
     assert says in text(console, f"/facts?{query}")
+
+
+def test_sizes_are_written_without_exponents(console):
+    words = text(console, "/facts?q=claude-1")
+    assert "e+" not in words
+    assert re.search(r"[\d.]+–\d,\d{3} B", words)
 
 
 def test_facts_come_page_by_page(console):
