@@ -25,6 +25,7 @@ from proxy.console.directory import Directory, refused
 from proxy.console.guard import SESSION, Guard
 from proxy.console.health import Health, Recording, health, said
 from proxy.console.live import Draw, event, follow
+from proxy.console.pulse import pulse_section
 from proxy.console.recent import RecentCalls
 from proxy.console.reports import Reports
 from proxy.console.screens import Screens
@@ -137,6 +138,7 @@ class _Console:
                 health=self._judged(),
                 calls=calls,
                 after=after,
+                pulse=self._recent.pulse,
                 gate_url=self._gate_url,
                 signed_in=SESSION in request.scope,
             )
@@ -152,10 +154,13 @@ class _Console:
         async def line() -> str:
             return pages.health_line(self._judged())
 
+        async def pulse() -> str:
+            return pulse_section(self._recent.pulse)
+
         def written(rows: list[CallRow], number: int) -> bytes:
             return event("calls", call_rows(rows[: pages.CALLS_SHOWN]), number)
 
-        return self._stream(request, written, {"today": sums, "health": line})
+        return self._stream(request, written, {"pulse": pulse, "today": sums, "health": line})
 
     async def api_live(self, request: Request) -> Response:
         def written(rows: list[CallRow], number: int) -> bytes:

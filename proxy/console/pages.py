@@ -9,6 +9,7 @@ from urllib.parse import urlencode
 from proxy.console.frame import frame
 from proxy.console.health import Health
 from proxy.console.marks import whisker
+from proxy.console.pulse import Pulse, pulse_section
 from proxy.console.tables import groups, lacking, last_calls, tokens
 from proxy.console.today import Sums
 from proxy.ledger.read import Totals
@@ -29,7 +30,14 @@ _STATUS = {
 
 
 def page(
-    *, sums: Sums | None, health: Health, calls: Sequence[CallRow], after: int, gate_url: str, signed_in: bool
+    *,
+    sums: Sums | None,
+    health: Health,
+    calls: Sequence[CallRow],
+    after: int,
+    pulse: Pulse,
+    gate_url: str,
+    signed_in: bool,
 ) -> str:
     """Draw the whole page; ``after`` is the number of the last call on it, where the live part goes on."""
     never = not calls and (sums is None or sums.total.calls == 0)
@@ -37,6 +45,7 @@ def page(
     query = urlencode({"after": after} | ({"tz": sums.period.zone.key} if sums else {}))
     return frame(
         "Live",
+        f'<section id="pulse" aria-label="Now">{pulse_section(pulse)}</section>'
         f'<section id="today" aria-label="Today">{today_section(sums)}</section>{body}',
         place="/",
         signed_in=signed_in,

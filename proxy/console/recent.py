@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Sequence
 from itertools import islice
 
+from proxy.console.pulse import Pulse
 from proxy.ledger.tables import CallRow
 
 
@@ -17,6 +18,7 @@ class RecentCalls:
         self._rows: deque[CallRow] = deque(maxlen=capacity)
         self._number = 0  # of the last row added
         self._lock = threading.Lock()
+        self.pulse = Pulse()
         self.seeded = False  # whether what an earlier process recorded was put in
 
     def add(self, rows: Sequence[CallRow]) -> None:
@@ -24,6 +26,7 @@ class RecentCalls:
         with self._lock:
             self._rows.extend(rows)
             self._number += len(rows)
+        self.pulse.add(rows)
 
     def seed(self, rows: Sequence[CallRow]) -> None:
         """Put rows read from the ledger (the latest first) behind what came in meanwhile; only the first time."""

@@ -15,7 +15,7 @@ source.addEventListener("calls", (event) => {
   }
   while (table.children.length > most) table.lastElementChild.remove();
 });
-for (const part of ["today", "health"]) {
+for (const part of ["pulse", "today", "health"]) {
   source.addEventListener(part, (event) => {
     document.getElementById(part).innerHTML = event.data; // escaped by the server
   });
