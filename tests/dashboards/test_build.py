@@ -25,8 +25,6 @@ from tests.dashboards.boards import (
 
 PROVISIONING = folder("grafana") / "provisioning"
 LABELS = {each.name: set(each.labels) for each in DECLARED}
-# Named in the contract, and made by the budgets, which are not there yet.
-LABELS.setdefault("joulegate_budget_used_ratio", {"team", "unit", "window"})
 # What rules record keeps the labels that its name begins with.
 LABELS |= {name: set(name.partition(":")[0].split("_")) for name in RECORDS}
 EVERY = pytest.mark.parametrize("board", BOARDS)
