@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -12,6 +11,7 @@ from rich.table import Table
 
 from proxy.commands.directory import AsJson, ConfigPath, Database, day, directory, say_json
 from proxy.errors import ConfigError
+from proxy.reports.figures import amount
 
 if TYPE_CHECKING:
     from proxy.ledger.budget_states import BudgetShown, Crossing
@@ -89,11 +89,3 @@ def _print_table(found: list[BudgetShown]) -> None:
 
 def _crossed(each: Crossing) -> str:
     return f"{day(each.at)}  {each.threshold:.0%} passed: {amount(each.used)} of {amount(each.limit)} {each.unit}"
-
-
-def amount(value: Decimal | None) -> str:
-    """Write an amount for people: six digits of it, and no zeros behind its last."""
-    if value is None:
-        return "-"
-    text = f"{value:,.0f}" if abs(value) >= 10**6 else f"{Decimal(f'{value:.6g}'):f}"
-    return text.rstrip("0").rstrip(".") if "." in text else text

@@ -14,6 +14,7 @@ PLACES = (
     ("/", "Live"),
     ("/explore", "Explore"),
     ("/teams", "Teams"),
+    ("/budgets", "Budgets"),
     ("/reports", "Reports"),
     ("/calculator", "Calculator"),
     ("/health", "Health"),

@@ -45,6 +45,16 @@ def head(*titles: str, minor: tuple[str, ...] = ()) -> str:
     return f"<thead><tr>{cells}</tr></thead>"
 
 
+def share(part: float) -> str:
+    """Draw how much of a whole is used, up to all of it."""
+    width, over = 100 * min(max(part, 0.0), 1.0), ' class="over"' if part >= 1 else ' class="centre"'
+    return (
+        '<svg class="whisker" viewBox="0 0 100 6" preserveAspectRatio="none" aria-hidden="true">'
+        '<rect class="rail" x="0" y="1.5" width="100" height="3"/>'
+        f'<rect{over} x="0" y="1.5" width="{width:.1f}" height="3"/></svg>'
+    )
+
+
 def whisker(low: float | None, centre: float | None, high: float | None) -> str:
     """Draw a band from 0 to its high end, as attributes only: the page allows no inline style."""
     if low is None or centre is None or high is None or high <= 0:

@@ -14,7 +14,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from estimator import Estimate, Usage
-from proxy.console import calls, choosing, explore, facts, health_page, teams
+from proxy.console import budgets_page, calls, choosing, explore, facts, health_page, teams
 from proxy.console.frame import answer
 from proxy.console.health import Health
 from proxy.ledger.row import Estimator
@@ -37,6 +37,7 @@ class Screens:
             Route("/calls", self.calls),
             Route("/calls/{id}", self.call),
             Route("/teams", self.teams),
+            Route("/budgets", self.budgets),
             Route("/reports", self.reports),
             Route("/health", self.health),
             Route("/facts", self.facts),
@@ -76,6 +77,10 @@ class Screens:
         """Answer with each team's month."""
         asked = request.query_params
         return await self._page(request, "Teams", lambda c: teams.page_body(c, asked, self._now()), place="/teams")
+
+    async def budgets(self, request: Request) -> Response:
+        """Answer with how budgets stand."""
+        return await self._page(request, "Budgets", lambda c: budgets_page.page_body(c, self._now()), place="/budgets")
 
     async def reports(self, request: Request) -> Response:
         """Answer with links to what can be made of the ledger."""

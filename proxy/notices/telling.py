@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from proxy.errors import ConfigError
-from proxy.notices.crossing import crossings
+from proxy.notices.crossing import passed
 from proxy.notices.finding import anomalies, statements, unpriced
 from proxy.notices.notice import Notice
 from proxy.notices.outbox import Outbox
@@ -86,8 +86,8 @@ class Notices:
         now = self._now()
         if any("budget" in each.events for each in self._wanted):
             with self._engine.connect() as connection:
-                passed = list(crossings(connection, now))
-            for notice in passed:
+                found = list(passed(connection, now))
+            for notice in found:
                 self._outbox.put(notice, self._who(notice), now)
         day = (now - DAY_IS_OVER).astimezone(UTC).date()
         if day == self._looked_at:

@@ -60,6 +60,14 @@ def dollars(value: Decimal | None, peak: Decimal | None = None) -> str:
     return f"${value:,.{places}f}"
 
 
+def amount(value: Decimal | None) -> str:
+    """Write an amount of no certain unit: six digits of it, and no zeros behind its last."""
+    if value is None:
+        return "-"
+    text = f"{value:,.0f}" if abs(value) >= 10**6 else f"{Decimal(f'{value:.6g}'):f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
 def count(value: int | None) -> str:
     """Write a count in full, 12,345."""
     return UNKNOWN if value is None else f"{value:,}"

@@ -11,10 +11,10 @@ import pytest
 from typer.testing import CliRunner
 
 from proxy.cli import command_line
-from proxy.commands.budgets import amount
 from proxy.config import load
 from proxy.ledger.budget_states import crossings, states
 from proxy.ledger.engine import shown
+from proxy.reports.figures import amount
 from tests.budgets.services import answers, asks, budget, call, config
 from tests.budgets.test_spent import A_CALL, NOW, Machine, made
 from tests.crash.running import metric, wait_for
