@@ -94,13 +94,8 @@ class Exposure:
         return self._words[slot * self._stride + _USED] / MILLIONTHS
 
     def left(self, slot: int) -> int:
-        """Give what is left of the limit when all is recorded that was used here, in steps; reservations aside."""
-        words, at = self._words, self._column(slot, 0)
-        used = sum(
-            words[each + _CLOSED] - words[each + _RECORDED] & _WRAP
-            for each in range(at, at + _COLUMNS * self.workers, _COLUMNS)
-        )
-        return max(words[slot * self._stride + _LEFT] - used, 0)
+        """Give what the ledger says is left of the limit, in steps: what is not recorded yet is still in it."""
+        return self._words[slot * self._stride + _LEFT]
 
     def ends(self, slot: int) -> int:
         """Say when the window ends, in seconds since the Unix epoch; 0: nobody knows yet."""

@@ -234,7 +234,7 @@ class Keeping:
         spent, _ = self._spent.total(connection, budget, now)
         state.ends = budget.window.ends(now) if budget.window is not None else _NEVER
         used = spent / budget.limit if budget.window is not None else self._exposure.exposed(slot) / budget.limit
-        self._exposure.say(slot, used=used, left=max(budget.limit - spent, 0), ends=state.ends)
+        self._exposure.say(slot, used=used, left=max(budget.limit - spent + state.owed, 0), ends=state.ends)
         state.told = True
         crossed = self._note_crossing(connection, state, spent, now)
         if not budget.hard or (at - state.used_at >= WARM_S and not self._exposure.exposed(slot)):
