@@ -22,6 +22,7 @@ from proxy.reports.making import NAMES
 from proxy.reports.period import Period
 
 CALLS_MOST = 500
+_NOT_WRITTEN = ("key", "joules_by_estimate_key")  # of Totals
 
 
 def call_json(row: CallRow) -> dict[str, Any]:
@@ -33,7 +34,7 @@ def totals_json(by: Sequence[str], period: Period, groups: Sequence[Totals], tot
     """Write sums; each group names its dimensions in ``by``."""
 
     def figures(group: Totals) -> dict[str, Any]:
-        return {name: _exact(getattr(group, name)) for name in Totals.__dataclass_fields__ if name != "key"}
+        return {name: _exact(getattr(group, name)) for name in Totals.__dataclass_fields__ if name not in _NOT_WRITTEN}
 
     return {
         "from": period.start,
@@ -55,7 +56,8 @@ def openapi() -> dict[str, Any]:
         ref_template="#/components/schemas/{name}",
     )
     call, figures = schemas.pop("CallRow"), schemas.pop("Totals")
-    figures["properties"].pop("key")
+    for name in _NOT_WRITTEN:
+        figures["properties"].pop(name)
     for schema in (call, figures):
         schema["required"] = list(schema["properties"])
         for each in schema["properties"].values():

@@ -34,6 +34,7 @@ from proxy.console.tables import call_rows
 from proxy.console.today import Sums, Today
 from proxy.errors import DirectoryError
 from proxy.ledger import read
+from proxy.ledger.evidence import Evidence
 from proxy.ledger.row import Estimator
 from proxy.ledger.tables import CallRow
 from proxy.metrics import CONTENT_TYPE, Metrics
@@ -79,7 +80,8 @@ def build_console(
     ``key_problems`` says why keys are not in force as they should be. Open streams end when ``closing()`` is true.
     """
     access = access or Access({})
-    console = _Console(engine, metrics, recent, recorder, key_problems, gate_url, closing, now)
+    evidence = Evidence()
+    console = _Console(engine, evidence, metrics, recent, recorder, key_problems, gate_url, closing, now)
     return Starlette(
         routes=[
             Route("/", console.page),
@@ -93,7 +95,7 @@ def build_console(
             Route("/api/openapi.json", console.openapi),
             *BudgetStates(engine, now).routes(),
             *Directory(engine, providers, now).routes(),
-            *Screens(engine, estimate_call, lambda: health(recorder, key_problems()), now).routes(),
+            *Screens(engine, evidence, estimate_call, lambda: health(recorder, key_problems()), now).routes(),
             *Reports(engine, estimate, now, lambda: said(health(recorder, key_problems()))).routes(),
             *Calculator(engine, now).routes(),
             *SigningIn(access).routes(),
@@ -110,6 +112,7 @@ class _Console:
     def __init__(
         self,
         engine: Engine,
+        evidence: Evidence,
         metrics: Metrics,
         recent: RecentCalls,
         recorder: Recording,
@@ -126,7 +129,7 @@ class _Console:
         self._gate_url = gate_url
         self._closing = closing
         self._now = now
-        self._today = Today(engine, now=now)
+        self._today = Today(engine, evidence, now=now)
 
     async def page(self, request: Request) -> Response:
         zone = zone_named(request.query_params.get("tz", "UTC"))

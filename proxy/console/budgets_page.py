@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal
 from html import escape
@@ -9,16 +10,19 @@ from urllib.parse import urlencode
 
 from sqlalchemy import Connection
 
+from proxy.console.budget_evidence import ESTIMATED, shares_of
+from proxy.console.evidence import legend, mark
 from proxy.console.marks import cell, head, name, note, share
 from proxy.ledger.budget_states import BudgetShown, State, states
-from proxy.reports.figures import amount, count, percent
+from proxy.ledger.evidence import Evidence
+from proxy.reports.figures import amount, count, digits, percent
 
 _SHOWN = 500
 _STATES: dict[State | None, str] = {"ok": "within it", "near": "nearly used up", "used_up": "used up", None: "–"}
 _UNITS = {"usd": "USD", "kwh": "kWh", "gco2e": "g CO₂e", "liters": "L", "concurrent_requests": "requests at once"}
 
 
-def page_body(connection: Connection, now: datetime) -> str:
+def page_body(connection: Connection, now: datetime, evidence: Evidence) -> str:
     """Draw the page: the fullest first."""
     found = sorted(states(connection, now), key=lambda each: (-(each.used_ratio or 0.0), each.name))
     if not found:
@@ -26,13 +30,14 @@ def page_body(connection: Connection, now: datetime) -> str:
     titles = head(
         "Budget", "Used", "Limit", "Left", "At this pace", "Window", "State", minor=("Left", "At this pace", "Window")
     )
-    rows = "".join(map(_row, found[:_SHOWN]))
+    shares = shares_of(connection, found[:_SHOWN], evidence, now)
+    rows = "".join(_row(each, shares.get(each.name, {})) for each in found[:_SHOWN])
     more = f"<p>{count(len(found) - _SHOWN)} more: <code>joulegate budgets list</code></p>" if found[_SHOWN:] else ""
     return (
         '<p class="soft">What is used is what the ledger has; calls on their way are held back from a hard budget'
         ' beside it. For programs: <a href="/api/budgets">/api/budgets</a>.</p>'
         f'<div class="scroll" tabindex="0" role="region" aria-label="Budgets"><table>{titles}'
-        f"<tbody>{rows}</tbody></table></div>{more}"
+        f"<tbody>{rows}</tbody></table></div>{more}{legend() if shares else ''}"
     )
 
 
@@ -44,12 +49,12 @@ _NONE = (
 )
 
 
-def _row(each: BudgetShown) -> str:
+def _row(each: BudgetShown, shares: Mapping[str, float]) -> str:
     scope = (("team", each.team), ("project", each.project), ("user", each.user), ("key", each.key))
     whose = [(kind, who) for kind, who in scope if who is not None]
     explore = escape(f"/explore?{urlencode([('where', f'{kind}={who}') for kind, who in whose])}")
     said = ", ".join(f"{kind} {who}" for kind, who in whose)
-    used = "" if each.used is None else f"{_amount(each.used, each)}{share(each.used_ratio or 0.0)}"
+    used = "" if each.used is None else f"{mark(shares)}{_amount(each.used, each)}{share(each.used_ratio or 0.0)}"
     unknown = f"{count(each.unknown_calls)} calls unknown" if each.unknown_calls else ""
     state = _STATES[each.state]
     full = "" if each.used_ratio is None else percent(each.used_ratio)
@@ -65,7 +70,12 @@ def _row(each: BudgetShown) -> str:
 
 
 def _amount(value: Decimal | None, each: BudgetShown) -> str:
-    return "–" if value is None else escape(f"{amount(value)} {_UNITS.get(each.unit, each.unit)}")
+    """Write an amount; of what is an estimate with three digits, the limit itself excepted."""
+    if value is None:
+        return "–"
+    exact = each.unit not in ESTIMATED or value == each.limit
+    number = amount(value) if exact else digits(float(value))
+    return escape(f"{number} {_UNITS.get(each.unit, each.unit)}")
 
 
 def _window(each: BudgetShown) -> str:

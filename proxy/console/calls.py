@@ -15,13 +15,14 @@ from estimator import Estimate, Usage
 from estimator.facts import sources
 from proxy.console.asking import CHOICE as DIMENSIONS
 from proxy.console.asking import Asked, asked_of, chosen, field, hidden, select
+from proxy.console.evidence import TIERS
 from proxy.console.marks import estimate as banded
 from proxy.console.marks import value
-from proxy.console.tables import TIERS, last_calls
+from proxy.console.tables import last_calls
 from proxy.ledger.finding import LOOKED_AT, Found, OneCall, Place, calls_like, one_call
 from proxy.ledger.tables import CallRow, LineRow
 from proxy.reasons import sentence
-from proxy.reports.figures import count, dollars, quantity
+from proxy.reports.figures import carried, count, dollars, quantity
 from proxy.reports.period import QuestionError
 
 PATH = "/calls"
@@ -112,13 +113,14 @@ def _ended(row: CallRow) -> str:
 
 
 def _headlines(row: CallRow) -> str:
-    mark, words = TIERS.get(row.tier, ("", "not estimated"))
+    mark, words = TIERS[row.tier] if row.joules is not None and row.tier in TIERS else ("", "not estimated")
+    like_energy = carried(row.joules_low, row.joules, row.joules_high)
     figures = (
         ("Dollars", value(dollars(row.cost_usd)), "list price" if row.price_id else ""),
         ("Energy", banded(row.joules_low, row.joules, row.joules_high, "J"), f"{mark} {words}"),
         ("CO₂e", banded(row.grams_co2e_low, row.grams_co2e, row.grams_co2e_high, "g"), row.zone or ""),
-        ("Water", value(quantity(row.liters, "L")), ""),
-        ("Compute", value(quantity(row.flops, "FLOP")), ""),
+        ("Water", value(quantity(row.liters, "L", like_energy)), ""),
+        ("Compute", value(quantity(row.flops, "FLOP", like_energy)), ""),
         ("Tokens in", value(count(row.input_tokens)), row.usage_source),
         ("Tokens out", value(count(row.output_tokens)), row.usage_source),
     )

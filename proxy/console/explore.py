@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
 from html import escape
@@ -23,12 +23,15 @@ from proxy.console.asking import (
     period_links,
     select,
 )
-from proxy.console.marks import estimate, name, note, value
-from proxy.console.tables import lacking, tokens
+from proxy.console.evidence import standing
+from proxy.console.marks import name, value
+from proxy.console.sums import MEASURES, Measure, figure, title, written
+from proxy.console.tables import tokens
+from proxy.ledger.evidence import Evidence
 from proxy.ledger.read import DIMENSIONS, TIME_DIMENSIONS, Totals
 from proxy.ledger.sources import FEW
 from proxy.reports.charts import Bar, bars, lines
-from proxy.reports.figures import count, dollars, quantity, scale
+from proxy.reports.figures import count, scale
 from proxy.reports.period import Period, QuestionError
 from proxy.reports.split import Split, split
 from proxy.reports.statement import DAYS_DRAWN, every_day
@@ -39,58 +42,21 @@ LINES_DRAWN = 12  # of bars that lie; the table has more
 _ORDER = ("team", "model", "provider", "zone", "day")  # what is asked for next, where a value is looked into
 
 
-@dataclass(frozen=True, slots=True)
-class Measure:
-    """What is drawn and what decides the order; ``column`` is of Totals, ``unknown`` counts the calls without it."""
-
-    title: str
-    column: str
-    unit: str
-    unknown: str | None
-    method: str
-
-
-MEASURES = {
-    "dollars": Measure(
-        "Dollars", "cost_usd", "USD", "unpriced_calls",
-        "Tokens times the dated list price of the provider, exact to the last digit. Discounts, credits and taxes are"
-        " not in it. Calls without a known price are left out and counted.",
-    ),
-    "energy": Measure(
-        "Energy", "joules", "J", "energy_unknown_calls",
-        "An estimate at the facility's meter, servers and cooling included, from tokens, the model's size and the"
-        " hardware it runs on. The range is 90 %.",
-    ),
-    "carbon": Measure(
-        "CO₂e", "grams_co2e", "g", "carbon_unknown_calls",
-        "Energy times the grams per kWh of the zone's electricity, location-based, its life cycle included. The range"
-        " is 90 %.",
-    ),
-    "water": Measure(
-        "Water", "liters", "L", "water_unknown_calls",
-        "Water consumed by cooling on site and by the power plants of the zone, estimated from energy.",
-    ),
-    "compute": Measure(
-        "Compute", "flops", "FLOP", "energy_unknown_calls",
-        "Floating-point operations of prefill and decode, from tokens and the model's shape, estimated.",
-    ),
-    "calls": Measure("Calls", "calls", "", None, "Attempts at a provider, and calls that were turned away."),
-}  # fmt: skip
-
-
-def page_body(connection: Connection, asked: Asked, now: datetime) -> str:
+def page_body(connection: Connection, asked: Asked, now: datetime, evidence: Evidence) -> str:
     """Draw the page; raises QuestionError. Of the ledger its sums alone are read."""
     if asked.measure not in MEASURES:
         raise QuestionError(f"measure={asked.measure!r}: choose from {', '.join(MEASURES)}")
     asked, period = of_sums(asked, now)
     found = split(connection, asked.by, period, where=asked.where)
+    evidence.read(connection, found.total)
     measure = MEASURES[asked.measure]
     head = f"{_form(asked, period)}{period_links(asked, PATH, now)}{chosen(asked, PATH)}"
     if not found.total.calls:
         return f"{head}{_nothing(asked)}"
     return (
         f"{head}<h2>{escape(measure.title)} <small>{escape(period.title())}</small></h2>"
-        f"{_drawn(asked, measure, _first(connection, asked, period, found))}{_table(asked, measure, found)}"
+        f"{_drawn(asked, measure, _first(connection, asked, period, found))}{_table(asked, measure, found, evidence)}"
+        f"{standing(evidence.shares(found.total))}"
         f"<details class='method'><summary>How {escape(measure.title)} is made</summary><p>{escape(measure.method)}</p>"
         '<p>Facts of each model, price and grid, with their sources: <a href="/facts">Facts</a>.</p></details>'
     )
@@ -136,10 +102,8 @@ def _number(measure: Measure, group: Totals) -> float | None:
     return None if found is None else float(found)
 
 
-def _written(measure: Measure, group: Totals) -> str:
-    if measure.column == "cost_usd":
-        return dollars(group.cost_usd)
-    return count(group.calls) if measure.column == "calls" else quantity(_number(measure, group), measure.unit)
+def _said(measure: Measure, group: Totals) -> str:
+    return count(group.calls) if measure.column == "calls" else written(group, measure)
 
 
 def _ranked(asked: Asked, measure: Measure, groups: Sequence[Totals]) -> list[Totals]:
@@ -173,31 +137,31 @@ def _drawn(asked: Asked, measure: Measure, groups: Sequence[Totals]) -> str:
             value=scaled(_number(measure, each)),
             low=scaled(end(each, "low")),
             high=scaled(end(each, "high")),
-            said=f"{each.key[0] or 'none'}: {_written(measure, each)}",
+            said=f"{each.key[0] or 'none'}: {_said(measure, each)}",
         )
         for each in shown
     ]
-    title = f"{measure.title} by {asked.by[0]}"
+    heading = f"{measure.title} by {asked.by[0]}"
     more = [
         *(["The line on a bar is its 90 % range."] if banded else []),
         *([f"Drawn are the largest {len(shown)} of {len(ordered):,}."] if len(shown) < len(ordered) else []),
     ]
-    chart = (bars if over_time else lines)(title, unit or "calls", whole)
+    chart = (bars if over_time else lines)(heading, unit or "calls", whole)
     return f"<figure tabindex='0'>{chart}<figcaption>{' '.join(more)}</figcaption></figure>"
 
 
-def _table(asked: Asked, measure: Measure, found: Split) -> str:
+def _table(asked: Asked, measure: Measure, found: Split, evidence: Evidence) -> str:
     ranked = _ranked(asked, measure, found.groups)
     peak = max((each.cost_usd for each in [*ranked, found.total] if each.cost_usd is not None), default=None)
     titles = "".join(
         f'<th scope="col" class="key">{escape(each.replace("_", " ").capitalize())}</th>' for each in asked.by
     )
     figures = "".join(
-        f'<th scope="col"{_minor(key)}>{title}</th>'
-        for key, title in (
+        f'<th scope="col"{_minor(key)}>{words}</th>'
+        for key, words in (
             ("calls", "Calls"),
             ("tokens", "Tokens"),
-            *((k, m.title) for k, m in MEASURES.items() if k != "calls"),
+            *((key, title(key)) for key in MEASURES if key != "calls"),
         )
     )
 
@@ -206,14 +170,14 @@ def _table(asked: Asked, measure: Measure, found: Split) -> str:
             f'<th scope="row">{_look_into(asked, dimension, each)}</th>'
             for dimension, each in zip(asked.by, group.key, strict=True)
         )
-        return f"<tr>{keys}{_figures(group, peak, _calls_link(asked, group))}</tr>"
+        return f"<tr>{keys}{_figures(group, peak, _calls_link(asked, group), evidence)}</tr>"
 
     more = len(ranked) - ROWS_SHOWN
     told = ""
     if more > 0:
         csv = replace(asked, measure="").link("/api/reports/cost", format="csv")
         told = f'<p class="soft">{more:,} more rows: <a href="{csv}">all of them as CSV</a>.</p>'
-    whole = _figures(found.total, peak, replace(asked, by=(), measure="").link("/calls"))
+    whole = _figures(found.total, peak, replace(asked, by=(), measure="").link("/calls"), evidence)
     total = f'<tr><th scope="row" colspan="{len(asked.by)}">All</th>{whole}</tr>'
     return (
         '<div class="scroll" tabindex="0" role="region" aria-label="Figures"><table class="figures">'
@@ -222,32 +186,12 @@ def _table(asked: Asked, measure: Measure, found: Split) -> str:
     )
 
 
-def _figures(group: Totals, peak: Decimal | None, calls: str) -> str:
-    def left_out(number: int, known: object, what: str) -> str:
-        return note(lacking(number, group.calls, what)) if known is not None else ""
-
+def _figures(group: Totals, peak: Decimal | None, calls: str, evidence: Evidence) -> str:
+    shares = evidence.shares(group)
     cells = (
         ("calls", f'<a href="{calls}">{count(group.calls)}</a>'),
         ("tokens", value(count(tokens(group.input_tokens, group.output_tokens)))),
-        (
-            "dollars",
-            value(dollars(group.cost_usd, peak)) + left_out(group.unpriced_calls, group.cost_usd, "unpriced"),
-        ),
-        (
-            "energy",
-            estimate(group.joules_low, group.joules, group.joules_high, "J")
-            + left_out(group.energy_unknown_calls, group.joules, "unknown"),
-        ),
-        (
-            "carbon",
-            estimate(group.grams_co2e_low, group.grams_co2e, group.grams_co2e_high, "g")
-            + left_out(group.carbon_unknown_calls, group.grams_co2e, "unknown"),
-        ),
-        (
-            "water",
-            value(quantity(group.liters, "L")) + left_out(group.water_unknown_calls, group.liters, "unknown"),
-        ),
-        ("compute", value(quantity(group.flops, "FLOP"))),
+        *((key, figure(group, key, shares, peak=peak)) for key in MEASURES if key != "calls"),
     )
     return "".join(f"<td{_minor(key)}>{content}</td>" for key, content in cells)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from html import escape
 
-from proxy.reports.figures import UNKNOWN, band, quantity
+from proxy.reports.figures import UNKNOWN, band, carried, quantity
 
 _NAME_SHOWN = 64  # characters; the whole of it is in the title
 
@@ -29,8 +29,10 @@ def note(text: str) -> str:
 
 
 def estimate(low: float | None, centre: float | None, high: float | None, unit: str) -> str:
-    """Write an estimate over its band."""
-    return value(quantity(centre, unit)) + (note(band(low, high, unit)) if centre is not None else "")
+    """Write an estimate over its band, with the digits that this allows."""
+    return value(quantity(centre, unit, carried(low, centre, high))) + (
+        note(band(low, high, unit)) if centre is not None else ""
+    )
 
 
 def cell(content: str, *, minor: bool = False) -> str:

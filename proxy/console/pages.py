@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 from urllib.parse import urlencode
 
+from proxy.console.evidence import mark, standing
 from proxy.console.frame import frame
 from proxy.console.health import Health
 from proxy.console.marks import whisker
 from proxy.console.pulse import Pulse, pulse_section
-from proxy.console.tables import groups, lacking, last_calls, tokens
+from proxy.console.sums import MEASURES, ends, lacking, title, written
+from proxy.console.tables import groups, last_calls, tokens
 from proxy.console.today import Sums
 from proxy.ledger.read import Totals
 from proxy.ledger.tables import CallRow
-from proxy.reports.figures import band, count, digits, dollars, quantity, share
+from proxy.reports.figures import band, count, digits, dollars, share
 
 CALLS_SHOWN = 50
 
@@ -79,50 +81,38 @@ def today_section(sums: Sums | None) -> str:
     """Draw today's figures, and their split by team and by model."""
     if sums is None:
         return "<h2>Today</h2><p>The ledger cannot be read at the moment; calls are kept and will be there.</p>"
-    total = sums.total
+    total, evidence = sums.total, sums.evidence
+    shares = evidence.shares(total)
     heading = f"<h2>Today <small>{escape(sums.period.title())}</small></h2>"
     if total.calls == 0:
         return f"{heading}<p>No calls yet.</p>"
     return (
-        f"{heading}{_headlines(total)}"
-        f'<div class="split">{groups("team", sums.by_team)}{groups("model", sums.by_model)}</div>'
+        f"{heading}{_headlines(total, shares)}{standing(shares)}"
+        f'<div class="split">{groups("team", sums.by_team, evidence)}{groups("model", sums.by_model, evidence)}</div>'
     )
 
 
-def _headlines(total: Totals) -> str:
-    def figure(name: str, value: str, below: str, extra: str = "") -> str:
-        return f'<div><dt>{name}</dt><dd>{escape(value)}</dd>{extra}<dd class="note">{escape(below)}</dd></div>'
+def _headlines(total: Totals, shares: Mapping[str, float]) -> str:
+    def tile(name: str, value: str, below: str, extra: str = "", sign: str = "") -> str:
+        return f'<div><dt>{name}</dt><dd>{sign}{escape(value)}</dd>{extra}<dd class="note">{escape(below)}</dd></div>'
 
-    joules = (total.joules_low, total.joules, total.joules_high)
-    grams = (total.grams_co2e_low, total.grams_co2e, total.grams_co2e_high)
+    def estimated(of: str) -> str:
+        measure = MEASURES[of]
+        left_out = lacking(getattr(total, measure.unknown or ""), total.calls, "not estimated")
+        banded = hasattr(total, f"{measure.column}_low")
+        low, centre, high = ends(total, measure.column) if banded else (None, None, None)
+        parts = [*([band(low, high, measure.unit)] if centre is not None else []), *([left_out] if left_out else [])]
+        sign = mark(shares) if getattr(total, measure.column) is not None else ""
+        return tile(title(of), written(total, measure), ", ".join(parts), whisker(low, centre, high), sign)
+
+    unpriced = lacking(total.unpriced_calls, total.calls, "without a price")
     return "".join(
         (
             '<dl class="headlines">',
-            figure("Calls", count(total.calls), _sources(total)),
-            figure("Tokens", count(tokens(total.input_tokens, total.output_tokens)), _in_out(total)),
-            figure("Dollars", dollars(total.cost_usd), lacking(total.unpriced_calls, total.calls, "without a price")),
-            figure(
-                "Compute",
-                quantity(total.flops, "FLOP"),
-                lacking(total.energy_unknown_calls, total.calls, "not estimated"),
-            ),
-            figure(
-                "Energy",
-                quantity(total.joules, "J"),
-                _band_note(joules, "J", lacking(total.energy_unknown_calls, total.calls, "not estimated")),
-                whisker(*joules),
-            ),
-            figure(
-                "CO₂e",
-                quantity(total.grams_co2e, "g"),
-                _band_note(grams, "g", lacking(total.carbon_unknown_calls, total.calls, "not estimated")),
-                whisker(*grams),
-            ),
-            figure(
-                "Water",
-                quantity(total.liters, "L"),
-                lacking(total.water_unknown_calls, total.calls, "not estimated"),
-            ),
+            tile("Calls", count(total.calls), _sources(total)),
+            tile("Tokens", count(tokens(total.input_tokens, total.output_tokens)), _in_out(total)),
+            tile(title("dollars"), dollars(total.cost_usd), unpriced),
+            *map(estimated, ("compute", "energy", "carbon", "water")),
             "</dl>",
         )
     )
@@ -134,13 +124,6 @@ def _empty(gate_url: str) -> str:
         '<section class="empty"><h2>Send the first call</h2><p>Point an OpenAI SDK at the gate; nothing else changes. '
         f"The call appears here within a second.</p><pre><code>{escape(code)}</code></pre></section>"
     )
-
-
-def _band_note(figures: tuple[float | None, float | None, float | None], unit: str, left_out: str) -> str:
-    low, centre, high = figures
-    if centre is None:
-        return left_out
-    return band(low, high, unit) + (f", {left_out}" if left_out else "")
 
 
 def _sources(total: Totals) -> str:

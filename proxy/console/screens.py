@@ -17,6 +17,7 @@ from estimator import Estimate, Usage
 from proxy.console import budgets_page, calls, choosing, explore, facts, health_page, teams
 from proxy.console.frame import answer
 from proxy.console.health import Health
+from proxy.ledger.evidence import Evidence
 from proxy.ledger.row import Estimator
 from proxy.ledger.tables import CallRow
 from proxy.reports.period import QuestionError
@@ -26,9 +27,15 @@ class Screens:
     """The endpoints; ``estimate`` is what the service estimates calls with, ``health`` how the metering is doing."""
 
     def __init__(
-        self, engine: Engine, estimate: Estimator, health: Callable[[], Health], now: Callable[[], datetime]
+        self,
+        engine: Engine,
+        evidence: Evidence,
+        estimate: Estimator,
+        health: Callable[[], Health],
+        now: Callable[[], datetime],
     ) -> None:
-        self._engine, self._estimate, self._health, self._now = engine, estimate, health, now
+        self._engine, self._evidence, self._estimate = engine, evidence, estimate
+        self._health, self._now = health, now
 
     def routes(self) -> list[Route]:
         """Give what the console serves of it."""
@@ -48,7 +55,7 @@ class Screens:
         return await self._page(
             request,
             "Explore",
-            lambda c: explore.page_body(c, explore.question(request.query_params), self._now()),
+            lambda c: explore.page_body(c, explore.question(request.query_params), self._now(), self._evidence),
             place="/explore",
         )
 
@@ -76,11 +83,15 @@ class Screens:
     async def teams(self, request: Request) -> Response:
         """Answer with each team's month."""
         asked = request.query_params
-        return await self._page(request, "Teams", lambda c: teams.page_body(c, asked, self._now()), place="/teams")
+        return await self._page(
+            request, "Teams", lambda c: teams.page_body(c, asked, self._now(), self._evidence), place="/teams"
+        )
 
     async def budgets(self, request: Request) -> Response:
         """Answer with how budgets stand."""
-        return await self._page(request, "Budgets", lambda c: budgets_page.page_body(c, self._now()), place="/budgets")
+        return await self._page(
+            request, "Budgets", lambda c: budgets_page.page_body(c, self._now(), self._evidence), place="/budgets"
+        )
 
     async def reports(self, request: Request) -> Response:
         """Answer with links to what can be made of the ledger."""

@@ -7,32 +7,22 @@ from decimal import Decimal
 from html import escape
 from urllib.parse import quote
 
+from proxy.console.evidence import TIERS, legend, mark
 from proxy.console.marks import cell, estimate, head, name, note, value
+from proxy.console.sums import figure, title
+from proxy.ledger.evidence import Evidence
 from proxy.ledger.read import Totals
 from proxy.ledger.tables import CallRow
 from proxy.reasons import sentence
-from proxy.reports.figures import UNKNOWN, count, dollars, quantity, share
-
-# How far an estimate can be trusted, by the ledger's column `tier`: a mark and what it means.
-TIERS = {
-    "measured": ("●", "measured on the hardware"),
-    "disclosed": ("●", "disclosed by the provider"),
-    "deployment": ("◐", "modelled for a known deployment"),
-    "open_model": ("◐", "modelled for a model whose weights are open"),
-    "closed_model": ("○", "modelled for a model whose size is not public"),
-}
-_LEGEND = (
-    ("●", "measured or disclosed"),
-    ("◐", "modelled, model or deployment known"),
-    ("○", "modelled, model not public"),
-)
+from proxy.reports.figures import UNKNOWN, count, dollars, quantity
 
 
-def groups(dimension: str, rows: Sequence[Totals]) -> str:
+def groups(dimension: str, rows: Sequence[Totals], evidence: Evidence) -> str:
     """Draw one line per team or model."""
-    titles = head(dimension.capitalize(), "Calls", "Tokens", "Dollars", "Energy", "CO₂e", minor=("CO₂e",))
+    of = map(title, ("dollars", "energy", "carbon"))
+    titles = head(dimension.capitalize(), "Calls", "Tokens", *of, minor=(title("carbon"),))
     dearest = max((row.cost_usd for row in rows if row.cost_usd is not None), default=Decimal(0))
-    body = "".join(_group(row, dearest) for row in rows)
+    body = "".join(_group(row, dearest, evidence) for row in rows)
     return _table(f"By {dimension}", titles, f"<tbody>{body}</tbody>")
 
 
@@ -42,11 +32,10 @@ def last_calls(calls: Sequence[CallRow], *, live: bool = True) -> str:
         *("Time (UTC)", "Team", "Model", "Tokens", "Dollars", "Compute", "Energy", "CO₂e", "Latency"),
         minor=("Team", "Dollars", "Compute", "CO₂e", "Latency"),
     )
-    legend = "".join(f"<span><b>{mark}</b> {words}</span>" for mark, words in _LEGEND)
     added_to = ' id="calls"' if live else ""
     body = f"<tbody{added_to}>{call_rows(calls)}</tbody>"
     table = _table("Last calls" if live else "Calls", titles, body, "calls")
-    return f'{table}<p class="legend">Estimates: {legend}</p>'
+    return f"{table}{legend()}"
 
 
 def call_rows(calls: Sequence[CallRow]) -> str:
@@ -59,25 +48,19 @@ def tokens(read: int | None, generated: int | None) -> int | None:
     return None if read is None and generated is None else (read or 0) + (generated or 0)
 
 
-def lacking(number: int, whole: int, what: str) -> str:
-    """Say which share of the calls a sum leaves out."""
-    return f"{share(number, whole)} {what}" if number else ""
-
-
 def _table(caption: str, titles: str, body: str, kind: str = "groups") -> str:
     table = f'<table class="{kind}"><caption>{caption}</caption>{titles}{body}</table>'
     return f'<div class="scroll" tabindex="0" role="region" aria-label="{caption}">{table}</div>'
 
 
-def _group(group: Totals, dearest: Decimal) -> str:
-    unpriced = lacking(group.unpriced_calls, group.calls, "unpriced") if group.cost_usd is not None else ""
-    unknown = lacking(group.energy_unknown_calls, group.calls, "unknown") if group.joules is not None else ""
+def _group(group: Totals, dearest: Decimal, evidence: Evidence) -> str:
+    shares = evidence.shares(group)
     cells = (
         cell(value(count(group.calls))),
         cell(value(count(tokens(group.input_tokens, group.output_tokens)))),
-        cell(value(dollars(group.cost_usd, dearest)) + note(unpriced)),
-        cell(estimate(group.joules_low, group.joules, group.joules_high, "J") + note(unknown)),
-        cell(estimate(group.grams_co2e_low, group.grams_co2e, group.grams_co2e_high, "g"), minor=True),
+        cell(figure(group, "dollars", shares, peak=dearest)),
+        cell(figure(group, "energy", shares)),
+        cell(figure(group, "carbon", shares), minor=True),
     )
     return f'<tr><th scope="row">{name(group.key[0])}</th>{"".join(cells)}</tr>'
 
@@ -128,10 +111,7 @@ def _tokens(number: int | None) -> str:
 
 
 def _tier(row: CallRow) -> str:
-    if row.joules is None or row.tier not in TIERS:
-        return ""
-    mark, words = TIERS[row.tier]
-    return f'<span class="tier" role="img" aria-label="{words}" title="{words}">{mark}</span>'
+    return "" if row.joules is None or row.tier not in TIERS else mark({row.tier: 1.0})
 
 
 def _why(row: CallRow) -> str:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import Engine
 
 from proxy.ledger import read
+from proxy.ledger.evidence import Evidence
 from proxy.ledger.read import Totals
 from proxy.reports.period import Period, today
 
@@ -28,6 +29,7 @@ class Sums:
     total: Totals
     by_team: Sequence[Totals]
     by_model: Sequence[Totals]
+    evidence: Evidence = field(compare=False)
 
 
 class Today:
@@ -36,11 +38,12 @@ class Today:
     def __init__(
         self,
         engine: Engine,
+        evidence: Evidence,
         *,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._engine = engine
+        self._engine, self._evidence = engine, evidence
         self._now = now
         self._clock = clock
         self._kept: dict[str, tuple[float, Sums]] = {}
@@ -64,5 +67,6 @@ class Today:
             (total,), *groups = read.splits(
                 connection, ((), ("team",), ("model",)), start=period.start, end=period.end, zone=period.zone
             )
+            self._evidence.read(connection, total)
         by_team, by_model = (sorted(each, key=lambda group: (-group.calls, group.key[0] or "")) for each in groups)
-        return Sums(period=period, total=total, by_team=by_team, by_model=by_model)
+        return Sums(period=period, total=total, by_team=by_team, by_model=by_model, evidence=self._evidence)

@@ -7,7 +7,7 @@ add up, a call's own even out. What is summed is said in :mod:`proxy.ledger.stre
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
 from functools import cache
@@ -59,6 +59,8 @@ class Totals:
     counted_calls: int = 0
     inferred_calls: int = 0
     absent_calls: int = 0  # of calls that reached a provider
+    # By what errs alike; of calls of older releases, which do not say it, by "". See :mod:`proxy.ledger.evidence`.
+    joules_by_estimate_key: Mapping[str, float] = field(default_factory=dict, compare=False, repr=False)
 
 
 Key = tuple[str | None, ...]  # the values of the dimensions asked for
@@ -155,6 +157,8 @@ def _totals(key: Key, answers: Sequence[Answer]) -> Totals:
         if groups:
             band = Total(groups).range
             figures |= {f"{name}_low": band.low, f"{name}_high": band.high}
+        if name == "joules":
+            figures["joules_by_estimate_key"] = {each: group.mid for each, group in groups.items()}
     return Totals(key=key, **figures)
 
 

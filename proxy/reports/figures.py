@@ -32,12 +32,22 @@ def digits(value: float, significant: int = 3) -> str:
     return f"{rounded:,.{max(decimals, 0)}f}"
 
 
-def quantity(value: float | None, unit: str) -> str:
+def quantity(value: float | None, unit: str, significant: int = 3) -> str:
     """Write a figure with its unit, 1.23 kJ."""
     if value is None:
         return UNKNOWN
     size, prefixed = scale(value, unit)
-    return f"{digits(value / size)} {prefixed}"
+    return f"{digits(value / size, significant)} {prefixed}"
+
+
+def carried(low: float | None, centre: float | None, high: float | None) -> int:
+    """Say how many digits a figure carries: to the place where its nearer end differs, two at least, three at most.
+
+    Two of a factor, 1.2 (0.4–3.6); three of a few per cent, 1.23 (1.18–1.29). Without a band there are three.
+    """
+    if not centre or low is None or high is None or not (deviation := min(centre - low, high - centre)) > 0:
+        return 3
+    return min(3, max(2, math.floor(math.log10(centre)) - math.floor(math.log10(deviation)) + 1))
 
 
 def band(low: float | None, high: float | None, unit: str) -> str:

@@ -28,3 +28,27 @@ def test_the_page_shows_the_fullest_first_and_every_name_as_text(console):
     assert "3 requests at once" in words
     assert MARKUP in words
     assert page.count("script") == 0
+
+
+def test_what_is_used_of_an_estimate_says_what_that_rests_on(console):
+    machine = Machine(
+        console.engine,
+        made("of-search", team="search", unit="kwh", limit=1, window="day"),
+        made("of-user", user="u", unit="gco2e", limit=1, window="30d"),
+        made("of-nobody", team="nobody", unit="liters", limit=1),
+        now=NOON,
+    )
+    machine.record(
+        call_row(started_at=NOON),
+        call_row(started_at=NOON, user="u", tier="measured", estimate_key="house@us", joules=1200.0),
+    )
+    page = Page(console.get("/budgets").text)
+    titles = {attributes["aria-label"] for tag, attributes in page.elements if attributes.get("class") == "tier"}
+    assert titles == {
+        "75 % measured on the hardware, 25 % modelled for a model whose size is not public (of the energy)",
+        "measured on the hardware",
+    }
+    words = " ".join(page.words)
+    assert "○ 0.000444 kWh" in words
+    assert "● 0.0400 g CO₂e" in words
+    assert "1 kWh" in words

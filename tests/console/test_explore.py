@@ -21,9 +21,9 @@ def test_sums_by_team_and_where_they_lead(console):
     console.record(call_row(), call_row(team="ads"), call_row(team="ads", **UNPRICED), call_row(team=None))
     page = Page(console.get("/explore").text)
     words = " ".join(page.words)
-    assert "ads 2 300 $0.000750 50 % unpriced 800 J 0.20–3.2 kJ" in words
+    assert "ads 2 300 $0.000750 50 % unpriced ○ 800 J 0.20–3.2 kJ" in words
     assert "All 4" in words
-    assert page.count("svg") == 1
+    assert page.count("svg") == 2  # the chart, and what the estimates rest on
     into = next(each for each in links(page) if each.startswith("/explore?by=model&where=team%3Dads"))
     assert "house-model 1 150 unknown" in " ".join(Page(console.get(into).text).words)
     assert "/calls?where=team%3D" in links(page)

@@ -55,10 +55,10 @@ def test_the_page_shows_todays_sums_and_the_last_calls(console):
     text = " ".join(page.words)
     assert "Today 2026-11-23 (UTC) Calls 3 " in text
     assert "Tokens 450 300 in, 150 out Dollars $1.2508 33 % without a price" in text
-    assert "Compute 120 TFLOP 33 % not estimated" in text
-    assert "Energy 800 J 0.20–3.2 kJ, 33 % not estimated" in text
-    assert "CO₂e 80.0 mg 20–320 mg, 33 % not estimated" in text
-    assert "Water 1.00 mL 33 % not estimated" in text
+    assert "Compute ○ 120 TFLOP 33 % not estimated" in text
+    assert "Energy ○ 800 J 0.20–3.2 kJ, 33 % not estimated" in text
+    assert "CO₂e ○ 80 mg 20–320 mg, 33 % not estimated" in text
+    assert "Water ○ 1.0 mL 33 % not estimated" in text
     assert sum(attributes.get("id", "").startswith("c-") for tag, attributes in page.elements if tag == "tr") == 4
     assert page.words.count("unknown") >= 4
 

@@ -62,7 +62,7 @@ def test_each_teams_month(console):
     )
     words = text(console, "/teams")
     assert "quiet 0 – – – – 0 open" in words
-    assert "search 2 $0.000750 50 % unpriced 800 J" in words
+    assert "search 2 $0.000750 50 % unpriced ○ 800 J" in words
     assert "1 open other not in the directory 1" in words
     assert "search 1 $0.000750" in text(console, "/teams?month=2026-10")
     for each in links(Page(console.get("/teams").text))[1:]:

@@ -63,3 +63,20 @@ def test_shares_never_hide_a_part(part, whole, text):
 
 def test_counts():
     assert (figures.count(None), figures.count(0), figures.count(1234567)) == ("unknown", "0", "1,234,567")
+
+
+@pytest.mark.parametrize(
+    ("low", "centre", "high", "text"),
+    [
+        (0.4, 1.234, 3.6, "1.2 J"),
+        (1.18, 1.234, 1.29, "1.23 J"),
+        (1.2339, 1.234, 1.2341, "1.23 J"),
+        (1.0, 4.44, 20.0, "4.4 J"),
+        (100.0, 123.4, 200.0, "120 J"),
+        (None, 1.234, None, "1.23 J"),
+        (1.234, 1.234, 1.234, "1.23 J"),
+        (0.0, 0.0, 0.0, "0 J"),
+    ],
+)
+def test_a_figure_has_the_digits_that_its_band_allows(low, centre, high, text):
+    assert figures.quantity(centre, "J", figures.carried(low, centre, high)) == text

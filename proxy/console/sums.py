@@ -1,0 +1,101 @@
+"""The figures of a sum, everywhere alike: mark of evidence, the digits that its band allows, band, what is left out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from html import escape
+
+from proxy.console.evidence import mark
+from proxy.console.marks import note
+from proxy.ledger.read import Totals
+from proxy.reports.figures import UNKNOWN, band, carried, dollars, quantity, share
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """What is shown of a sum; ``column`` is of Totals, ``unknown`` counts the calls without it."""
+
+    title: str
+    column: str
+    unit: str
+    unknown: str | None
+    method: str
+
+
+MEASURES = {
+    "dollars": Measure(
+        "Dollars", "cost_usd", "USD", "unpriced_calls",
+        "Tokens times the dated list price of the provider, exact to the last digit. Discounts, credits and taxes are"
+        " not in it. Calls without a known price are left out and counted.",
+    ),
+    "energy": Measure(
+        "Energy", "joules", "J", "energy_unknown_calls",
+        "An estimate at the facility's meter, servers and cooling included, from tokens, the model's size and the"
+        " hardware it runs on. The range is 90 %.",
+    ),
+    "carbon": Measure(
+        "CO₂e", "grams_co2e", "g", "carbon_unknown_calls",
+        "Energy times the grams per kWh of the zone's electricity, location-based, its life cycle included. The range"
+        " is 90 %.",
+    ),
+    "water": Measure(
+        "Water", "liters", "L", "water_unknown_calls",
+        "Water consumed by cooling on site and by the power plants of the zone, estimated from energy.",
+    ),
+    "compute": Measure(
+        "Compute", "flops", "FLOP", "energy_unknown_calls",
+        "Floating-point operations of prefill and decode, from tokens and the model's shape, estimated.",
+    ),
+    "calls": Measure("Calls", "calls", "", None, "Attempts at a provider, and calls that were turned away."),
+}  # fmt: skip
+_SOURCES = "Sources of the models, prices and grids: Facts."
+
+
+def written(group: Totals, measure: Measure, peak: Decimal | None = None) -> str:
+    """Write a figure with its unit, as text; ``peak`` is the most dollars beside it."""
+    found = getattr(group, measure.column)
+    if measure.column == "cost_usd":
+        return dollars(found, peak)
+    # Of water and compute the ledger keeps no band: they are no surer than the energy.
+    like = measure.column if measure.column == "grams_co2e" else "joules"
+    return quantity(found, measure.unit, carried(*ends(group, like)))
+
+
+def ends(group: Totals, column: str) -> tuple[float | None, float | None, float | None]:
+    """Give low, centre and high of a quantity that has a band."""
+    low, centre, high = (getattr(group, f"{column}{end}") for end in ("_low", "", "_high"))
+    return low, centre, high
+
+
+def figure(
+    group: Totals, of: str, shares: Mapping[str, float], *, peak: Decimal | None = None, unpriced: str = "unpriced"
+) -> str:
+    """Draw one of MEASURES: how it is made on request, its band and what it leaves out below."""
+    measure = MEASURES[of]
+    if getattr(group, measure.column) is None:
+        return f'<span class="none">{UNKNOWN}</span>'
+    estimated = of != "dollars"
+    text = f'<span title="{escape(f"{measure.method} {_SOURCES}")}">{escape(written(group, measure, peak))}</span>'
+    return (mark(shares) if estimated else "") + text + below(group, of, unpriced if not estimated else "unknown")
+
+
+def below(group: Totals, of: str, lacking_what: str) -> str:
+    """Draw what stands under a figure."""
+    measure = MEASURES[of]
+    of_band = (
+        note(band(*ends(group, measure.column)[::2], measure.unit)) if hasattr(group, f"{measure.column}_low") else ""
+    )
+    left_out = lacking(getattr(group, measure.unknown), group.calls, lacking_what) if measure.unknown else ""
+    return of_band + note(left_out)
+
+
+def lacking(number: int, whole: int, what: str) -> str:
+    """Say which share of the calls a sum leaves out."""
+    return f"{share(number, whole)} {what}" if number else ""
+
+
+def title(of: str) -> str:
+    """Write the head of a column of such figures."""
+    return f'<span class="how" title="{escape(MEASURES[of].method)}">{MEASURES[of].title}</span>'

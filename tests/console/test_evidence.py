@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+import pytest
+
+from proxy.console.evidence import TIERS, mark, standing
+from proxy.ledger import evidence
+from tests.console.test_page import Page
+from tests.rows import call_row
+
+
+def test_every_tier_of_the_ledger_has_a_mark():
+    assert tuple(TIERS) == evidence.TIERS
+
+
+@pytest.mark.parametrize(
+    ("shares", "sign", "says"),
+    [
+        ({"measured": 1.0}, "●", "measured on the hardware"),
+        ({"measured": 0.94, "open_model": 0.06}, "◐", "94 % measured on the hardware, 6 % modelled for a model whose"),
+        ({"disclosed": 0.97, "closed_model": 0.03}, "●", "3 % modelled for a model whose size is not public"),
+        ({"open_model": 0.4, "closed_model": 0.6}, "○", "(of the energy)"),
+    ],
+)
+def test_the_mark_is_of_the_weakest_that_counts(shares, sign, says):
+    page = Page(mark(shares))
+    assert page.words == [sign]
+    ((_, attributes),) = page.elements
+    assert says in (attributes["title"] or "")
+    assert attributes["aria-label"] == attributes["title"]
+
+
+def test_nothing_known_has_no_mark():
+    assert mark({}) == standing({}) == ""
+
+
+def test_the_parts_are_drawn_one_beside_the_other_and_said():
+    page = Page(standing({"measured": 0.25, "deployment": 0.25, "open_model": 0.25, "closed_model": 0.25}))
+    rects = [attributes for tag, attributes in page.elements if tag == "rect"]
+    assert [(each["class"], each["x"], each["width"]) for each in rects] == [
+        ("sure", "0.00", "25.00"),
+        ("open", "25.00", "50.00"),
+        ("closed", "75.00", "25.00"),
+    ]
+    assert "50 % modelled, model or deployment known" in " ".join(page.words)
+
+
+SUMS = ("/", "/explore", "/explore?by=model,day&measure=energy", "/teams")
+
+
+@pytest.mark.parametrize("path", SUMS)
+def test_sums_have_marks_shares_and_methods(console, path):
+    console.record(
+        call_row(joules=300.0),
+        call_row(joules=100.0, tier="measured", estimate_key="house@us", model="house"),
+    )
+    page = Page(console.get(path).text)
+    titles = [attributes.get("title") or "" for _, attributes in page.elements]
+    assert any(each.startswith("25 % measured on the hardware, 75 % modelled for a model whose") for each in titles)
+    assert any("list price of the provider" in each for each in titles)
+    assert any("at the facility's meter" in each for each in titles)
+    words = " ".join(page.words)
+    assert "Of the energy: ● 25 % measured or disclosed ○ 75 % modelled, model not public" in words
