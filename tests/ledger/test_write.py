@@ -83,6 +83,15 @@ def test_a_bad_row_is_refused_with_its_reason_and_the_others_stay(engine, ledger
     assert stored(engine) == good
 
 
+def test_a_number_is_kept_whole_or_its_row_refused(engine, ledger):
+    largest = call_row(attempt=2**15 - 1, output_tokens=2**63 - 1, flops=1.7e308, cost_usd=Decimal("999999999999.9"))
+    beyond = call_row(attempt=2**15)
+    smallest = call_row(attempt=-(2**15), output_tokens=-(2**63), flops=5e-324, cost_usd=Decimal("-1e-12"))
+    committed = put(ledger, largest, beyond, smallest)
+    kept = [largest, smallest] if engine.dialect.name == "postgresql" else [largest, beyond, smallest]
+    assert stored(engine) == list(committed.new) == kept
+
+
 def test_positions_are_written_with_the_rows_or_not_at_all(engine, ledger):
     put(ledger, call_row(), positions={"s1": Position(resolved_to=0, read_to=10)})
     put(ledger, positions={"s1": Position(resolved_to=5, read_to=20), "s2": Position(resolved_to=1, read_to=1)})
