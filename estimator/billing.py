@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable
 from decimal import Decimal
 from typing import Final
@@ -96,29 +97,22 @@ def cost_usd(usage: Usage, price: Price) -> Decimal | None:
     return total if billed else None  # a price per minute says nothing of a call without minutes
 
 
-def flat_cost(price: Price) -> Callable[[int, int, int], Decimal | None] | None:
+def plain_cost(price: Price) -> Callable[[int, int, int], Decimal | None] | None:
     """Compile :func:`cost_usd`, rounded to 12 decimals, for calls of nothing but input, cached and output tokens.
 
-    ``None`` where the price depends on the context's length, counts requests, or has more digits than are kept here.
-    A bucket without a rate that a call needs makes its dollars ``None``.
+    ``None`` where the price counts requests, or has more digits than are kept here. A bucket without a rate that a call
+    needs makes its dollars ``None``.
     """
     if "requests" in price.units or not price.rates:
         return None
-    atoms: dict[str, int | None] = {}
-    for bucket in ("input", "cached_input", "output"):
-        steps = price.rates.get(bucket)
-        if steps is None:
-            atoms[bucket] = None
-            continue
-        scaled = steps[0][1].scaleb(_FINE_DECIMALS)
-        if len(steps) > 1 or scaled != int(scaled):
-            return None
-        atoms[bucket] = int(scaled)
-    fresh, cached, output = atoms["input"], atoms["cached_input"], atoms["output"]
-    if cached is not None and fresh is not None:
-        cached = min(cached, fresh)
+    thresholds = sorted({above for steps in price.rates.values() for above, _ in steps[1:]})
+    found = [_plain_rates(price, input_tokens) for input_tokens in (0, *(above + 1 for above in thresholds))]
+    by_length = [rates for rates in found if rates is not None]
+    if len(by_length) < len(found):
+        return None
 
     def cost(n_in: int, n_cached: int, n_out: int) -> Decimal | None:
+        fresh, cached, output = by_length[bisect_left(thresholds, n_in)]
         total = 0
         if cached is not None:
             total = n_cached * cached
@@ -137,6 +131,19 @@ def flat_cost(price: Price) -> Callable[[int, int, int], Decimal | None] | None:
         return Decimal(kept).scaleb(-_KEPT_DECIMALS)
 
     return cost
+
+
+def _plain_rates(price: Price, input_tokens: int) -> tuple[int | None, int | None, int | None] | None:
+    """Give the rates of input, cached and output tokens at a length, in units of the last decimal kept here."""
+    found: list[int | None] = []
+    for bucket in ("input", "cached_input", "output"):
+        rate = price.rate(bucket, input_tokens)
+        scaled = None if rate is None else rate.scaleb(_FINE_DECIMALS)
+        if scaled is not None and scaled != int(scaled):
+            return None
+        found.append(None if scaled is None else int(scaled))
+    fresh, cached, output = found
+    return fresh, cached if cached is None or fresh is None else min(cached, fresh), output
 
 
 def unpriced_units(usage: Usage, price: Price) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import NamedTuple
 
 from estimator.carbon import operational_grams
@@ -60,6 +60,7 @@ def figures_of(made: Profile, grams_per_kwh: float | None = None) -> Reckoned:
     market = None if by_contract is None else operational_grams(1.0, by_contract)
     water = made.liters_per_it_joule
     shared = _shared()
+    made_of = partial(tuple.__new__, Figures)  # in half the time of a call of the class
 
     def reckon(n_in: int, n_cached: int, n_out: int) -> Figures:
         low, joules, high, it_joules, embodied = facility(n_in, n_cached, n_out)
@@ -68,22 +69,24 @@ def figures_of(made: Profile, grams_per_kwh: float | None = None) -> Reckoned:
             grams_low, grams_high = widen(grams_low, grams, grams_high)
         down, up = shared(low, joules, high)
         grams_down, grams_up = shared(grams_low, grams, grams_high)
-        return Figures(
-            total_flops(n_in, n_cached, n_out),
-            low,
-            joules,
-            high,
-            it_joules,
-            grams_low,
-            grams,
-            grams_high,
-            embodied,
-            None if market is None else joules * market,
-            None if water is None else it_joules * water,
-            down,
-            up,
-            grams_down,
-            grams_up,
+        return made_of(
+            (
+                total_flops(n_in, n_cached, n_out),
+                low,
+                joules,
+                high,
+                it_joules,
+                grams_low,
+                grams,
+                grams_high,
+                embodied,
+                None if market is None else joules * market,
+                None if water is None else it_joules * water,
+                down,
+                up,
+                grams_down,
+                grams_up,
+            )
         )
 
     return reckon
@@ -148,10 +151,14 @@ def _facility(made: Profile) -> Callable[[int, int, int], tuple[float, float, fl
     on_gpus = made.silicon_band == _NONE
 
     def spanned(n_in: int, n_cached: int, n_out: int) -> tuple[float, float, float, float, float]:
-        one = lowest(n_in, n_cached, n_out)[0]
+        one, other = lowest(n_in, n_cached, n_out)[0], highest(n_in, n_cached, n_out)[0]
         joules, it_joules, embodied = middle(n_in, n_cached, n_out)
-        other = highest(n_in, n_cached, n_out)[0]
-        low, high = min(one, other, joules * least_down), max(one, other, joules * least_up)
+        low, high = (one, other) if one < other else (other, one)
+        least, most = joules * least_down, joules * least_up
+        if least < low:
+            low = least
+        if most > high:
+            high = most
         if not on_gpus:
             low, high = widen(low, joules, high)
         return low, joules, high, it_joules, embodied
@@ -181,10 +188,12 @@ def _shared() -> Callable[[float, float, float], tuple[float, float]]:
 
     def shared(low: float, mid: float, high: float) -> tuple[float, float]:
         down, up = mid - low, high - mid
-        own_down, own_up = min(most * down, mid * below), min(most * up, mid * above)
-        return (
-            sqrt(max(0.0, down * down - own_down * own_down)),
-            sqrt(max(0.0, up * up - own_up * own_up)),
-        )
+        own_down, own_up = mid * below, mid * above
+        if most * down < own_down:
+            own_down = most * down
+        if most * up < own_up:
+            own_up = most * up
+        left_down, left_up = down * down - own_down * own_down, up * up - own_up * own_up
+        return sqrt(left_down) if left_down > 0 else 0.0, sqrt(left_up) if left_up > 0 else 0.0
 
     return shared

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from estimator import Centre, Usage, facts_version
-from estimator.billing import cost_usd, flat_cost
+from estimator.billing import cost_usd, plain_cost
 from estimator.figures import Figures, Reckoned, figures_of, middle_of
 from estimator.price import Price
 from estimator.profiles import Profile
@@ -30,7 +30,7 @@ class Known:
     price: Price | None
     _reckon: Reckoned
     _middle: Callable[[int, int, int], tuple[float, float]]
-    _flat: Callable[[int, int, int], Decimal | None] | None
+    _plain: Callable[[int, int, int], Decimal | None] | None
     _reasoning_is_output: bool
 
     @classmethod
@@ -48,7 +48,7 @@ class Known:
             price=price,
             _reckon=figures_of(made),
             _middle=middle_of(made),
-            _flat=None if price is None else flat_cost(price),
+            _plain=None if price is None else plain_cost(price),
             _reasoning_is_output=price is None or "reasoning" not in price.rates,
         )
 
@@ -71,7 +71,7 @@ class Known:
         """Give a call's dollars to 12 decimals; ``None`` where there is no price, or it lacks a rate for the call."""
         if self.price is None:
             return None
-        if self._flat is None or not (
+        if self._plain is None or not (
             (self._reasoning_is_output or not usage.reasoning_tokens)
             and not usage.cache_write_tokens
             and not usage.audio_input_tokens
@@ -81,7 +81,7 @@ class Known:
         ):
             dollars = cost_usd(usage, self.price)
             return None if dollars is None else dollars.quantize(_STEP)
-        return self._flat(usage.input_tokens or 0, usage.cached_input_tokens or 0, usage.output_tokens or 0)
+        return self._plain(usage.input_tokens or 0, usage.cached_input_tokens or 0, usage.output_tokens or 0)
 
 
 def _spoken(usage: Usage) -> bool:

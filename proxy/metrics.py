@@ -26,6 +26,7 @@ from proxy.budgets.budget import Budget
 from proxy.declared import DECLARED, TOKEN_KINDS, WHO
 from proxy.histogram import Histogram
 from proxy.lag import Lag
+from proxy.ledger.bulk import Values
 from proxy.ledger.tables import CallRow, picked
 from proxy.space import Space
 
@@ -50,6 +51,8 @@ _COUNTED_COLUMNS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
 _COUNTED = tuple((name, labels) for _, name, labels in _COUNTED_COLUMNS)
 _LABELS = {each.name: each.labels for each in DECLARED}
 _figures = picked(*(column for column, _, _ in _COUNTED_COLUMNS))
+_times = picked("latency_ms", "time_to_first_token_ms", "stream", "overhead_us")
+_wanted = picked("input_tokens", "output_tokens", "cost_usd", "joules")  # what a call with usage should have
 # All that decides a row's labels; the price's id may tell which model it was.
 _labelled = picked("team", "provider", "model", "model_requested", "price_id", "surface", "outcome", "usage_source")
 
@@ -143,11 +146,12 @@ class Metrics:
 
     def record(self, rows: Sequence[CallRow]) -> None:
         """Add committed ledger rows."""
-        alike: dict[tuple[str | None, ...], list[CallRow]] = {}
-        for row, values in zip(rows, map(astuple, rows), strict=True):
-            alike.setdefault(_labelled(values), []).append(row)
-        for group in alike.values():
-            self._record(group)
+        alike: dict[tuple[str | None, ...], tuple[CallRow, list[Values]]] = {}
+        for row in rows:
+            values = astuple(row)
+            alike.setdefault(_labelled(values), (row, []))[1].append(values)
+        for first, all_values in alike.values():
+            self._record(first, all_values)
         # Calls of one batch share their labels: one increment for each series, not for each call.
         for (name, *labels), amount in self._sums.items():
             self._counter(name, tuple(labels)).inc(amount)
@@ -188,31 +192,27 @@ class Metrics:
                 self._rendered_at = self._clock()
             return self._rendered
 
-    def _record(self, rows: Sequence[CallRow]) -> None:
-        """Add rows that have all their labels in common."""
-        first, calls = rows[0], len(rows)
+    def _record(self, first: CallRow, rows: Sequence[Values]) -> None:
+        """Add rows that have all their labels in common with the first, given as their fields."""
+        calls = len(rows)
         who = self._labels(first, calls)
         _, provider, model = who
         self._add("joulegate_calls_total", (*who, first.surface, first.outcome), calls)
-        columns = zip(*map(_figures, map(astuple, rows)), strict=True)
-        for (name, labels), column in zip(_COUNTED, columns, strict=True):
+        for (name, labels), column in zip(_COUNTED, zip(*map(_figures, rows), strict=True), strict=True):
             self._add(name, (*who, *labels), _sum(column))
+        times = list(map(_times, rows))
         if first.outcome == "ok":
-            took = [row.latency_ms / 1e3 for row in rows if row.latency_ms is not None]
+            took = [ms / 1e3 for ms, _, _, _ in times if ms is not None]
             self._observe("joulegate_latency_seconds", (provider, model), took)
-        waited = [
-            row.time_to_first_token_ms / 1e3 for row in rows if row.stream and row.time_to_first_token_ms is not None
-        ]
+        waited = [ms / 1e3 for _, ms, stream, _ in times if stream and ms is not None]
         self._observe("joulegate_time_to_first_token_seconds", (provider, model), waited)
-        self._observe(
-            "joulegate_overhead_seconds", (), [row.overhead_us / 1e6 for row in rows if row.overhead_us is not None]
-        )
+        self._observe("joulegate_overhead_seconds", (), [us / 1e6 for _, _, _, us in times if us is not None])
         if first.provider is not None:  # a call turned away before a provider was chosen has no usage to find
             self._add("joulegate_usage_source_total", (provider, first.usage_source), calls)
-        counted = [row for row in rows if row.input_tokens is not None or row.output_tokens is not None]
-        if unpriced := sum(row.cost_usd is None for row in counted):
+        metered = [wanted for n_in, n_out, *wanted in map(_wanted, rows) if n_in is not None or n_out is not None]
+        if unpriced := sum(cost is None for cost, _ in metered):
             self._add("joulegate_unpriced_calls_total", (model,), unpriced)
-        if unknown := sum(row.joules is None for row in counted):
+        if unknown := sum(joules is None for _, joules in metered):
             self._add("joulegate_unknown_models_total", (), unknown)
 
     def _labels(self, row: CallRow, calls: int) -> tuple[str, str, str]:

@@ -19,7 +19,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 import msgspec
 
@@ -81,7 +81,7 @@ class Reckoning(Protocol):
         """Let go: the recorder ends, in good order."""
 
 
-class _Composed(NamedTuple):
+class _Composed(msgspec.Struct, frozen=True, gc=False):
     """The row of a call, the segment it came from, and what belongs to the call beside its row."""
 
     row: CallRow

@@ -9,7 +9,7 @@ from decimal import Decimal
 import pytest
 
 from estimator import Deployment, Intensity, Speculation, Usage, estimate, known_models, resolve
-from estimator.billing import cost_usd, flat_cost
+from estimator.billing import cost_usd, plain_cost
 from estimator.figures import figures_of
 from estimator.price import every_price, price_lists
 from estimator.profiles import profile
@@ -95,16 +95,19 @@ def test_the_grid_of_an_hour():
 
 def test_dollars_of_plain_usages_at_every_price():
     draw = random.Random(6)
-    compared = 0
+    compared = by_length = 0
     for provider in sorted(price_lists()):
         for price in every_price(provider):
-            flat = flat_cost(price)
-            if flat is None:
+            plain = plain_cost(price)
+            if plain is None:
                 continue
-            n_in, n_cached, n_out = counts(draw)
-            usage = Usage(input_tokens=n_in, cached_input_tokens=n_cached, output_tokens=n_out)
-            whole = cost_usd(usage, price)
-            rounded = None if whole is None else whole.quantize(Decimal(1).scaleb(-12))
-            assert str(flat(n_in, n_cached, n_out)) == str(rounded), (price.id, usage)
+            edges = {above + more for steps in price.rates.values() for above, _ in steps[1:] for more in (0, 1)}
+            by_length += bool(edges)
+            for n_in, n_cached, n_out in (counts(draw), *((edge, edge // 3, 500) for edge in edges)):
+                usage = Usage(input_tokens=n_in, cached_input_tokens=n_cached, output_tokens=n_out)
+                whole = cost_usd(usage, price)
+                rounded = None if whole is None else whole.quantize(Decimal(1).scaleb(-12))
+                assert str(plain(n_in, n_cached, n_out)) == str(rounded), (price.id, usage)
             compared += 1
     assert compared > 500
+    assert by_length > 10
