@@ -22,6 +22,7 @@ from proxy.console.access import Access
 from proxy.console.budgets import BudgetStates
 from proxy.console.calculator import Calculator
 from proxy.console.directory import Directory, refused
+from proxy.console.frame import PLACES, answer, sorry, wants_page
 from proxy.console.guard import SESSION, Guard
 from proxy.console.health import Health, Recording, health, said
 from proxy.console.live import Draw, event, follow
@@ -102,7 +103,12 @@ def build_console(
             Mount("/static", StaticFiles(directory=_STATIC)),
         ],
         middleware=[Middleware(Guard, access=access, names=names)],
-        exception_handlers={DirectoryError: refused, QuestionError: _bad_question, SQLAlchemyError: _ledger_away},
+        exception_handlers={
+            DirectoryError: refused,
+            QuestionError: _bad_question,
+            SQLAlchemyError: _ledger_away,
+            404: _nowhere,
+        },
     )
 
 
@@ -244,9 +250,32 @@ def _limit(text: str) -> int:
     raise QuestionError(f"limit={text!r}: give a whole number from 1 to {api.CALLS_MOST}")
 
 
-def _bad_question(_: Request, error: Exception) -> Response:
-    return Json({"error": {"message": str(error)}}, status_code=400)
+def _bad_question(request: Request, error: Exception) -> Response:
+    return _failed(request, 400, str(error))
 
 
-def _ledger_away(_: Request, __: Exception) -> Response:
-    return Json({"error": {"message": "the ledger cannot be read at the moment"}}, status_code=503)
+def _ledger_away(request: Request, _: Exception) -> Response:
+    return _failed(request, 503, "the ledger cannot be read at the moment")
+
+
+def _nowhere(request: Request, _: Exception) -> Response:
+    if not wants_page(request):
+        return PlainTextResponse("Not Found", status_code=404)
+    return answer(request, "Nothing here", sorry("There is no such page.", _TO_LIVE), place="", status=404)
+
+
+_TO_LIVE = '<a href="/">Live</a>'
+
+
+def _failed(request: Request, status: int, message: str) -> Response:
+    """Say what is wrong: to a program as JSON, on a page to who opened an address that a page of ours gave them."""
+    if not wants_page(request):
+        return Json({"error": {"message": message}}, status_code=status)
+    place = next((path for path, _ in PLACES if path != "/" and path in request.url.path), "/")
+    return answer(
+        request,
+        "That cannot be shown",
+        sorry(message, f'<a href="{place}">Begin again</a>'),
+        place=place,
+        status=status,
+    )

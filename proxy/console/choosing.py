@@ -1,20 +1,21 @@
-"""Which report, of what, in which form: links to what the console makes of it."""
+"""Which reports, of what, in which form: links to all that can be made of the ledger, with what was chosen in each."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from html import escape
+from importlib.util import find_spec
 from urllib.parse import urlencode
 
 from sqlalchemy import Connection
 from starlette.datastructures import QueryParams
 
-from proxy.console.asking import asked_of, field, period_fields, select
+from proxy.console.asking import Asked, asked_of, chosen, field, hidden, period_fields, period_links, select
 from proxy.directory.teams import names
-from proxy.reports.conversations import BY as OF_MODELS
-from proxy.reports.focus import BY as OF_FOCUS
 from proxy.reports.making import CONVERSATIONS, NAMES
-from proxy.reports.period import QuestionError
+from proxy.reports.period import Period, QuestionError
 
 PATH = "/reports"
 TEAMS_OFFERED = 200
@@ -31,52 +32,129 @@ ABOUT = {
     "grids": "the same conversation on other electricity",
     "scale": "the same conversation as often as there are users",
 }
-FORMS = {
-    "html": ("Page", "with a chart, to read and to print"),
-    "csv": ("CSV", "for a spreadsheet, unrounded"),
-    "json": ("JSON", "for a program, unrounded, with the notes"),
-}
+TITLES = {"sci": "SCI", "ghg": "GHG", "focus": "FOCUS"}
+# What a browser shows is written first, then what it keeps; the extras that some need.
+FORMS = {"html": "Page", "pdf": "PDF", "csv": "CSV", "json": "JSON", "parquet": "Parquet"}
+EXTRAS = {"pdf": "weasyprint", "parquet": "pyarrow"}
+SHOWN = ("html", "json")
+STATEMENT_FORMS = ("html", "pdf")
 GRAINS = ("", "hour", "day", "month")
+_BY = ("team", "model")
+
+Question = Sequence[tuple[str, str]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chosen:
+    """What stands in the address; of conversations and of costs that are spread, as it is written."""
+
+    asked: Asked
+    grain: str
+    conversations: Mapping[str, Sequence[str]]
+    allocate: Sequence[str]
+
+    @property
+    def by(self) -> tuple[str, ...]:
+        """What rows are split by, time first."""
+        return tuple(dict.fromkeys((*([self.grain] if self.grain else []), *self.asked.by)))
 
 
 def page_body(connection: Connection, query: QueryParams, now: datetime) -> str:
     """Draw the page; raises QuestionError. Nothing is summed before a link is followed."""
-    report, grain = query.get("report") or "cost", query.get("grain", "")
-    if report not in NAMES:
-        raise QuestionError(f"no report {report!r}: there are {', '.join(NAMES)}")
+    made = _chosen(query)
+    period = made.asked.period(now)
+    first, last = (each[:10] for each in period.ends())
+    when = [("from", first), ("to", last), ("tz", made.asked.tz)]
+    where = [("where", f"{key}={value or ''}") for key, value in made.asked.where.items()]
+    team = made.asked.where.get("team")
+    rows = [
+        _row("Statement", f"all of it on some pages, of {team or 'all teams'}", "/reports/statement",
+             [*when, *([("team", team)] if team else [])], STATEMENT_FORMS),
+        *(_row(TITLES.get(each, each.capitalize()), ABOUT[each], f"/api/reports/{each}",
+               [*when, *where, *_own(each, made)], tuple(FORMS)) for each in NAMES),
+    ]  # fmt: skip
+    if made.allocate:
+        spread = [("allocate", each) for each in made.allocate]
+        others = [each for each in where if not each[1].startswith("team=")]
+        said = "dollars by team, those of shared teams spread over the others"
+        rows.insert(2, _row("Chargeback", said, "/api/reports/cost", [*when, *others, *spread], tuple(FORMS)))
+    return (
+        f"{_form(connection, made, period)}{period_links(made.asked, PATH, now)}{chosen(made.asked, PATH)}"
+        f"<h2>{escape(period.title())} <small>by {escape(', '.join(made.by))}</small></h2>"
+        '<div class="scroll" tabindex="0" role="region" aria-label="Reports"><table class="words reports"><thead><tr>'
+        f'<th scope="col">Report</th><th scope="col">What is in it</th><th scope="col">As</th></tr></thead>'
+        f'<tbody>{"".join(rows)}</tbody></table></div><p id="making" class="making" role="status"></p>'
+        f'<p class="soft">Pages and PDFs are to read and to print, with charts; CSV, JSON and Parquet are unrounded.'
+        f" JSON has the notes.{_lacking()} A year of many calls can take some seconds.</p>"
+    )
+
+
+def _chosen(query: QueryParams) -> Chosen:
+    grain = query.get("grain", "")
     if grain not in GRAINS:
         raise QuestionError(f"grain={grain!r}: choose from hour, day, month, or nothing")
-    asked = asked_of(query)
-    period, team = asked.period(now), query.get("team") or None
-    first, last = (each[:10] for each in period.ends())
-    when = {"from": first, "to": last, "tz": asked.tz}
-    fixed = {"focus": OF_FOCUS, **dict.fromkeys(CONVERSATIONS, OF_MODELS)}.get(report)
-    by = tuple(dict.fromkeys((*([grain] if grain else []), *(asked.by or ("team", "model")))))
-    question = when | ({"where": f"team={team}"} if team else {}) | ({"by": ",".join(by)} if fixed is None else {})
-    offered = names(connection, TEAMS_OFFERED)
-    teams = [("", "all teams"), *((each, each) for each in dict.fromkeys([*offered, *([team] if team else [])]))]
-    form = (
-        f'<form class="ask" method="get" action="{PATH}">'
-        + select("Report", "report", [(each, f"{each}: {ABOUT[each]}") for each in NAMES], report)
-        + select("Team", "team", teams, team or "")
-        + select("Grain", "grain", [(each, each or "the whole period") for each in GRAINS], grain)
-        + field("Split by", "by", ",".join(asked.by or ("team", "model")), hint="team,model,project")
-        + period_fields(asked, period)
-        + '<button type="submit">Choose</button></form>'
+    asked = asked_of(query, by=_BY)
+    if query.get("team"):
+        asked = asked.only({"team": query["team"]})
+    return Chosen(
+        asked=asked,
+        grain=grain,
+        conversations={
+            "assume": _several(query, "assume"),
+            "per_day": _several(query, "per_day"),
+            "grids": [",".join(zones)] if (zones := _several(query, "grids")) else [],
+        },
+        allocate=_several(query, "allocate"),
     )
-    path = f"/api/reports/{report}"
-    addresses = {form: escape(f"{path}?{urlencode({**question, 'format': form})}") for form in FORMS}
-    links = "".join(
-        f'<li><a href="{addresses[form]}">{words}</a> <span class="soft">{what}</span></li>'
-        for form, (words, what) in FORMS.items()
-    )
-    statement = escape(f"/reports/statement?{urlencode({**when, **({'team': team} if team else {})})}")
-    split = f"by {', '.join(fixed)}, always" if fixed is not None else f"by {', '.join(by)}"
-    whose = escape(team) if team else "all teams"
+
+
+def _several(query: QueryParams, key: str) -> list[str]:
+    """Read what may be repeated in an address, or stand in one field with commas between."""
+    return [part for each in query.getlist(key) for whole in each.split(",") if (part := whole.strip())]
+
+
+def _own(report: str, made: Chosen) -> Question:
+    """Give what one report alone is asked for. The rows of some are always by the same."""
+    if report == "focus":
+        return []
+    if report not in CONVERSATIONS:
+        return [("by", ",".join(made.by))]
+    wanted = (*("assume", "grids")[: 1 if report == "models" else 2], *(["per_day"] if report == "scale" else []))
+    return [(key, each) for key in wanted for each in made.conversations[key]]
+
+
+def _row(title: str, about: str, path: str, question: Question, forms: Sequence[str]) -> str:
+    links = " ".join(_link(title, path, question, form) for form in forms)
+    return f'<tr><th scope="row">{escape(title)}</th><td>{escape(about)}</td><td class="forms">{links}</td></tr>'
+
+
+def _link(title: str, path: str, question: Question, form: str) -> str:
+    address = escape(f"{path}?{urlencode([*question, ('format', form)])}")
+    kept = "" if form in SHOWN else " data-kept"
+    return f'<a href="{address}"{kept} aria-label="{escape(title)} as {FORMS[form]}">{FORMS[form]}</a>'
+
+
+def _lacking() -> str:
+    lacking = [form for form, module in EXTRAS.items() if find_spec(module) is None]
+    return "".join(f" {FORMS[form]} needs <code>joulegate[{form}]</code>, which is not installed." for form in lacking)
+
+
+def _form(connection: Connection, made: Chosen, period: Period) -> str:
+    team = made.asked.where.get("team")
+    offered = dict.fromkeys([*names(connection, TEAMS_OFFERED), *([team] if team else [])])
+    given = {key: ",".join(each) for key, each in (*made.conversations.items(), ("allocate", made.allocate))}
+    is_open = " open" if any(given.values()) else ""
     return (
-        f"{form}<h2>{escape(report.capitalize())} <small>{escape(period.title())}, {escape(split)}</small></h2>"
-        f"<p>{escape(ABOUT[report].capitalize())}{f', of {escape(team)} alone' if team else ''}.</p><ul>{links}</ul>"
-        f"<h2>Statement</h2><p>All of it in one page for {whose}: dollars, energy, carbon"
-        " and water by day, model and project, with method and sources."
-        f' <a href="{statement}">Open the statement</a></p>'
+        f'<form class="ask" method="get" action="{PATH}">{hidden(made.asked, but=("team",))}'
+        + select("Team", "team", [("", "all teams"), *((each, each) for each in offered)], team or "")
+        + select("Grain", "grain", [(each, each or "the whole period") for each in GRAINS], made.grain)
+        + field("Split by", "by", ",".join(made.asked.by), hint="team,model,project")
+        + period_fields(made.asked, period)
+        + '<button type="submit">Choose</button>'
+        + f'<details class="more"{is_open}><summary>Of some reports alone</summary><div>'
+        + field("Models, grids, scale: assume", "assume", given["assume"], hint="gpt-4o=2000+1000")
+        + field("Scale: conversations a day", "per_day", given["per_day"], hint="1000000")
+        + field("Grids and scale: zones", "grids", given["grids"], hint="FRA,DEU,USA")
+        + field("Cost: spread a team over the others", "allocate", given["allocate"], hint="platform=dollars")
+        + "</div></details></form>"
     )

@@ -74,7 +74,20 @@ _CURRENT = ' aria-current="page"'
 _SIGN_OUT = '<a href="/logout">sign out</a>'
 
 
-def answer(request: Request, title: str, body: str, *, place: str, aside: str = "", status: int = 200) -> HTMLResponse:
-    """Answer with a page that is still."""
-    page = frame(title, body, place=place, signed_in=SESSION in request.scope, aside=aside)
+def answer(
+    request: Request, title: str, body: str, *, place: str, aside: str = "", status: int = 200, script: str = ""
+) -> HTMLResponse:
+    """Answer with a page that is still; ``script`` names one of ours."""
+    tag = f'<script src="/static/{script}" defer></script>\n' if script else ""
+    page = frame(title, body, place=place, signed_in=SESSION in request.scope, aside=aside, script=tag)
     return HTMLResponse(page, status, {"content-security-policy": _POLICY})
+
+
+def sorry(words: str, way_out: str = "") -> str:
+    """Say what is wrong, and what to do; ``way_out`` is HTML."""
+    return f'<section class="empty" role="alert"><p>{escape(words)}</p><p>{way_out}</p></section>'
+
+
+def wants_page(request: Request) -> bool:
+    """Tell a browser that opens an address from a program, and from a page of ours that asks."""
+    return "text/html" in request.headers.get("accept", "")

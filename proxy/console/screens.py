@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
-from html import escape
 
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError
@@ -15,7 +14,7 @@ from starlette.routing import Route
 
 from estimator import Estimate, Usage
 from proxy.console import budgets_page, calls, choosing, explore, facts, health_page, teams
-from proxy.console.frame import answer
+from proxy.console.frame import answer, sorry
 from proxy.console.health import Health
 from proxy.ledger.evidence import Evidence
 from proxy.ledger.row import Estimator
@@ -97,7 +96,11 @@ class Screens:
         """Answer with links to what can be made of the ledger."""
         asked = request.query_params
         return await self._page(
-            request, "Reports", lambda c: choosing.page_body(c, asked, self._now()), place="/reports"
+            request,
+            "Reports",
+            lambda c: choosing.page_body(c, asked, self._now()),
+            place="/reports",
+            script="reports.js",
         )
 
     async def health(self, request: Request) -> Response:
@@ -128,21 +131,17 @@ class Screens:
         *,
         place: str,
         missing: str = "",
+        script: str = "",
     ) -> Response:
         def read() -> tuple[int, str]:
             try:
                 with self._engine.connect() as connection:
                     body = draw(connection)
             except QuestionError as error:
-                return 400, _sorry(str(error), f'<a href="{request.url.path}">Begin again</a>')
+                return 400, sorry(str(error), f'<a href="{request.url.path}">Begin again</a>')
             except SQLAlchemyError:
-                return 503, _sorry("The ledger cannot be read at the moment; calls are kept and will be there.")
-            return (200, body) if body is not None else (404, _sorry(missing, '<a href="/calls">The last calls</a>'))
+                return 503, sorry("The ledger cannot be read at the moment; calls are kept and will be there.")
+            return (200, body) if body is not None else (404, sorry(missing, '<a href="/calls">The last calls</a>'))
 
         status, body = await run_in_threadpool(read)
-        return answer(request, title, body, place=place, status=status)
-
-
-def _sorry(words: str, way_out: str = "") -> str:
-    """Say what is wrong, and what to do; ``way_out`` is HTML."""
-    return f'<section class="empty" role="alert"><p>{escape(words)}</p><p>{way_out}</p></section>'
+        return answer(request, title, body, place=place, status=status, script=script if status == 200 else "")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from decimal import Decimal
+from decimal import Context, Decimal
 
 import msgspec
 import pyarrow as pa
@@ -12,6 +12,8 @@ from pyarrow import parquet as pq
 from proxy.ledger.sqltypes import USD_DECIMALS
 from proxy.reports.table import Cell, Column, Report, period_of
 
+_WIDE = Context(prec=38)
+_SMALLEST = Decimal(1).scaleb(-USD_DECIMALS)
 _TYPES: dict[str, pa.DataType] = {
     "text": pa.string(),
     "time": pa.timestamp("us", tz="UTC"),
@@ -49,7 +51,8 @@ def _value(column: Column, cell: Cell) -> object:
         return None
     match column.kind:
         case "dollars":
-            return Decimal(cell)
+            # A mean has more decimals than any sum.
+            return Decimal(cell).quantize(_SMALLEST, context=_WIDE)
         case "time":
             return datetime.fromisoformat(str(cell))
         case _:

@@ -124,5 +124,5 @@ def accessible(tab: Browser, axe: str) -> int:
         awaited=True,
     )
     violations, passed = json.loads(found)
-    assert violations == []
+    assert violations == [], violations
     return int(passed)

@@ -89,3 +89,29 @@ def test_the_keyboard_leads_past_the_navigation_and_shows_where_it_is(console):
         press("Tab", 9)
         assert tab.evaluate("document.activeElement.name") == "measure"
         assert tab.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"
+
+
+def test_a_report_is_made_while_the_page_says_so(console, tmp_path):
+    console.record(call_row(), call_row(team="ads"))
+    with browser() as tab:
+        tab.send("Page.setDownloadBehavior", behavior="allow", downloadPath=str(tmp_path))
+        tab.send("Page.navigate", url=f"http://127.0.0.1:{console.port}/reports?team=ads&month=2026-11")
+        tab.wait("document.readyState == 'complete' && location.pathname == '/reports'")
+        tab.evaluate("document.querySelector('a[aria-label=\"Cost as CSV\"]').click()")
+        assert tab.evaluate("document.getElementById('making').textContent").startswith("Making Cost as CSV")
+        tab.wait("document.getElementById('making').textContent == 'cost-2026-11-01-2026-11-30.csv: 1 kB'")
+        kept = tmp_path / "cost-2026-11-01-2026-11-30.csv"
+        for _ in range(100):
+            if kept.exists() and kept.stat().st_size:
+                break
+            tab.evaluate("new Promise((done) => setTimeout(done, 50))", awaited=True)
+        assert kept.read_text().splitlines()[1].startswith("ads,")
+        assert tab.complaints == []
+
+        tab.send("Page.navigate", url=f"http://127.0.0.1:{console.port}/reports?allocate=nonsense&team=ads")
+        tab.wait("document.readyState == 'complete' && location.search.startsWith('?allocate')")
+        tab.evaluate("document.querySelector('a[aria-label=\"Chargeback as CSV\"]').click()")
+        tab.wait("document.getElementById('making').className == 'making bad'")
+        assert "TEAM=" in tab.evaluate("document.getElementById('making').textContent")
+        tab.evaluate("document.querySelector('a[aria-label=\"Statement as Page\"]').click()")
+        tab.wait("location.pathname == '/reports/statement'")
