@@ -14,9 +14,9 @@ import asyncio
 import time
 
 from estimator import Usage
-from proxy.budgets.budget import Budgets, budgets_of
+from proxy.budgets.budget import budgets_of
 from proxy.budgets.expecting import Expecting
-from proxy.budgets.exposure import Exposure
+from proxy.budgets.exposure import MOST, Exposure
 from proxy.budgets.reserving import Reserving
 from proxy.call import Closed, Opened
 from proxy.config import load
@@ -48,11 +48,13 @@ class Bench:
             for mode in ("soft", "hard")
         ]
         config = load(environment={}).config
-        found = Budgets(budgets_of(sections[:4096]))
+        found = budgets_of(sections[:MOST])
         self.exposure = Exposure(1)
-        for slot in range(len(found.all)):
+        for slot, budget in enumerate(found):
+            self.exposure.claim(slot, budget.measure)
             self.exposure.allow(slot, 2**60, 2**62)
-        self.reserving = Reserving(found, self.exposure, 0, Expecting(ConfiguredEstimator(config)), Nowhere())
+        self.reserving = Reserving(self.exposure, 0, Expecting(ConfiguredEstimator(config)), Nowhere())
+        self.reserving.follow(found)
         self.call = Received.begin("POST", b"/v1/chat/completions")
         self.call.asked = Asked(model=MODEL, output_limit=500)
         self.call.body = b"x" * 2000

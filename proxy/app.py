@@ -33,7 +33,7 @@ from proxy.upstream import Upstream
 
 if TYPE_CHECKING:
     from proxy.budgets.exposure import Exposure
-    from proxy.budgets.reserving import Reserving
+    from proxy.budgets.following import Following
 
 TICK_S = 1.0  # journal.fsync = "interval": what a power loss may cost at most
 MODELS_PREPARED = 4096  # clients choose the names: a bound keeps them from filling memory
@@ -73,38 +73,34 @@ def build_gate(
         count=by_characters,
         reach=reach,
     )
-    if not config.gate.estimate_headers and exposure is None:
-        return GateApplication(gate, journal, lag)
-    estimator = ConfiguredEstimator(config)
-    reserving = None
-    if exposure is not None:
-        reserving = _within_budgets(config, exposure, int(worker) - 1, estimator, journal)
-        gate.journal, gate.reach = reserving, reserving.reach
+    made: list[ConfiguredEstimator] = []
+
+    def estimator() -> ConfiguredEstimator:
+        if not made:
+            made.append(ConfiguredEstimator(config))
+        return made[0]
+
     if config.gate.estimate_headers:
-        gate.estimate_headers = partial(estimate_headers, estimator)
-        gate.prepare_estimate = Preparation(estimator)
-    return GateApplication(gate, journal, lag, reserving)
+        gate.estimate_headers = partial(estimate_headers, estimator())
+        gate.prepare_estimate = Preparation(estimator())
+    following = None
+    if exposure is not None:
+        from proxy.budgets.following import Following
 
-
-def _within_budgets(
-    config: Config, exposure: Exposure, worker: int, estimator: ConfiguredEstimator, journal: Journal
-) -> Reserving:
-    """Give what stands in the place of the journal and of the reaching of providers where there are budgets."""
-    from proxy.budgets.budget import Budgets, budgets_of  # only where there are any
-    from proxy.budgets.expecting import Expecting
-    from proxy.budgets.reserving import Reserving
-
-    return Reserving(Budgets(budgets_of(config.budget)), exposure, worker, Expecting(estimator), journal)
+        following = Following(
+            gate, exposure, int(worker) - 1, estimator, configured=config.budget, roster=directory / FILE
+        )
+    return GateApplication(gate, journal, lag, following)
 
 
 class GateApplication:
     """The data plane: an ASGI application, and what our own listener serves without that detour."""
 
     def __init__(
-        self, gate: Gate, journal: Journal, lag: Lag | None = None, reserving: Reserving | None = None
+        self, gate: Gate, journal: Journal, lag: Lag | None = None, following: Following | None = None
     ) -> None:
         self.gate = gate
-        self._reserving = reserving
+        self._following = following
         self._journal = journal
         self._lag = lag
         self._tasks: set[asyncio.Task[None]] = set()
@@ -144,8 +140,8 @@ class GateApplication:
 
     def give_way(self) -> None:
         """Take note that another process has taken this one's place: it finishes what it has."""
-        if self._reserving is not None:
-            self._reserving.replaced = True
+        if self._following is not None:
+            self._following.give_way()
 
     def refused(self, status: int, code: str, method: str, path: str) -> str:
         """Record a request that was turned away before it was one (too large a head, not HTTP); gives its id."""
@@ -167,7 +163,9 @@ class GateApplication:
         while True:
             await asyncio.sleep(TICK_S)
             self._journal.tick()
-            self.gate.teams.look()
+            fresh = self.gate.teams.look()
+            if self._following is not None:
+                await self._following.look(fresh=fresh)
 
     async def _prepare_counter(self) -> None:
         counter: Counter = await asyncio.to_thread(find_counter)

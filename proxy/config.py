@@ -30,6 +30,7 @@ class Loaded(msgspec.Struct, frozen=True, kw_only=True):
     config: Config
     origins: dict[str, str]
     ignored: tuple[str, ...] = ()  # JOULEGATE_… variables that are no setting (Kubernetes makes such names)
+    file: str | None = None  # its path, where there is one
 
 
 _SECRET_OPTION = re.compile(r"(key|secret|token|password|credentials?|headers)(_id)?$")
@@ -73,7 +74,10 @@ def load(
     nowhere = {provider.name for provider in config.provider if provider.origin is None} - _shipped_providers().keys()
     if nowhere:
         raise ConfigError(f'{source}: provider `{min(nowhere)}` is not a shipped one: set origin = "https://…"')
-    return Loaded(config=config, origins=origins, ignored=tuple(ignored))
+    file = path or (DEFAULT_PATH if DEFAULT_PATH.is_file() else None)
+    return Loaded(
+        config=config, origins=origins, ignored=tuple(ignored), file=None if file is None else str(file.absolute())
+    )
 
 
 def split_listen(listen: str) -> tuple[str, int]:

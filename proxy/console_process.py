@@ -58,6 +58,7 @@ def run_console(
     lag: Lag | None = None,
     mirror_lag: Lag | None = None,
     exposure: Exposure | None = None,
+    budgets_file: str = "",
 ) -> None:
     """Record and serve until told to stop; what the journals hold then is recorded first."""
     os.nice(NICENESS)
@@ -78,7 +79,7 @@ def run_console(
 
     directory = Path(config.journal.directory)
     ledger = Ledger(engine)
-    kept = _keeping(config, ledger, exposure)
+    kept = _keeping(config, ledger, exposure, budgets_file)
     recorder = Recorder(
         directory,
         ledger,
@@ -101,6 +102,7 @@ def run_console(
         configured=config.team,
         working=lambda: recorder.active,
         on_teams=metrics.know_teams,
+        on_budgets=(lambda: None) if kept is None else kept.outdate,
         gates=rosters,
     )
     publishing = threading.Thread(target=publisher.run, args=(stop,), name="publishing")
@@ -120,7 +122,7 @@ def run_console(
         access=Access(console_tokens(config.console)),
         estimate=estimate.supposed,
         estimate_call=estimate,
-        key_problems=lambda: publisher.problems,
+        key_problems=lambda: [*publisher.problems, *(() if kept is None else kept.problems)],
         closing=lambda: server.should_exit,
     )
     server = QuietServer(
@@ -152,13 +154,13 @@ def run_console(
             hours.close()
 
 
-def _keeping(config: Config, ledger: Ledger, exposure: Exposure | None) -> Keeping | None:
+def _keeping(config: Config, ledger: Ledger, exposure: Exposure | None, file: str) -> Keeping | None:
     if exposure is None:
         return None
-    from proxy.budgets.budget import Budgets, budgets_of  # only where there are any
+    from proxy.budgets.budget import Budgets, budgets_of
     from proxy.budgets.keeping import Keeping
 
-    return Keeping(Budgets(budgets_of(config.budget)), exposure, ledger)
+    return Keeping(Budgets(budgets_of(config.budget)), exposure, ledger, file=file)
 
 
 def model_name(estimator: ConfiguredEstimator, row: CallRow) -> str | None:

@@ -1,4 +1,4 @@
-"""The roster: the keys that the ledger's directory has, in a file beside the journal where gates look them up.
+"""The roster: the keys and budgets that the ledger's directory has, in a file beside the journal for gates to read.
 
 The console writes it anew whenever the directory has changed (:mod:`proxy.directory.publishing`) and puts it in its
 place by a rename; nothing else writes it, and it is never changed in place. So a gate reads it without a lock, and a
@@ -17,7 +17,7 @@ from urllib.parse import quote
 import msgspec
 
 from proxy.in_force import Slot
-from proxy.sections import KeySection
+from proxy.sections import BudgetSection, KeySection
 
 FILE = "roster.sqlite"  # in the journal's directory
 FORMAT = 1  # PRAGMA user_version; a reader takes no other
@@ -115,6 +115,24 @@ class Roster:
     def _say(self) -> None:
         if self._slot is not None:
             self._slot.say(self.revision, self.problem)
+
+
+def budgets_in(path: Path) -> tuple[int, list[BudgetSection]] | None:
+    """Read the budgets of the roster, and the revision that they have; ``None`` where it says nothing of any.
+
+    Raises :class:`RosterError` where it cannot be read.
+    """
+    if not path.exists():
+        return None
+    try:
+        with contextlib.closing(_opened(path)[0]) as file:
+            if file.execute("SELECT 1 FROM sqlite_master WHERE name = 'budgets'").fetchone() is None:
+                return None  # another release wrote it
+            (revision,) = file.execute("SELECT revision FROM budget_revision").fetchone()
+            rows = file.execute("SELECT budget FROM budgets ORDER BY rowid").fetchall()
+        return revision, [msgspec.json.decode(row[0], type=BudgetSection) for row in rows]
+    except (sqlite3.Error, msgspec.MsgspecError) as error:
+        raise RosterError(str(error)) from error
 
 
 def _opened(path: Path) -> tuple[sqlite3.Connection, int]:

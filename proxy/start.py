@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import logging
 import os
@@ -10,6 +11,7 @@ import socket
 import sys
 from collections.abc import Callable, Sequence
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import typer
@@ -22,6 +24,7 @@ from proxy.handover import Door, Handover, begin_anew, would_start
 from proxy.in_force import Slot as RosterSlot
 from proxy.in_force import slots as roster_slots
 from proxy.lag import Lag
+from proxy.roster import FILE, RosterError, budgets_in
 from proxy.routing import Origin, Secret, Translator
 from proxy.sections import Config
 from proxy.supervisor import Child, Lifeline, Supervisor
@@ -124,7 +127,7 @@ def run(
     ]
     console = Child(
         name="console",
-        run=partial(_console, config, doors.console, gate_url, said, rosters, lag, mirror_lag, exposure),
+        run=partial(_console, config, doors.console, gate_url, said, rosters, lag, mirror_lag, exposure, _file(loaded)),
         stop_within_s=CONSOLE_STOP_S,
         stage=RECORDER,
     )
@@ -228,7 +231,8 @@ def _console(
     rosters: Sequence[RosterSlot],
     lag: Lag,
     mirror_lag: Lag | None,
-    exposure: Exposure | None,
+    exposure: Exposure,
+    budgets_file: str,
     lifeline: Lifeline,
 ) -> None:
     from proxy.console_process import run_console  # half a second of imports the gates do not need
@@ -243,16 +247,36 @@ def _console(
         lag=lag,
         mirror_lag=mirror_lag,
         exposure=exposure,
+        budgets_file=budgets_file,
     )
 
 
-def _exposure(config: Config) -> Exposure | None:
-    """Make the memory in which budgets are kept, before anything is forked; without a budget there is none."""
-    if not config.budget:
-        return None
+def _file(loaded: Loaded) -> str:
+    """Say where the configuration is, for those at other machines."""
+    return f"{loaded.file or 'none'} on {socket.gethostname()}"
+
+
+def _exposure(config: Config) -> Exposure:
+    """Make the memory in which budgets are kept, before anything is forked; those that are known have their slots."""
     from proxy.budgets.exposure import Exposure
 
-    return Exposure(config.gate.workers)
+    made = Exposure(config.gate.workers)
+    roster = Path(config.journal.directory) / FILE
+    try:
+        found = budgets_in(roster)
+    except RosterError:  # gates and doctor say so
+        found = None
+    known = {each.name: each for each in [*(found[1] if found is not None else ()), *config.budget]}
+    if known:
+        from proxy.budgets.budget import BudgetError, budget_of  # time zones
+
+        tags = set()
+        for section in list(known.values())[: made.slots]:
+            with contextlib.suppress(BudgetError):
+                tags.add(budget_of(section).measure)
+        for slot, tag in enumerate(tags):
+            made.claim(slot, tag)
+    return made
 
 
 def _translation(config: Config) -> tuple[Translator | None, list[Child]]:

@@ -128,10 +128,12 @@ class Teams:
         self._listed = lru_cache(maxsize=KEYS_KEPT)(self._look_up)
         self.look()
 
-    def look(self) -> None:
-        """Take a new roster into use where there is one, about once a second; never raises."""
-        if self._roster is not None and self._roster.look():
-            self._listed.cache_clear()
+    def look(self) -> bool:
+        """Take a new roster into use where there is one, about once a second; tells whether. Never raises."""
+        if self._roster is None or not self._roster.look():
+            return False
+        self._listed.cache_clear()
+        return True
 
     def admit(self, method: str, headers: Iterable[tuple[bytes, bytes]], query: bytes) -> Admitted:
         """Attribute a request and clean its headers; raises :class:`Refusal` 401 for a missing or wrong key."""

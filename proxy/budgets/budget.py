@@ -8,12 +8,12 @@ from dataclasses import dataclass
 
 import msgspec
 
+from proxy.budgets.exposure import MOST
 from proxy.budgets.units import Unit, shown, steps_of
 from proxy.budgets.windows import Window, WindowError
 from proxy.errors import ConfigError
 from proxy.sections import BudgetSection
 
-MOST = 4096  # budgets of one ledger: each has its place in shared memory
 SCOPE = ("team", "project", "user", "key")
 _LIMIT_MOST = 10**12  # of any unit: as many digits as the ledger keeps before the point of dollars
 
@@ -69,29 +69,40 @@ class Budget:
         return f"{words} in {self.window.text}" if self.window.length_s is not None else f"{words} a {self.window.text}"
 
 
+class BudgetError(ConfigError):
+    """A budget cannot be so; ``field`` is what is wrong."""
+
+    def __init__(self, name: str, field: str, message: str) -> None:
+        super().__init__(f"budget `{name}`: {message}")
+        self.field = field
+
+
 def budget_of(section: BudgetSection) -> Budget:
-    """Read a section; raises :class:`ConfigError` naming what is wrong."""
-    where = f"budget `{section.name}`"
+    """Read a section; raises :class:`BudgetError`, a :class:`ConfigError` naming what is wrong."""
+
+    def wrong(field: str, message: str) -> BudgetError:
+        return BudgetError(section.name, field, message)
+
     if all(getattr(section, each) is None for each in SCOPE):
-        raise ConfigError(f"{where}: say whose it is: team, project, user or key")
+        raise wrong("team", "say whose it is: team, project, user or key")
     window = None
     if section.unit == "concurrent_requests":
         if section.window is not None:
-            raise ConfigError(f"{where}: concurrent requests are counted as they are, without a window")
+            raise wrong("window", "concurrent requests are counted as they are, without a window")
         if section.mode != "hard":
-            raise ConfigError(f'{where}: concurrent requests can only be limited: set mode = "hard"')
+            raise wrong("mode", 'concurrent requests can only be limited: set mode = "hard"')
     elif section.window is None:
-        raise ConfigError(f'{where}: for how long? Set window = "month", "day", "30d" or another')
+        raise wrong("window", 'for how long? Set window = "month", "day", "30d" or another')
     else:
         try:
             window = Window.named(section.window, section.tz)
         except WindowError as error:
-            raise ConfigError(f"{where}: {error}") from None
+            raise wrong(error.field, str(error)) from None
     if section.limit >= _LIMIT_MOST:
-        raise ConfigError(f"{where}: limit = {section.limit:g} is no limit: give less than {_LIMIT_MOST:g}")
+        raise wrong("limit", f"limit = {section.limit:g} is no limit: give less than {_LIMIT_MOST:g}")
     limit = steps_of(section.limit, section.unit)
     if limit < 1:
-        raise ConfigError(f"{where}: limit = {section.limit} {section.unit} is less than there can be: give more")
+        raise wrong("limit", f"limit = {section.limit} {section.unit} is less than there can be: give more")
     return Budget(
         name=section.name,
         team=section.team,
@@ -107,7 +118,7 @@ def budget_of(section: BudgetSection) -> Budget:
 
 
 def budgets_of(sections: Sequence[BudgetSection]) -> tuple[Budget, ...]:
-    """Read all; raises :class:`ConfigError`. The place of each is its slot in shared memory."""
+    """Read all; raises :class:`ConfigError`."""
     if len(sections) > MOST:
         raise ConfigError(f"{len(sections)} budgets are more than there is room for, which is {MOST}")
     return tuple(map(budget_of, sections))

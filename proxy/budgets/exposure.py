@@ -1,9 +1,10 @@
 """What a machine's gates have used and the ledger does not know yet, in memory that they share with the recorder.
 
-Made before the processes are forked, it outlives each of them. Every budget has a slot of whole numbers: some that only
-the recorder writes, and columns for each gate worker, which writes two of them and no other does: what its calls in
-flight have reserved (``open``), and what its ended calls have used since the start (``closed``). How much of the
-latter the ledger has (``recorded``) is the recorder's to say. So nobody ever has to wait for a lock:
+Made before the processes are forked, it outlives each of them. Every budget has a slot of whole numbers, given by the
+recorder, be it while calls go on: some that only the recorder writes, and columns for each gate worker, which writes
+two of them and no other does: what its calls in flight have reserved (``open``), and what its ended calls have used
+since the start (``closed``). How much of the latter the ledger has (``recorded``) is the recorder's to say. So nobody
+ever has to wait for a lock:
 
     exposure = open + closed - recorded, over all workers
 
@@ -15,16 +16,20 @@ from __future__ import annotations
 import mmap
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
-from proxy.budgets.budget import MOST
-
+MOST = 4096  # budgets of one ledger at a time
+SPARE = 512  # further slots: of budgets that are gone while calls that have reserved of them go on
 STEPS_MOST = 2**62  # that are allowed at once: exposures beyond it do not wrap
 _WRAP = 2**64 - 1  # what has been closed since the start may go round, differences stay right
 _WORD = 8
-# What a slot has beside its workers' columns.
-_ALLOWED, _UNTIL, _USED, _LEFT, _ENDS, _WANTED = range(6)
-_COLUMNS_AT = 6
+# What stands before the slots: how many were ever given, whether the ledger's budgets are known by now; then for each
+# worker which revision of them it goes by.
+_GIVEN, _KNOWN = range(2)
+_SEEN_AT = 2
+# What a slot has beside its workers' columns. Its tag says what is counted in it (:attr:`Budget.measure`), 0: nothing.
+_TAG, _FREED, _ALLOWED, _UNTIL, _USED, _LEFT, _ENDS, _WANTED = range(8)
+_COLUMNS_AT = 8
 _OPEN, _CLOSED, _RECORDED = range(3)
 _COLUMNS = 3
 MILLIONTHS = 1_000_000
@@ -33,22 +38,85 @@ MILLIONTHS = 1_000_000
 class Exposure:
     """The slots; every number is written whole, so a reader sees the one before or the one after."""
 
-    def __init__(self, workers: int, slots: int = MOST, clock_ns: Callable[[], int] = time.monotonic_ns) -> None:
+    def __init__(
+        self, workers: int, slots: int = MOST + SPARE, clock_ns: Callable[[], int] = time.monotonic_ns
+    ) -> None:
         """Make them; ``clock_ns`` is the same in all processes of the machine and nobody sets it."""
         self.workers = workers
+        self.slots = slots
         self._clock_ns = clock_ns
         self._stride = _COLUMNS_AT + _COLUMNS * workers
-        # Pages that nobody touches take no memory.
-        self._words = memoryview(mmap.mmap(-1, slots * self._stride * _WORD)).cast("Q")
+        self._slots_at = _SEEN_AT + workers
+        # Pages that nobody touches take no memory: what no budget needs costs nothing.
+        memory = mmap.mmap(-1, (self._slots_at + slots * self._stride) * _WORD)
+        self._words = memoryview(memory).cast("Q")
         self._fence = threading.Lock()
+
+    # Who has which slot
+
+    def places(self) -> dict[int, int]:
+        """Give the slots that are in use, by their tags."""
+        begin = self._slots_at + _TAG
+        tags = self._words[begin : begin + self._words[_GIVEN] * self._stride : self._stride].tolist()
+        return {tag: slot for slot, tag in enumerate(tags) if tag}
+
+    def vacant(self, taken: Collection[int] = ()) -> int | None:
+        """Find a slot for a budget that has none, other than those ``taken``; ``None``: there is none now.
+
+        One that a budget had before is free when all workers know that it is gone, and none of their calls has
+        anything open in it any more.
+        """
+        given = self._words[_GIVEN]
+        seen = min(self._words[_SEEN_AT : self._slots_at], default=0)
+        for slot in range(given):
+            at = self._slot(slot)
+            if not self._words[at + _TAG] and slot not in taken and self._words[at + _FREED] <= seen:
+                begin = at + _COLUMNS_AT + _OPEN
+                if not any(self._words[begin : begin + _COLUMNS * self.workers : _COLUMNS]):
+                    return slot
+        return next((slot for slot in range(given, self.slots) if slot not in taken), None)
+
+    def prepare(self, slot: int) -> None:
+        """Make a vacant slot ready for another budget: as if nothing had ever been used in it."""
+        at = self._slot(slot)
+        for word in (_ALLOWED, _UNTIL, _USED, _LEFT, _ENDS, _WANTED):
+            self._words[at + word] = 0
+        self.record(slot, self.closed(slot))
+
+    def claim(self, slot: int, tag: int) -> None:
+        """Give a slot to a budget: the gates may look into it from now on."""
+        self._words[_GIVEN] = max(self._words[_GIVEN], slot + 1)
+        self._words[self._slot(slot) + _TAG] = tag
+
+    def retire(self, slot: int, revision: int) -> None:
+        """Take a slot from a budget that is gone as of a revision of the ledger's budgets."""
+        at = self._slot(slot)
+        self._words[at + _UNTIL] = 0
+        self._words[at + _FREED] = revision
+        self._words[at + _TAG] = 0
+
+    @property
+    def known(self) -> bool:
+        """Whether the roster has the ledger's budgets, those of this machine's configuration among them."""
+        return self._words[_KNOWN] == 1
+
+    def know(self) -> None:
+        """Take note of it."""
+        self._words[_KNOWN] = 1
+
+    def see(self, worker: int, revision: int) -> None:
+        """Let the recorder know which revision of the budgets a worker goes by."""
+        self._words[_SEEN_AT + worker] = revision
 
     # A gate's side
 
     def begin(self, worker: int) -> None:
         """Take the place of a worker that is gone: its calls in flight are, too."""
-        for at in range(self._column(0, worker), len(self._words), self._stride):
-            if self._words[at + _OPEN]:
-                self._words[at + _OPEN] = 0
+        self._words[_SEEN_AT + worker] = 0
+        for slot in range(self._words[_GIVEN]):
+            at = self._column(slot, worker) + _OPEN
+            if self._words[at]:
+                self._words[at] = 0
 
     def reserve(self, slot: int, worker: int, steps: int) -> int:
         """Add to what this worker has open; gives the exposure with it.
@@ -82,53 +150,53 @@ class Exposure:
 
     def allowed(self, slot: int) -> int | None:
         """Give what the exposure may come to; ``None``: nobody has said so for now."""
-        at = slot * self._stride
+        at = self._slot(slot)
         return self._words[at + _ALLOWED] if self._clock_ns() < self._words[at + _UNTIL] else None
 
     def want(self, slot: int) -> None:
         """Let the recorder know that there are calls for this budget."""
-        self._words[slot * self._stride + _WANTED] = self._clock_ns()
+        self._words[self._slot(slot) + _WANTED] = self._clock_ns()
 
     def used(self, slot: int) -> float:
         """Give the share of the limit that the ledger says is used."""
-        return self._words[slot * self._stride + _USED] / MILLIONTHS
+        return self._words[self._slot(slot) + _USED] / MILLIONTHS
 
     def left(self, slot: int) -> int:
         """Give what the ledger says is left of the limit, in steps: what is not recorded yet is still in it."""
-        return self._words[slot * self._stride + _LEFT]
+        return self._words[self._slot(slot) + _LEFT]
 
     def ends(self, slot: int) -> int:
         """Say when the window ends, in seconds since the Unix epoch; 0: nobody knows yet."""
-        return self._words[slot * self._stride + _ENDS]
+        return self._words[self._slot(slot) + _ENDS]
 
     # The recorder's side
 
     def allow(self, slot: int, steps: int, until_ns: int | None = None) -> None:
         """Say what the exposure may come to, until a moment on the clock; without one, as long as before."""
-        at = slot * self._stride
+        at = self._slot(slot)
         self._words[at + _ALLOWED] = min(max(steps, 0), STEPS_MOST)
         if until_ns is not None:
             self._words[at + _UNTIL] = until_ns
 
     def lapse(self, slot: int) -> None:
         """Take back what was said: who has a call waits."""
-        self._words[slot * self._stride + _UNTIL] = 0
+        self._words[self._slot(slot) + _UNTIL] = 0
 
     def spend(self, slot: int, steps: int) -> None:
         """Take off what is left what the ledger has by now."""
-        at = slot * self._stride + _LEFT
+        at = self._slot(slot) + _LEFT
         self._words[at] = max(self._words[at] - steps, 0)
 
     def say(self, slot: int, *, used: float, left: int, ends: int) -> None:
         """Tell what the ledger says."""
-        at = slot * self._stride
+        at = self._slot(slot)
         self._words[at + _USED] = min(round(max(used, 0.0) * MILLIONTHS), STEPS_MOST)
         self._words[at + _LEFT] = min(max(left, 0), STEPS_MOST)
         self._words[at + _ENDS] = ends
 
     def wanted_ns(self, slot: int) -> int:
         """Say when there last was a call for a budget."""
-        return self._words[slot * self._stride + _WANTED]
+        return self._words[self._slot(slot) + _WANTED]
 
     def closed(self, slot: int) -> Sequence[int]:
         """Give what each worker's ended calls have used, to be recorded when the journals are read up to here."""
@@ -142,4 +210,7 @@ class Exposure:
             self._words[at + number * _COLUMNS] = steps
 
     def _column(self, slot: int, worker: int) -> int:
-        return slot * self._stride + _COLUMNS_AT + worker * _COLUMNS
+        return self._slot(slot) + _COLUMNS_AT + worker * _COLUMNS
+
+    def _slot(self, slot: int) -> int:
+        return self._slots_at + slot * self._stride

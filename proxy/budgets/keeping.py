@@ -12,14 +12,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from proxy.budgets.budget import Budget, Budgets
 from proxy.budgets.exposure import Exposure
-from proxy.budgets.units import shown
-from proxy.errors import LedgerError
-from proxy.ledger.budget_tables import budget_crossings, budgets
+from proxy.directory.budgets import take_over
+from proxy.errors import ConfigError, LedgerError
+from proxy.ledger import budget_rows
+from proxy.ledger.budget_tables import budget_crossings
 from proxy.ledger.leases import LEASE_S, cut, give_back, share, standing, take, wanted_by_others
 from proxy.ledger.spent import Spent, lock, upsert
 from proxy.ledger.tables import CallRow
@@ -37,7 +37,7 @@ _NEVER = 2**40  # of no window's end, seconds since the Unix epoch
 _log = logging.getLogger("joulegate.budgets")
 
 Crossed = tuple[int, float]
-Snapshot = Mapping[str, Sequence[int]]  # of budgets that there were calls for
+Snapshot = Mapping[int, Sequence[int]]  # by slot, of budgets that there were calls for
 
 
 @dataclass(slots=True)
@@ -54,7 +54,8 @@ class _State:
     wanted_ns: int = 0
     exposed: int = 0
     wanting: bool = False  # as others see it
-    told: bool = False  # the gates have heard how it stands
+    told: bool = False  # the gates can hear how it stands
+    placed: bool = False  # they know of its slot
 
 
 class Keeping:
@@ -66,17 +67,26 @@ class Keeping:
         exposure: Exposure,
         ledger: Ledger,
         *,
+        file: str = "",
         now: Callable[[], float] = time.time,
         elapsed_ns: Callable[[], int] = time.monotonic_ns,
     ) -> None:
-        """``now`` gives seconds since the Unix epoch, ``elapsed_ns`` the time of the clock that the gates look at."""
-        self._definitions = definitions
+        """``definitions`` are those of the configuration ``file``; what else there is the ledger says.
+
+        ``now`` gives seconds since the Unix epoch, ``elapsed_ns`` the time of the clock that the gates look at.
+        """
+        self.problems: Sequence[str] = ()  # budgets that are not kept, and why
+        self._configured = definitions
+        self._file = file
         self._exposure = exposure
         self._ledger = ledger
         self._now = now
         self._elapsed_ns = elapsed_ns
-        self._spent = Spent(definitions)
-        self._states = {budget.name: _State(budget, slot) for slot, budget in enumerate(definitions.all)}
+        self._spent = Spent()
+        self._states: dict[str, _State] = {}  # replaced as a whole: others read it meanwhile
+        self._revision = -1  # of the budgets, as they are here
+        self._outdated = False  # there may be others
+        self._missing = False  # some have no slot yet
         self._holder = ""
         self._caught_up = False  # what was in the journals at the start is in the ledger
         self._looked_at = 0.0  # whether others have calls for what is held here
@@ -92,18 +102,31 @@ class Keeping:
         self._holder = holder
         self._caught_up = False
         self._added = {}
+        self._states, self._revision = {}, -1
+        at = datetime.fromtimestamp(self._now(), UTC)
         with self._ledger.transaction() as connection:
-            _define(connection, self._definitions.all, datetime.fromtimestamp(self._now(), UTC))
+            refused = take_over(connection, self._configured.all, holder=holder, file=self._file, at=at)
+            self._follow(connection)
+        if refused:
+            _log.error("there is no room for budgets of the configuration: %s", ", ".join(refused))
+        placed = {state.slot for state in self._states.values()}
+        for slot in self._exposure.places().values():
+            if slot not in placed:  # it was in the roster before, or there was no room for it
+                self._exposure.retire(slot, self._revision)
         for state in self._states.values():
-            state.owed = 0
-            state.renewed_at = -WARM_S
+            state.used_at = -WARM_S
             self._exposure.lapse(state.slot)  # what the recorder before this one said may hold no more
+
+    def outdate(self) -> None:
+        """Let it look whether there are other budgets now, and take note that the gates can; from any thread."""
+        self._exposure.know()
+        self._outdated = True
 
     def look(self) -> Snapshot:
         """Note what the gates have used before the journals are read: all of it is in them."""
         return {
-            name: self._exposure.closed(state.slot)
-            for name, state in self._states.items()
+            state.slot: self._exposure.closed(state.slot)
+            for state in self._states.values()
             if state.budget.hard and self._exposure.wanted_ns(state.slot)
         }
 
@@ -113,6 +136,9 @@ class Keeping:
         Where that fails the rows are written all the same, and what is used is summed up anew from them.
         """
         self._added = {}
+        self._follow(connection)
+        if not self._states:
+            return
         savepoint = connection.begin_nested()
         try:
             added = self._spent.add(connection, rows, self._now())
@@ -144,8 +170,8 @@ class Keeping:
                 self._exposure.allow(state.slot, (self._exposure.allowed(state.slot) or 0) - state.owed)
                 self._exposure.spend(state.slot, state.owed)
                 state.owed = 0
-        for name, closed in snapshot.items():
-            self._exposure.record(self._states[name].slot, closed)
+        for slot, closed in snapshot.items():
+            self._exposure.record(slot, closed)
         self._caught_up = True
 
     def tend(self) -> None:
@@ -158,9 +184,11 @@ class Keeping:
         try:
             self._tend()
         except LedgerError:
+            self._outdated = True
             raise
         except Exception as error:
             self._trouble(error)
+            self._outdated = True
             self._pauses_until_ns = self._elapsed_ns() + int(PAUSE_S * _NS)
 
     def _trouble(self, error: Exception) -> None:
@@ -171,13 +199,16 @@ class Keeping:
 
     def _tend(self) -> None:
         at, now = self._elapsed_ns() / _NS, self._now()
-        due = [state for state in self._states.values() if self._due(state, at, now)]
-        warm = [state for state in self._states.values() if state.budget.hard and at - state.used_at < WARM_S]
-        if not due and (not warm or at - self._looked_at < ASK_S):
+        due, warm = self._due_and_warm(at, now)
+        asks = at - self._looked_at >= ASK_S and bool(warm or self._missing)
+        if not (due or asks or self._outdated):
             return
         until_ns = self._elapsed_ns() + int(LEASE_S * _NS)
+        self._outdated = False
         with self._ledger.transaction() as connection:
-            if asks := at - self._looked_at >= ASK_S:
+            if self._follow(connection):
+                due, warm = self._due_and_warm(at, now)
+            if asks:
                 asked = wanted_by_others(connection, self._holder, [each.budget.name for each in warm])
                 due += [state for state in warm if state.budget.name in asked and state not in due]
             lock(connection, [state.budget.name for state in due])
@@ -189,6 +220,62 @@ class Keeping:
             state.renewed_at, state.crossed, state.wanting = at, crossed, at - state.used_at < ACTIVE_S
             if steps is not None:
                 self._exposure.allow(state.slot, steps + state.owed, until_ns)
+            if not state.placed:  # now that there is something to go by
+                self._exposure.claim(state.slot, state.budget.measure)
+                state.placed = True
+
+    def _due_and_warm(self, at: float, now: float) -> tuple[list[_State], list[_State]]:
+        due = [state for state in self._states.values() if self._due(state, at, now)]
+        return due, [state for state in self._states.values() if state.budget.hard and at - state.used_at < WARM_S]
+
+    def _follow(self, connection: Connection) -> bool:
+        """Go by the budgets that the ledger has, which nobody changes until the transaction ends; tells of others."""
+        revision = budget_rows.revision(connection, hold=True)
+        if revision == self._revision and not self._missing:
+            return False
+        found: list[Budget] = []
+        problems: list[str] = []
+        for row in budget_rows.in_use(connection):
+            try:
+                found.append(budget_rows.budget_in(row))
+            except ConfigError as error:  # a time zone that this machine does not have
+                problems.append(f"not kept by this machine: {error}")
+        taken = {state.slot for state in self._states.values()}
+        states = {budget.name: state for budget in found if (state := self._state(budget, taken)) is not None}
+        problems += [
+            f"not kept by this machine: budget `{budget.name}`: what others before it have reserved is still on its way"
+            for budget in found
+            if budget.name not in states
+        ]
+        for each in problems:
+            if each not in self.problems:
+                _log.error("%s", each)
+        kept = {state.slot for state in states.values()}
+        for state in self._states.values():
+            if state.slot not in kept:
+                self._exposure.retire(state.slot, revision)
+        self._states, self.problems, self._missing = states, problems, len(states) < len(found)
+        self._spent.definitions = Budgets(state.budget for state in states.values())
+        self._revision = revision
+        return True
+
+    def _state(self, budget: Budget, taken: set[int]) -> _State | None:
+        """Give the state of a budget, with a slot that it has or gets; ``None`` where there is none but ``taken``."""
+        at = self._elapsed_ns() / _NS
+        known = self._states.get(budget.name)
+        if known is not None and known.budget.measure == budget.measure:
+            if known.budget != budget:
+                known.budget, known.renewed_at, known.crossed = budget, -WARM_S, (0, 0.0)
+            return known
+        slot = self._exposure.places().get(budget.measure)
+        placed = slot is not None
+        if slot is None:
+            slot = self._exposure.vacant(taken)
+            if slot is None:
+                return None
+            self._exposure.prepare(slot)
+        taken.add(slot)
+        return _State(budget, slot, used_at=at, placed=placed)
 
     def used(self) -> Iterator[tuple[Budget, float]]:
         """Tell which share of each budget is used, as far as it is known; from any thread."""
@@ -266,32 +353,3 @@ class Keeping:
             )
             connection.execute(insert.on_conflict_do_nothing())
         return bucket, passed[-1]
-
-
-def _define(connection: Connection, definitions: Sequence[Budget], now: datetime) -> None:
-    """Write the configuration's budgets into the ledger; those that are gone from it are put away."""
-    c = budgets.c
-    for budget in sorted(definitions, key=lambda each: each.name):
-        values = {
-            "measure": budget.measure,
-            "team": budget.team,
-            "project": budget.project,
-            "user": budget.user,
-            "key_id": budget.key,
-            "unit": budget.unit,
-            "amount": shown(budget.limit, budget.unit),
-            "period": None if budget.window is None else budget.window.text,
-            "tz": "UTC" if budget.window is None else str(budget.window.zone),
-            "mode": "hard" if budget.hard else "soft",
-            "thresholds": list(budget.thresholds),
-            "managed_by": "configuration",
-            "archived_at": None,
-        }
-        insert = upsert(connection, budgets).values(name=budget.name, created_at=now, **values)
-        connection.execute(insert.on_conflict_do_update(index_elements=("name",), set_=values))
-    gone = (
-        c.managed_by == "configuration",
-        c.archived_at.is_(None),
-        c.name.not_in([each.name for each in definitions]),
-    )
-    connection.execute(sa.update(budgets).where(*gone).values(archived_at=now))

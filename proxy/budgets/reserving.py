@@ -43,7 +43,6 @@ class Reserving:
 
     def __init__(
         self,
-        budgets: Budgets,
         exposure: Exposure,
         worker: int,
         expecting: Expecting,
@@ -51,17 +50,29 @@ class Reserving:
         now: Callable[[], float] = time.time,
     ) -> None:
         """Begin in a worker's place, ``worker`` counting from 0; ``now`` gives seconds since the Unix epoch."""
-        self._budgets = budgets
-        self._slots = {budget.name: slot for slot, budget in enumerate(budgets.all)}
         self._exposure = exposure
         self._worker = worker
         self._expecting = expecting
         self._journal = journal
         self._now = now
         self.replaced = False  # another process has taken this one's place, whose recorder leases nothing for this one
+        self._budgets = Budgets(())
+        self._slots: dict[str, int] = {}
         self._holds: dict[str, Hold] = {}  # by operation
         self._unwritten: dict[int, int] = {}  # by slot: used, and not in the journal's file yet
-        exposure.begin(worker)
+
+    def follow(self, budgets: Sequence[Budget]) -> bool:
+        """Go by these budgets from now on; tells whether all of them have a slot, those that have none are left out."""
+        places = self._exposure.places()
+        placed = [budget for budget in budgets if budget.measure in places]
+        self._budgets = Budgets(placed)
+        self._slots = {budget.name: places[budget.measure] for budget in placed}
+        return len(placed) == len(budgets)
+
+    @property
+    def settled(self) -> bool:
+        """Whether nothing is reserved here, and all that was used is in the journal."""
+        return not self._holds and not self._unwritten
 
     async def reach(self, gate: Gate, call: Received, targets: tuple[Target, ...], admitted: Admitted) -> Outgoing:
         """Reach a provider, if the budgets of the call allow it; raises :class:`Refusal` 429."""
@@ -78,8 +89,8 @@ class Reserving:
 
         It is let go when the record of the call ``call_id`` is written, which is set when that is known.
         """
-        who = call.attribution
-        found = self._budgets.of(who.team, who.project, who.user or call.asked.user, who.key_id)
+        who, budgets = call.attribution, self._budgets
+        found = budgets.of(who.team, who.project, who.user or call.asked.user, who.key_id)
         if not found:
             return None
         call.notices = self._notices(found)
@@ -93,6 +104,8 @@ class Reserving:
             return None
         steps = await self._expecting.of(call, target, {budget.unit for budget in hard})
         await self._leased(hard)
+        if budgets is not self._budgets:  # there are others by now
+            return await self.reserve(call, target, websocket=websocket)
         hold = self._reserve(hard, steps)
         self._holds[call.operation_id or call.id] = hold
         return hold
@@ -113,9 +126,9 @@ class Reserving:
 
     async def _leased(self, budgets: Sequence[Budget]) -> None:
         """Wait a little for budgets that this machine has no say over: as a rule they have not been used of late."""
-        until = time.monotonic() + LEASE_WAIT_S
+        until, known = time.monotonic() + LEASE_WAIT_S, self._budgets
         for budget in budgets:
-            while self._exposure.allowed(self._slots[budget.name]) is None:
+            while self._budgets is known and self._exposure.allowed(self._slots[budget.name]) is None:
                 if time.monotonic() >= until:
                     message = f"Nobody can say now what is left of budget {budget.name} ({budget.says()}); try again."
                     raise Refusal(429, "budget_unknown", message, retry_after_s=SOON_S)

@@ -20,7 +20,11 @@ _SECONDS = {"m": MINUTE_S, "h": HOUR_S, "d": DAY_S}
 
 
 class WindowError(ValueError):
-    """A window is written in words that are none; the message says which are."""
+    """A window is written in words that are none; the message says which are, ``field`` which of its two words."""
+
+    def __init__(self, field: str, message: str) -> None:
+        super().__init__(message)
+        self.field = field
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,14 +41,15 @@ class Window:
         try:
             place = UTC if zone == "UTC" else ZoneInfo(zone)
         except (KeyError, ValueError, OSError):
-            raise WindowError(f'tz = "{zone}" is no IANA time zone such as UTC or Europe/Berlin') from None
+            raise WindowError("tz", f'tz = "{zone}" is no IANA time zone such as UTC or Europe/Berlin') from None
         if text in CALENDAR:
             return cls(text, place)
         rolling = _ROLLING.fullmatch(text)
         length_s = int(rolling[1]) * _SECONDS[rolling[2]] if rolling is not None else 0
         if not 0 < length_s <= LONGEST_S:
             known = ", ".join(CALENDAR)
-            raise WindowError(f'window = "{text}": say {known}, or a length up to 366d such as 90m, 24h or 30d')
+            message = f'window = "{text}": say {known}, or a length up to 366d such as 90m, 24h or 30d'
+            raise WindowError("window", message)
         return cls(text, place, length_s)
 
     @property

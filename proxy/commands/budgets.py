@@ -1,7 +1,8 @@
-"""``joulegate budgets``: how the budgets of a ledger stand."""
+"""``joulegate budgets``: the budgets of a ledger, made, changed and taken out of use, and how they stand."""
 
 from __future__ import annotations
 
+from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -9,14 +10,111 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from proxy.commands.directory import AsJson, ConfigPath, Database, day, directory, say_json
-from proxy.errors import ConfigError
+from proxy.commands.directory import AsJson, ConfigPath, Database, Directory, day, directory, say_json
+from proxy.errors import ConfigError, DirectoryError
 from proxy.reports.figures import amount
 
 if TYPE_CHECKING:
     from proxy.ledger.budget_states import BudgetShown, Crossing
 
 budgets = typer.Typer(name="budgets", help="Budgets and rate limits, and how they stand.", no_args_is_help=True)
+
+
+Name = Annotated[str, typer.Argument(metavar="BUDGET", help="The budget's name.")]
+Limit = Annotated[str | None, typer.Option(metavar="AMOUNT", help="How much of the unit, in each window.")]
+Span = Annotated[str | None, typer.Option(metavar="WINDOW", help="minute, hour, day, week, month, or 90m, 24h, 30d.")]
+Zone = Annotated[str | None, typer.Option(metavar="ZONE", help="Whose days, weeks and months; default: UTC.")]
+Mode = Annotated[str | None, typer.Option(help="soft: tells (the default); hard: refuses calls beyond it.")]
+Thresholds = Annotated[
+    list[str] | None,
+    typer.Option("--threshold", metavar="SHARE", help="Of the limit, told when passed: 0.8; may be repeated."),
+]
+
+
+@budgets.command("add")
+def add(
+    name: Name,
+    unit: Annotated[str, typer.Option(help="usd, kwh, gco2e, liters, tokens, requests or concurrent_requests.")],
+    limit: Limit = None,
+    window: Span = None,
+    team: Annotated[str | None, typer.Option(help="Of calls of this team.")] = None,
+    project: Annotated[str | None, typer.Option(help="Of this project.")] = None,
+    user: Annotated[str | None, typer.Option(help="Of this user.")] = None,
+    key: Annotated[str | None, typer.Option(metavar="ID", help="Of this key of ours.")] = None,
+    mode: Mode = None,
+    tz: Zone = None,
+    threshold: Thresholds = None,
+    unseen: Annotated[bool, typer.Option("--unseen", help="The project is yet to come.")] = False,
+    database: Database = None,
+    config: ConfigPath = None,
+    as_json: AsJson = False,
+) -> None:
+    """Make a budget, on all machines of the ledger within seconds; the calls of its window so far are counted.
+
+    \b
+    joulegate budgets add search-month --team search --unit usd --limit 500 --window month
+    joulegate budgets add nightly-rate --key search-ci --unit tokens --limit 200000 --window minute --mode hard
+    """  # noqa: D301
+    from proxy.directory import budgets as directory_budgets
+
+    said = {"name": name, "unit": unit, "limit": _amount("limit", limit), "window": window, "team": team,
+            "project": project, "user": user, "key": key, "mode": mode, "tz": tz, "unseen": unseen,
+            "thresholds": _shares(threshold)}  # fmt: skip
+    asked = directory_budgets.wanted({each: value for each, value in said.items() if value is not None})
+    with directory(config, database) as here:
+        directory_budgets.add(here.engine, asked, actor=here.actor, at=here.now)
+        _say(here, name, "is there", as_json=as_json)
+
+
+@budgets.command("set")
+def change(
+    name: Name,
+    limit: Limit = None,
+    window: Span = None,
+    mode: Mode = None,
+    tz: Zone = None,
+    threshold: Thresholds = None,
+    database: Database = None,
+    config: ConfigPath = None,
+    as_json: AsJson = False,
+) -> None:
+    """Give a budget another limit, window, mode or thresholds, on all machines within seconds.
+
+    Another limit is for what is used already, too; with another window or zone the calls there are are counted anew.
+
+    \b
+    joulegate budgets set search-month --limit 800
+    joulegate budgets set search-month --mode hard --threshold 0.5 --threshold 0.9
+    """  # noqa: D301
+    import msgspec
+
+    from proxy.directory import budgets as directory_budgets
+
+    said = {"limit": _amount("limit", limit), "window": window, "mode": mode, "tz": tz,
+            "thresholds": _shares(threshold)}  # fmt: skip
+    asked = msgspec.convert(
+        {each: value for each, value in said.items() if value is not None}, directory_budgets.BudgetChange
+    )
+    with directory(config, database) as here:
+        directory_budgets.change(here.engine, name, asked, actor=here.actor, at=here.now)
+        _say(here, name, "is changed", as_json=as_json)
+
+
+@budgets.command("remove")
+def remove(name: Name, database: Database = None, config: ConfigPath = None, as_json: AsJson = False) -> None:
+    """Take a budget out of use, on all machines within seconds; what calls have used stays in every report.
+
+    \b
+    joulegate budgets remove search-month
+    """  # noqa: D301
+    from proxy.directory import budgets as directory_budgets
+
+    with directory(config, database) as here:
+        directory_budgets.remove(here.engine, name, actor=here.actor, at=here.now)
+    if as_json:
+        say_json({"removed": name})
+    else:
+        typer.echo(f"Budget {name} is out of use.")
 
 
 @budgets.command("list")
@@ -36,7 +134,7 @@ def list_budgets(database: Database = None, config: ConfigPath = None, as_json: 
     elif found:
         _print_table(found)
     else:
-        typer.echo("No budgets. Write [[budget]] into the configuration, and let the service start with it.")
+        typer.echo("No budgets. Make one: joulegate budgets add NAME --team TEAM --unit usd --limit 500 --window month")
 
 
 @budgets.command("show")
@@ -66,6 +164,30 @@ def show(
     _print_table(found)
     for each in passed:
         typer.echo(_crossed(each))
+
+
+def _say(here: Directory, name: str, what: str, *, as_json: bool) -> None:
+    from proxy.ledger.budget_states import states
+
+    with here.engine.connect() as connection:
+        found = states(connection, here.now, (name,))
+    if as_json:
+        say_json(found[0])
+        return
+    typer.echo(f"Budget {name} {what}; gates go by it within seconds.")
+    _print_table(found)
+
+
+def _amount(option: str, text: str | None) -> float | None:
+    """Read a number that people write; raises :class:`DirectoryError`."""
+    try:
+        return None if text is None else float(Decimal(text))
+    except InvalidOperation:
+        raise DirectoryError("invalid", option, f"{option} = {text!r}: give a number, such as 500 or 0.25") from None
+
+
+def _shares(texts: list[str] | None) -> list[float] | None:
+    return [float(_amount("threshold", text) or 0.0) for text in texts] if texts else None
 
 
 def _print_table(found: list[BudgetShown]) -> None:

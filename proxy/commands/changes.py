@@ -1,4 +1,4 @@
-"""``joulegate changes``: who changed which team or key, and when."""
+"""``joulegate changes``: who changed which team, key or budget, and when."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from proxy.commands.directory import AsJson, ConfigPath, Database, directory, pr
 
 
 def changes(
-    subject: Annotated[str | None, typer.Option(metavar="NAME", help="Only of this team or key.")] = None,
+    subject: Annotated[str | None, typer.Option(metavar="NAME", help="Only of this team, key or budget.")] = None,
     limit: Annotated[int, typer.Option(min=1, max=10_000, help="How many, the latest first.")] = 50,
     before: Annotated[int | None, typer.Option(metavar="NUMBER", min=1, help="Only those before this one.")] = None,
     database: Database = None,
     config: ConfigPath = None,
     as_json: AsJson = False,
 ) -> None:
-    """List changes of teams and keys, the latest first. Nothing is ever taken out of this log.
+    """List changes of teams, keys and budgets, the latest first. Nothing is ever taken out of this log.
 
     \b
     joulegate changes

@@ -1,4 +1,4 @@
-"""The console as an ASGI application; of the ledger it changes teams and keys, and nothing else."""
+"""The console as an ASGI application; of the ledger it changes teams, keys and budgets, and nothing else."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from starlette.staticfiles import StaticFiles
 
 from proxy.console import api, pages
 from proxy.console.access import Access
-from proxy.console.budgets import BudgetStates
+from proxy.console.budgets import Budgets
 from proxy.console.calculator import Calculator
 from proxy.console.directory import Directory, refused
 from proxy.console.frame import PLACES, answer, sorry, wants_page
@@ -94,7 +94,7 @@ def build_console(
             Route("/api/health", console.health),
             Route("/api/live", console.api_live),
             Route("/api/openapi.json", console.openapi),
-            *BudgetStates(engine, now).routes(),
+            *Budgets(engine, now).routes(),
             *Directory(engine, providers, now).routes(),
             *Screens(engine, evidence, estimate_call, lambda: health(recorder, key_problems()), now).routes(),
             *Reports(engine, estimate, now, lambda: said(health(recorder, key_problems()))).routes(),

@@ -42,10 +42,10 @@ def page_body(connection: Connection, now: datetime, evidence: Evidence) -> str:
 
 
 _NONE = (
-    '<section class="empty"><h2>No budgets</h2><p>Write one into the configuration, and let the service start with it'
-    "</p><pre><code>[[budget]]\nname = &quot;search-month&quot;\nteam = &quot;search&quot;\nunit = &quot;usd&quot;\n"
-    "limit = 500\nwindow = &quot;month&quot;\nmode = &quot;hard&quot;\nthresholds = [0.8, 1.0]</code></pre>"
-    "<p>In dollars, kilowatt-hours, grams, liters, tokens or requests. A soft one refuses nothing.</p></section>"
+    '<section class="empty"><h2>No budgets</h2><p>Make one; gates go by it within seconds:</p>'
+    "<pre><code>joulegate budgets add search-month --team search --unit usd --limit 500 --window month --mode hard"
+    "</code></pre><p>In dollars, kilowatt-hours, grams, liters, tokens or requests. A soft one refuses nothing. They"
+    " can stand in the configuration, too: <code>[[budget]]</code>.</p></section>"
 )
 
 
@@ -60,13 +60,18 @@ def _row(each: BudgetShown, shares: Mapping[str, float]) -> str:
     full = "" if each.used_ratio is None else percent(each.used_ratio)
     cells = (
         cell((used or "–") + note(unknown)),
-        cell(_amount(each.limit, each) + note("refuses" if each.mode == "hard" else "warns")),
+        cell(_amount(each.limit, each) + note(_mode(each))),
         cell(_amount(each.left, each), minor=True),
         cell(_amount(each.forecast, each), minor=True),
         cell(_window(each), minor=True),
         cell(f'<span class="state {each.state or "none"}">{state}</span>{note(full)}'),
     )
     return f'<tr><th scope="row"><a href="{explore}">{name(each.name)}</a>{note(said)}</th>{"".join(cells)}</tr>'
+
+
+def _mode(each: BudgetShown) -> str:
+    mode = "refuses" if each.mode == "hard" else "warns"
+    return f"{mode}, in the configuration" if each.managed_by == "configuration" else mode
 
 
 def _amount(value: Decimal | None, each: BudgetShown) -> str:

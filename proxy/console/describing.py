@@ -39,6 +39,16 @@ def post(summary: str, status: int, schema: Json, body: str | None, *parameters:
     return {"post": described}
 
 
+def patch(summary: str, schema: Json, body: str, *parameters: Json) -> Json:
+    """Describe a change of a part of something."""
+    return {"patch": post(summary, 200, schema, body, *parameters)["post"]}
+
+
+def delete(summary: str, schema: Json, *parameters: Json) -> Json:
+    """Describe the end of something."""
+    return {"delete": post(summary, 200, schema, None, *parameters)["post"]}
+
+
 def reply(description: str, schema: Json) -> Json:
     """Describe an answer."""
     return {"description": description, "content": {"application/json": {"schema": schema}}}

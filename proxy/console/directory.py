@@ -86,25 +86,25 @@ class Directory:
             counts = teams.key_counts(connection, [team.name for team in found], now)
             return {"teams": [team_shown(team, counts) for team in found], "next": after}
 
-        return _json(await self._read(ask))
+        return json_reply(await self._read(ask))
 
     async def team(self, request: Request) -> Response:
         """Answer with one team."""
         name, now = request.path_params["name"], self._now()
-        return _json(await self._read(lambda c: team_shown(teams.team(c, name), teams.key_counts(c, [name], now))))
+        return json_reply(await self._read(lambda c: team_shown(teams.team(c, name), teams.key_counts(c, [name], now))))
 
     async def add_team(self, request: Request) -> Response:
         """Make a team."""
-        body, actor, now = await _body(request, TeamWanted), actor_of(request.scope), self._now()
+        body, actor, now = await body_of(request, TeamWanted), actor_of(request.scope), self._now()
         made = await run_in_threadpool(teams.add, self._engine, body.name, actor=actor, at=now)
-        return _json(team_shown(made, {}), 201)
+        return json_reply(team_shown(made, {}), 201)
 
     async def archive_team(self, request: Request) -> Response:
         """End a team's use, and its keys."""
-        await _body(request, NothingWanted)
+        await body_of(request, NothingWanted)
         name, actor = request.path_params["name"], actor_of(request.scope)
         made = await run_in_threadpool(teams.archive, self._engine, name, actor=actor, at=self._now())
-        return _json(team_shown(made, {}))
+        return json_reply(team_shown(made, {}))
 
     async def list_keys(self, request: Request) -> Response:
         """Answer with a page of keys."""
@@ -120,24 +120,26 @@ class Directory:
             used = log.last_used(connection, [key.id for key in found], now)
             return {"keys": [key_shown(key, now, used) for key in found], "next": after}
 
-        return _json(await self._read(ask))
+        return json_reply(await self._read(ask))
 
     async def key(self, request: Request) -> Response:
         """Answer with one key."""
         key_id, now = request.path_params["id"], self._now()
-        return _json(await self._read(lambda c: key_shown(keys.key(c, key_id), now, log.last_used(c, [key_id], now))))
+        return json_reply(
+            await self._read(lambda c: key_shown(keys.key(c, key_id), now, log.last_used(c, [key_id], now)))
+        )
 
     async def issue(self, request: Request) -> Response:
         """Make a key, and give it away this once."""
-        body, actor, now = await _body(request, keys.Wanted), actor_of(request.scope), self._now()
+        body, actor, now = await body_of(request, keys.Wanted), actor_of(request.scope), self._now()
         made = await run_in_threadpool(
             keys.issue, self._engine, body, known_providers=self._providers, actor=actor, at=now
         )
-        return _json(issued_shown(made.secret, made.key, now), 201)
+        return json_reply(issued_shown(made.secret, made.key, now), 201)
 
     async def rotate(self, request: Request) -> Response:
         """Make a key in the place of another, and give it away this once."""
-        body, actor, now = await _body(request, RotationWanted), actor_of(request.scope), self._now()
+        body, actor, now = await body_of(request, RotationWanted), actor_of(request.scope), self._now()
         made = await run_in_threadpool(
             keys.rotate,
             self._engine,
@@ -148,22 +150,22 @@ class Directory:
             actor=actor,
             at=now,
         )
-        return _json(issued_shown(made.secret, made.key, now), 201)
+        return json_reply(issued_shown(made.secret, made.key, now), 201)
 
     async def revoke(self, request: Request) -> Response:
         """End a key."""
-        await _body(request, NothingWanted)
+        await body_of(request, NothingWanted)
         key_id, actor, now = request.path_params["id"], actor_of(request.scope), self._now()
-        return _json(
+        return json_reply(
             key_shown(await run_in_threadpool(keys.revoke, self._engine, key_id, actor=actor, at=now), now, {})
         )
 
     async def expire(self, request: Request) -> Response:
         """Give a key another end."""
-        body, actor, now = await _body(request, EndWanted), actor_of(request.scope), self._now()
+        body, actor, now = await body_of(request, EndWanted), actor_of(request.scope), self._now()
         key_id = request.path_params["id"]
         made = await run_in_threadpool(keys.expire, self._engine, key_id, body.expires, actor=actor, at=now)
-        return _json(key_shown(made, now, {}))
+        return json_reply(key_shown(made, now, {}))
 
     async def changes(self, request: Request) -> Response:
         """Answer with a page of the log, the latest first."""
@@ -174,7 +176,7 @@ class Directory:
             found, after = log.page(connection, subject=asked.get("subject"), before=before, limit=limit)
             return {"changes": found, "next": after}
 
-        return _json(await self._read(ask))
+        return json_reply(await self._read(ask))
 
     async def _read(self, ask: Callable[[Connection], T]) -> T:
         def read() -> T:
@@ -188,14 +190,15 @@ def refused(_: Request, error: Exception) -> Response:
     """Answer what cannot be done: which field, and why."""
     if not isinstance(error, DirectoryError):
         raise error
-    return _json({"error": {"message": str(error), "field": error.field}}, _STATUS[error.why])
+    return json_reply({"error": {"message": str(error), "field": error.field}}, _STATUS[error.why])
 
 
-def _json(content: object, status: int = 200) -> Response:
+def json_reply(content: object, status: int = 200) -> Response:
+    """Answer in JSON."""
     return Response(msgspec.json.encode(content), status, media_type="application/json")
 
 
-async def _body(request: Request, kind: type[T]) -> T:
+async def body_of(request: Request, kind: type[T]) -> T:
     """Read what is wanted; raises :class:`DirectoryError` naming the field."""
     body = b""
     async for piece in request.stream():

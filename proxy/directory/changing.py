@@ -27,14 +27,16 @@ class Changing:
     connection: Connection
     actor: str
     at: datetime
+    first: int  # the number of the first change that is noted
     noted: list[dict[str, object]] = field(default_factory=list)
 
-    def note(self, action: str, kind: str, subject: str, *, before: object | None, after: object | None) -> None:
-        """Write down what is being done; ``before`` and ``after`` must hold no key and no hash of one."""
+    def note(self, action: str, kind: str, subject: str, *, before: object | None, after: object | None) -> int:
+        """Write down what is being done, and give its number; ``before`` and ``after`` hold no key and no hash."""
         self.noted.append(
             {"at": self.at, "actor": self.actor, "action": action, "kind": kind, "subject": subject,
              "before": _plain(before), "after": _plain(after)}
         )  # fmt: skip
+        return self.first + len(self.noted) - 1
 
 
 @contextlib.contextmanager
@@ -44,19 +46,25 @@ def changing(engine: Engine, *, actor: str, at: datetime) -> Iterator[Changing]:
     Raises SQLAlchemy's errors where the database is away.
     """
     with engine.connect().execution_options(**{WRITE: True}) as connection, connection.begin() as transaction:
-        # The first statement takes the lock; whoever comes second sees what the first has done.
-        connection.execute(sa.update(directory_revision).values(revision=directory_revision.c.revision + 1))
-        first = revision_of(connection)
-        made = Changing(connection, actor, at)
-        yield made
+        with changing_within(connection, actor=actor, at=at) as made:
+            yield made
         if not made.noted:
             transaction.rollback()
-            return
+
+
+@contextlib.contextmanager
+def changing_within(connection: Connection, *, actor: str, at: datetime) -> Iterator[Changing]:
+    """Change the directory within a transaction that somebody else commits."""
+    # The first statement takes the lock; whoever comes second sees what the first has done.
+    connection.execute(sa.update(directory_revision).values(revision=directory_revision.c.revision))
+    first = revision_of(connection) + 1
+    made = Changing(connection, actor, at, first)
+    yield made
+    if made.noted:
         connection.execute(
             sa.insert(changes), [{"number": number, **each} for number, each in enumerate(made.noted, first)]
         )
-        if len(made.noted) > 1:
-            connection.execute(sa.update(directory_revision).values(revision=first + len(made.noted) - 1))
+        connection.execute(sa.update(directory_revision).values(revision=first + len(made.noted) - 1))
 
 
 def revision_of(connection: Connection) -> int:

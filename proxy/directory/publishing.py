@@ -28,6 +28,7 @@ from proxy.directory.configured import take_over
 from proxy.directory.rows import KEY_COLUMNS, Key
 from proxy.directory.teams import names
 from proxy.in_force import Slot
+from proxy.ledger import budget_rows
 from proxy.ledger.directory_tables import changes, keys
 from proxy.roster import FORMAT, Roster
 from proxy.sections import KeySection, TeamSection
@@ -51,13 +52,15 @@ class Publisher:
         configured: Sequence[TeamSection],
         working: Callable[[], bool],
         on_teams: Callable[[Collection[str]], object],
+        on_budgets: Callable[[], object] = lambda: None,
         gates: Sequence[Slot] = (),
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         """Prepare. ``configured`` are the teams of the file, ``path`` is the roster's.
 
         Nothing is done but while ``working`` says that the ledger is there and this process's to tell of. ``on_teams``
-        hears the names of the teams that metrics may tell apart; in ``gates`` the gates say what they have in force.
+        hears the names of the teams that metrics may tell apart, ``on_budgets`` that there is another roster; in
+        ``gates`` the gates say what they have in force.
         """
         self.conflicts: Sequence[str] = ()  # between the file and the directory, in words
         self.revision = -1  # of the directory, as it was published last
@@ -68,6 +71,7 @@ class Publisher:
         self._configured = configured
         self._working = working
         self._on_teams = on_teams
+        self._on_budgets = on_budgets
         self._gates = gates
         self._now = now
 
@@ -117,6 +121,7 @@ class Publisher:
             self._on_teams(names(connection, TEAMS_KNOWN_AT_MOST))
             moment = _moment(connection, revision)
         self.revision, self._moment = revision, moment
+        self._on_budgets()
         _log.debug("%d keys published, revision %d, in %.2f s", count, revision, time.monotonic() - began)
         return True
 
@@ -164,6 +169,7 @@ def write_roster(path: Path, connection: Connection, revision: int, *, since: in
                 "CREATE TABLE keys (sha256 BLOB PRIMARY KEY, team TEXT NOT NULL, key BLOB NOT NULL) WITHOUT ROWID"
             )
         count = _write_keys(file, connection, changed)
+        _write_budgets(file, connection)
         file.execute("UPDATE roster SET revision = ?", (revision,))
         file.execute("COMMIT")
     descriptor = os.open(fresh, os.O_RDONLY)
@@ -203,6 +209,17 @@ def _write_keys(file: sqlite3.Connection, connection: Connection, ids: Sequence[
         file.executemany("INSERT INTO keys VALUES (?, ?, ?)", made)
         count += len(made)
     return count
+
+
+def _write_budgets(file: sqlite3.Connection, connection: Connection) -> None:
+    """Write the budgets in use: all of them, they are few."""
+    file.execute("CREATE TABLE IF NOT EXISTS budget_revision (revision INTEGER NOT NULL)")
+    file.execute("CREATE TABLE IF NOT EXISTS budgets (budget BLOB NOT NULL)")
+    file.execute("DELETE FROM budget_revision")
+    file.execute("DELETE FROM budgets")
+    file.execute("INSERT INTO budget_revision VALUES (?)", (budget_rows.revision(connection),))
+    sections = [(msgspec.json.encode(budget_rows.section_in(row)),) for row in budget_rows.in_use(connection)]
+    file.executemany("INSERT INTO budgets VALUES (?)", sections)
 
 
 def _listed(key: Key, sha256: str) -> tuple[bytes, str, bytes]:

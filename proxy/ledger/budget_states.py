@@ -11,11 +11,11 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from proxy.budgets.budget import Budget, budget_of
+from proxy.budgets.budget import Budget
 from proxy.budgets.units import plain, shown
+from proxy.ledger.budget_rows import budget_in
 from proxy.ledger.budget_tables import budget_crossings, budgets
 from proxy.ledger.spent import used_in_window
-from proxy.sections import BudgetSection
 
 State = Literal["ok", "near", "used_up"]
 
@@ -35,6 +35,7 @@ class BudgetShown(msgspec.Struct, frozen=True, kw_only=True):
     mode: str
     thresholds: tuple[float, ...]
     managed_by: str
+    file: str | None  # of the configuration that has it, by machine and path; it is changed there
     state: State | None  # near: beyond its first threshold; None: of concurrent requests the ledger knows nothing
     used: Decimal | None
     left: Decimal | None  # 0 where more is used than there is
@@ -89,7 +90,7 @@ def crossings(connection: Connection, since: datetime) -> list[Crossing]:
 
 
 def _state(connection: Connection, row: Mapping[Any, Any], now: datetime) -> BudgetShown:
-    budget = _budget(row)
+    budget = budget_in(row)
     window, at = budget.window, now.timestamp()
     used = unknown = None
     if window is not None:
@@ -113,6 +114,7 @@ def _state(connection: Connection, row: Mapping[Any, Any], now: datetime) -> Bud
         mode=row["mode"],
         thresholds=budget.thresholds,
         managed_by=row["managed_by"],
+        file=row["file"],
         state=None if used is None else _judged(budget, used),
         used=None if used is None else shown(used, budget.unit),
         left=None if used is None else shown(max(budget.limit - used, 0), budget.unit),
@@ -128,21 +130,3 @@ def _judged(budget: Budget, used: int) -> State:
     if used >= budget.limit:
         return "used_up"
     return "near" if budget.thresholds and used >= budget.thresholds[0] * budget.limit else "ok"
-
-
-def _budget(row: Mapping[Any, Any]) -> Budget:
-    return budget_of(
-        BudgetSection(
-            name=row["name"],
-            team=row["team"],
-            project=row["project"],
-            user=row["user"],
-            key=row["key_id"],
-            unit=row["unit"],
-            limit=float(row["amount"]),
-            window=row["period"],
-            tz=row["tz"],
-            mode=row["mode"],
-            thresholds=tuple(row["thresholds"]),
-        )
-    )

@@ -59,6 +59,17 @@ budgets = sa.Table(
     sa.Column("managed_by", sa.Text, nullable=False),
     sa.Column("created_at", UtcDateTime, nullable=False),
     sa.Column("archived_at", UtcDateTime),
+    sa.Column("holder", sa.Text),  # of the configuration: the journal directory of the machine whose file says it
+    sa.Column("file", sa.Text),  # and that file, by machine and path
+)
+
+# One row: the number of the last change of a budget, in the table `changes`. Who writes rows of calls holds it while he
+# does, so that a budget is counted from all of them or added to by them.
+budget_revision = sa.Table(
+    "budget_revision",
+    metadata,
+    sa.Column("only", sa.SmallInteger, primary_key=True, autoincrement=False),  # 1
+    sa.Column("revision", sa.BigInteger, nullable=False),
 )
 
 # By bucket of a budget's window, which is named by its first second since the Unix epoch. A bucket that has no row was

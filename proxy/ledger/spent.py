@@ -49,15 +49,15 @@ def lock(connection: Connection, names: Collection[str]) -> None:
 class Spent:
     """Adds up what calls use; one for each writer of a ledger."""
 
-    def __init__(self, definitions: Budgets) -> None:
-        self._definitions = definitions
+    def __init__(self) -> None:
+        self.definitions = Budgets(())  # the budgets there are, as the transaction under way knows them
 
     def add(self, connection: Connection, rows: Sequence[CallRow], now: float) -> dict[str, int]:
         """Add rows that were just written; gives what was added of each budget that may be used up, in steps."""
         found: dict[str, dict[int, list[int]]] = {}
         by_name: dict[str, tuple[Budget, Window]] = {}
         for row in rows:
-            for budget in self._definitions.of(row.team, row.project, row.user, row.key_id):
+            for budget in self.definitions.of(row.team, row.project, row.user, row.key_id):
                 if budget.window is None:
                     continue
                 steps, unknown = recorded(row, budget.unit)
@@ -93,7 +93,7 @@ class Spent:
 
     def drop(self, connection: Connection) -> None:
         """Forget what is used of all budgets, which are locked: it is summed up anew when it is asked for."""
-        measures = [budget.measure for budget in self._definitions.all]
+        measures = [budget.measure for budget in self.definitions.all]
         connection.execute(sa.delete(budget_spent).where(budget_spent.c.measure.in_(measures)))
 
     def _add(

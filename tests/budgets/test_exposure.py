@@ -16,6 +16,7 @@ WRAP = 2**64
 
 def exposure() -> Exposure:
     made = Exposure(WORKERS, slots=2, clock_ns=lambda: 0)
+    made.claim(1, 7)
     made.allow(1, 100, 1)
     return made
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from estimator import Usage
-from proxy.budgets.budget import Budget, Budgets
+from proxy.budgets.budget import Budget
 from proxy.budgets.expecting import Expecting
 from proxy.budgets.exposure import Exposure
 from proxy.budgets.reserving import Reserving
@@ -51,11 +51,11 @@ class Worker:
         self.config = load(file, environment={}).config
         self.disk = Disk()
         self.exposure = Exposure(1)
-        self.reserving = Reserving(
-            Budgets(budgets), self.exposure, 0, Expecting(ConfiguredEstimator(self.config)), self.disk
-        )
+        self.reserving = Reserving(self.exposure, 0, Expecting(ConfiguredEstimator(self.config)), self.disk)
         for slot, each in enumerate(budgets):
+            self.exposure.claim(slot, each.measure)
             self.allow(each.limit, slot)
+        assert self.reserving.follow(budgets)
 
     def allow(self, steps: int, slot: int = 0) -> None:
         self.exposure.allow(slot, steps, 2**62)

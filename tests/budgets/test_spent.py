@@ -31,16 +31,27 @@ def made(name: str = "b", **changes: object) -> Budget:
 class Machine:
     """A recorder's part in budgets, with clocks that a test sets."""
 
-    def __init__(self, engine: sa.Engine, *definitions: Budget, holder: str = "one", now: datetime = NOW) -> None:
+    def __init__(
+        self,
+        engine: sa.Engine,
+        *definitions: Budget,
+        holder: str = "one",
+        now: datetime = NOW,
+        file: str = "joulegate.toml",
+        slots: int = 100,
+    ) -> None:
         self.now = now
         self.elapsed = 1000.0
         self.holder = holder
         self.ledger = Ledger(engine)
-        self.exposure = Exposure(1, clock_ns=self._elapsed_ns)
+        self.exposure = Exposure(1, slots, clock_ns=self._elapsed_ns)
+        for slot, each in enumerate(definitions):  # as the start gives them
+            self.exposure.claim(slot, each.measure)
         self.keeping = Keeping(
             Budgets(definitions),
             self.exposure,
             self.ledger,
+            file=file,
             now=lambda: self.now.timestamp(),
             elapsed_ns=self._elapsed_ns,
         )

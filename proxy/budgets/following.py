@@ -1,0 +1,130 @@
+"""Which budgets a gate worker goes by: those of the roster, and until there is one those of its configuration.
+
+They may come and go while calls are carried. As long as there is none, the worker reaches providers and writes its
+journal as if nobody had thought of budgets.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from proxy.budgets.exposure import Exposure
+from proxy.gate import Gate
+from proxy.reaching import reach
+from proxy.roster import RosterError, budgets_in
+from proxy.sections import BudgetSection
+
+if TYPE_CHECKING:
+    from proxy.budgets.budget import Budget
+    from proxy.budgets.reserving import Reserving
+    from proxy.estimating import ConfiguredEstimator
+
+_log = logging.getLogger("joulegate.budgets")
+
+
+class Following:
+    """Puts what keeps budgets before the gate's way to providers and its journal, and takes it away again."""
+
+    def __init__(
+        self,
+        gate: Gate,
+        exposure: Exposure,
+        worker: int,
+        estimator: Callable[[], ConfiguredEstimator],
+        *,
+        configured: Sequence[BudgetSection],
+        roster: Path,
+    ) -> None:
+        """Begin in a worker's place, with what is known now; ``estimator`` is asked for when there is a budget."""
+        self._gate = gate
+        self._plain = gate.journal
+        self._exposure = exposure
+        self._worker = worker
+        self._estimator = estimator
+        self._roster = roster
+        self._reserving: Reserving | None = None
+        self._replaced = False
+        self._budgets: Sequence[Budget] = ()
+        self._revision = -1
+        self._complete = True
+        self._by_ledger = exposure.known  # that is: not by the configuration
+        exposure.begin(worker)
+        sections = {section.name: section for section in self._read() or ()}
+        if not self._by_ledger:
+            sections |= {section.name: section for section in configured}
+        if sections:
+            self._budgets = _budgets(list(sections.values()))
+            self._reserving = self._made()
+        self._go_by_them()
+
+    async def look(self, *, fresh: bool) -> None:
+        """Go by other budgets where there are; ``fresh``: the roster is another one. Never raises."""
+        if fresh:
+            if not self._by_ledger:  # from now on, whatever it says
+                self._by_ledger, self._revision = True, -1
+            read = await asyncio.to_thread(self._read)  # thousands take a thread some hundredths of a second
+            if read is not None:
+                self._budgets = await asyncio.to_thread(_budgets, read) if read else ()
+                self._complete = False
+        if self._budgets and self._reserving is None:
+            self._reserving = await asyncio.to_thread(self._made)
+        if not self._complete:
+            self._go_by_them()
+
+    def give_way(self) -> None:
+        """Take note that another process has taken this one's place: it finishes what it has."""
+        self._replaced = True
+        if self._reserving is not None:
+            self._reserving.replaced = True
+
+    def _read(self) -> list[BudgetSection] | None:
+        """Read the roster; ``None`` where it says nothing, or nothing new."""
+        try:
+            found = budgets_in(self._roster)
+        except RosterError as error:
+            _log.error("budgets stay as they were: %s cannot be read: %s", self._roster, error)
+            return None
+        if found is None or found[0] == self._revision:
+            return None
+        self._revision = found[0]
+        return found[1]
+
+    def _made(self) -> Reserving:
+        from proxy.budgets.expecting import Expecting  # only where there are budgets
+        from proxy.budgets.reserving import Reserving
+
+        made = Reserving(self._exposure, self._worker, Expecting(self._estimator()), self._plain)
+        made.replaced = self._replaced
+        return made
+
+    def _go_by_them(self) -> None:
+        gate, reserving = self._gate, self._reserving
+        self._complete = True
+        if reserving is not None:
+            self._complete = reserving.follow(self._budgets)
+            if self._budgets:
+                gate.journal, gate.reach = reserving, reserving.reach
+            else:
+                gate.reach = reach
+                if reserving.settled:
+                    gate.journal = self._plain
+                else:  # calls that have reserved end there
+                    self._complete = False
+        self._exposure.see(self._worker, max(self._revision, 0))
+
+
+def _budgets(sections: Sequence[BudgetSection]) -> Sequence[Budget]:
+    """Read those that can be read here; the recorder says of the others."""
+    from proxy.budgets.budget import BudgetError, budget_of
+
+    found = []
+    for section in sections:
+        try:
+            found.append(budget_of(section))
+        except BudgetError as error:
+            _log.error("not kept by this machine: %s", error)
+    return found
