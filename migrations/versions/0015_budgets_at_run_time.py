@@ -1,9 +1,11 @@
-"""Which file says a budget, and the number of the last change of any."""
+"""Which file says a budget, the number of the last change of any, and what a machine needs at once of one."""
 
 from __future__ import annotations
 
 import sqlalchemy as sa
 from alembic import op
+
+from proxy.ledger.budget_tables import Steps
 
 revision = "0015"
 down_revision = "0014"
@@ -14,6 +16,7 @@ depends_on = None
 def upgrade() -> None:
     op.add_column("budgets", sa.Column("holder", sa.Text))
     op.add_column("budgets", sa.Column("file", sa.Text))
+    op.add_column("budget_leases", sa.Column("needed", Steps, nullable=False, server_default="0"))
     revisions = op.create_table(
         "budget_revision",
         sa.Column("only", sa.SmallInteger, nullable=False, autoincrement=False),
@@ -25,5 +28,6 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     op.drop_table("budget_revision")
+    op.drop_column("budget_leases", "needed")
     for column in ("file", "holder"):
         op.drop_column("budgets", column)

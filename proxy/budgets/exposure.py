@@ -1,10 +1,10 @@
 """What a machine's gates have used and the ledger does not know yet, in memory that they share with the recorder.
 
 Made before the processes are forked, it outlives each of them. Every budget has a slot of whole numbers, given by the
-recorder, be it while calls go on: some that only the recorder writes, and columns for each gate worker, which writes
-two of them and no other does: what its calls in flight have reserved (``open``), and what its ended calls have used
-since the start (``closed``). How much of the latter the ledger has (``recorded``) is the recorder's to say. So nobody
-ever has to wait for a lock:
+recorder, be it while calls go on: some that only the recorder writes, and columns for each gate worker, most of which
+it writes and no other does: what its calls in flight have reserved (``open``), what its ended calls have used since the
+start (``closed``), what refused ones would have needed. How much of what is closed the ledger has (``recorded``) is the
+recorder's to say. So nobody ever has to wait for a lock:
 
     exposure = open + closed - recorded, over all workers
 
@@ -23,6 +23,7 @@ SPARE = 512  # further slots: of budgets that are gone while calls that have res
 STEPS_MOST = 2**62  # that are allowed at once: exposures beyond it do not wrap
 _WRAP = 2**64 - 1  # what has been closed since the start may go round, differences stay right
 _WORD = 8
+_NS = 1_000_000_000
 # What stands before the slots: how many were ever given, whether the ledger's budgets are known by now; then for each
 # worker which revision of them it goes by.
 _GIVEN, _KNOWN = range(2)
@@ -30,8 +31,9 @@ _SEEN_AT = 2
 # What a slot has beside its workers' columns. Its tag says what is counted in it (:attr:`Budget.measure`), 0: nothing.
 _TAG, _FREED, _ALLOWED, _UNTIL, _USED, _LEFT, _ENDS, _WANTED = range(8)
 _COLUMNS_AT = 8
-_OPEN, _CLOSED, _RECORDED = range(3)
-_COLUMNS = 3
+_OPEN, _CLOSED, _RECORDED, _NEEDED, _NEEDED_AT = range(5)
+_COLUMNS = 5
+NEEDED_S = 2.0  # how long it is remembered what a refused call would have needed
 MILLIONTHS = 1_000_000
 
 
@@ -79,6 +81,8 @@ class Exposure:
     def prepare(self, slot: int) -> None:
         """Make a vacant slot ready for another budget: as if nothing had ever been used in it."""
         at = self._slot(slot)
+        for worker in range(self.workers):
+            self._words[self._column(slot, worker) + _NEEDED] = 0
         for word in (_ALLOWED, _UNTIL, _USED, _LEFT, _ENDS, _WANTED):
             self._words[at + word] = 0
         self.record(slot, self.closed(slot))
@@ -139,6 +143,13 @@ class Exposure:
         at = self._column(slot, worker) + _CLOSED
         self._words[at] = self._words[at] + steps & _WRAP
 
+    def need(self, slot: int, worker: int, steps: int) -> None:
+        """Note what a call would have needed that was refused: lately the most."""
+        at, now = self._column(slot, worker), self._clock_ns()
+        if steps >= self._words[at + _NEEDED] or now - self._words[at + _NEEDED_AT] >= NEEDED_S * _NS:
+            self._words[at + _NEEDED] = steps
+            self._words[at + _NEEDED_AT] = now
+
     def exposed(self, slot: int) -> int:
         """Give what is used and not in the ledger, or may yet be used by calls in flight."""
         words, at = self._words, self._column(slot, 0)
@@ -193,6 +204,14 @@ class Exposure:
         self._words[at + _USED] = min(round(max(used, 0.0) * MILLIONTHS), STEPS_MOST)
         self._words[at + _LEFT] = min(max(left, 0), STEPS_MOST)
         self._words[at + _ENDS] = ends
+
+    def needed(self, slot: int) -> int:
+        """Give what the largest of the calls needs that were refused lately, in steps; 0: none was."""
+        at, since = self._column(slot, 0), self._clock_ns() - int(NEEDED_S * _NS)
+        columns = range(at, at + _COLUMNS * self.workers, _COLUMNS)
+        return max(
+            (self._words[each + _NEEDED] for each in columns if self._words[each + _NEEDED_AT] > since), default=0
+        )
 
     def wanted_ns(self, slot: int) -> int:
         """Say when there last was a call for a budget."""

@@ -20,7 +20,7 @@ from proxy.directory.budgets import take_over
 from proxy.errors import ConfigError, LedgerError
 from proxy.ledger import budget_rows
 from proxy.ledger.budget_tables import budget_crossings
-from proxy.ledger.leases import LEASE_S, cut, give_back, share, standing, take, wanted_by_others
+from proxy.ledger.leases import LEASE_S, Asking, cut, give_back, share, standing, take, wanted_by_others
 from proxy.ledger.spent import Spent, lock, upsert
 from proxy.ledger.tables import CallRow
 from proxy.ledger.write import Ledger
@@ -328,13 +328,16 @@ class Keeping:
             return None, crossed
         wanting = at - state.used_at < ACTIVE_S
         found = standing(connection, budget, self._holder, spent)
-        steps = share(budget, spent, found, wanting=wanting, exposed=self._exposure.exposed(slot) - state.owed)
+        exposed = self._exposure.exposed(slot) - state.owed
+        refused = self._exposure.needed(slot)
+        own = Asking(holder=self._holder, needed=exposed + refused if refused else 0)
+        steps = share(budget.limit - spent, found, own, wanting=wanting, exposed=exposed)
         before = self._exposure.allowed(slot)
         if before is not None and before > steps + state.owed:
             self._exposure.allow(slot, steps + state.owed)
             exposed = self._exposure.exposed(slot) - state.owed  # what came in between keeps its part
             steps = max(steps, min(exposed, found.free))
-        take(connection, budget, self._holder, steps, wanting=wanting)
+        take(connection, budget, self._holder, steps, wanting=wanting, needed=own.needed)
         return steps, crossed
 
     def _note_crossing(self, connection: Connection, state: _State, spent: int, now: float) -> Crossed:

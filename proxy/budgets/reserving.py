@@ -145,6 +145,7 @@ class Reserving:
             if with_it > allowed or with_it - steps >= allowed:
                 for taken, _, back in reserved:
                     self._exposure.release(taken, self._worker, back)
+                self._exposure.need(slot, self._worker, max(steps, 1))
                 raise self._refusal(budget, slot, steps)
         return Hold(reserved=reserved)
 

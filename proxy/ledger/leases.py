@@ -21,34 +21,60 @@ LEASE_S = 30.0  # how long a machine that says nothing any more keeps others fro
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Asking:
+    """A machine that has calls for a budget, and how much it must have at once to answer those that it has refused."""
+
+    holder: str
+    needed: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Standing:
     """How a budget stands for one machine; in steps."""
 
     free: int  # of the limit, neither used nor held by others; below zero: overshot
     holders: int  # others that hold it
-    wanting: int  # others that have calls for it
+    asking: Sequence[Asking]  # others that have calls for it
 
 
 def standing(connection: Connection, budget: Budget, holder: str, spent: int) -> Standing:
     """Look at a locked budget; leases that have expired go."""
     c, now = budget_leases.c, _now(connection)
     connection.execute(sa.delete(budget_leases).where(c.name == budget.name, c.holder != holder, c.expires_at <= now))
-    others = connection.execute(sa.select(c.amount, c.wanting).where(c.name == budget.name, c.holder != holder)).all()
+    select = sa.select(c.holder, c.amount, c.wanting, c.needed).where(c.name == budget.name, c.holder != holder)
+    others = connection.execute(select).all()
     return Standing(
-        free=budget.limit - spent - sum(amount for amount, _ in others),
+        free=budget.limit - spent - sum(other.amount for other in others),
         holders=len(others),
-        wanting=sum(wanting for _, wanting in others),
+        asking=[Asking(holder=other.holder, needed=other.needed) for other in others if other.wanting],
     )
 
 
-def share(budget: Budget, spent: int, found: Standing, *, wanting: bool, exposed: int) -> int:
-    """Say how much a machine takes: alone all that is left, among others that have calls its part, idle nothing.
+def share(left: int, found: Standing, own: Asking, *, wanting: bool, exposed: int) -> int:
+    """Say how much a machine takes of what is ``left``: alone all of it, among others its part, idle nothing.
 
     It never takes less than its calls are exposed to, as far as there is so much.
     """
-    left = max(budget.limit - spent, 0)
-    part = 0 if found.holders and not wanting else left // (1 + found.wanting)
+    part = 0 if found.holders and not wanting else _part(max(left, 0), own, found.asking)
     return max(min(max(part, exposed), found.free), 0)
+
+
+def _part(left: int, own: Asking, others: Sequence[Asking]) -> int:
+    """Give a machine's part, as each of them reckons it: equal ones, as long as they are of use to all.
+
+    Where one needs more than that at once, the first by name of those for whom there is enough has it, and so on with
+    the rest: else all would hold what is too little for any call.
+    """
+    asking = sorted((own, *others), key=lambda each: each.holder)
+    while True:
+        equal = left // len(asking)
+        first = next((each for each in asking if equal < each.needed <= left), None)
+        if first is None:
+            return equal
+        if first is own:
+            return own.needed
+        asking.remove(first)
+        left -= first.needed
 
 
 def wanted_by_others(connection: Connection, holder: str, names: Sequence[str]) -> set[str]:
@@ -58,10 +84,10 @@ def wanted_by_others(connection: Connection, holder: str, names: Sequence[str]) 
     return set(connection.scalars(found))
 
 
-def take(connection: Connection, budget: Budget, holder: str, amount: int, *, wanting: bool) -> None:
+def take(connection: Connection, budget: Budget, holder: str, amount: int, *, wanting: bool, needed: int) -> None:
     """Write a machine's lease down."""
     until = _now(connection) + timedelta(seconds=LEASE_S)
-    values = {"amount": amount, "wanting": wanting, "expires_at": until}
+    values = {"amount": amount, "wanting": wanting, "needed": needed, "expires_at": until}
     insert = upsert(connection, budget_leases).values(name=budget.name, holder=holder, **values)
     connection.execute(insert.on_conflict_do_update(index_elements=("name", "holder"), set_=values))
 

@@ -197,6 +197,35 @@ def test_used_and_leased_are_never_more_than_the_limit_and_what_calls_are_expose
         assert connection.scalar(sa.select(sa.func.sum(budget_leases.c.amount))) == 10 * A_CALL
 
 
+def test_of_what_is_too_little_for_all_one_has_enough_for_the_call_that_it_refused(engine):
+    machines = [Machine(engine, made(), holder=holder) for holder in ("one", "two", "three")]
+
+    def look(*needed: int) -> list[int | None]:
+        for machine, steps in zip(machines, needed, strict=True):
+            machine.call()
+            if steps:
+                machine.exposure.need(0, 0, steps)
+        for _ in range(3):  # who is to have less gives first
+            for machine in machines:
+                machine.tend(0.6)
+                machine.call()
+        return [machine.allowed() for machine in machines]
+
+    for machine in machines:
+        machine.record()
+    third = 10 * A_CALL // 3
+    assert look(0, 0, 0) == [third] * 3
+    assert look(third, 0, 0) == [third] * 3
+    assert look(9 * A_CALL, 0, 8 * A_CALL) == [9 * A_CALL, A_CALL // 2, A_CALL // 2]  # one is before three
+    for machine in machines:
+        machine.elapsed += 2
+        machine.call()
+    assert look(0, 6 * A_CALL, 4 * A_CALL) == [0, 6 * A_CALL, 4 * A_CALL]
+    assert look(0, 11 * A_CALL, 0)[1] != 10 * A_CALL  # which there is not
+    with engine.connect() as connection:
+        assert connection.scalar(sa.select(sa.func.sum(budget_leases.c.amount))) <= 10 * A_CALL
+
+
 def test_what_a_dead_machine_has_leased_is_free_after_half_a_minute(engine):
     one, two = (Machine(engine, made(), holder=holder) for holder in ("one", "two"))
     for machine in (one, two):
