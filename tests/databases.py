@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import itertools
 import tempfile
 import warnings
@@ -15,6 +16,7 @@ import psycopg
 import sqlalchemy as sa
 
 from proxy.ledger.engine import open_engine
+from proxy.ledger.file import make_file, sqlite_file
 from proxy.ledger.revision import migrate
 
 BACKENDS = ("sqlite", "postgresql")
@@ -84,9 +86,7 @@ def running_postgres() -> Iterator[PostgresServer]:
         # What a crash of the machine would lose is no test's matter here.
         made.execute("ALTER SYSTEM SET fsync = off", "ALTER SYSTEM SET full_page_writes = off")
         made.execute("SELECT pg_reload_conf()", f"CREATE DATABASE {_TEMPLATE}")
-        engine = open_engine(made.url(_TEMPLATE))
-        migrate(engine)
-        engine.dispose()
+        open_ledger(made.url(_TEMPLATE)).dispose()
         yield made
         made.stop()  # at once: what it would still write to the disk is nobody's
 
@@ -104,6 +104,29 @@ def _server() -> Iterator[Any]:
             yield found
         finally:
             found.cleanup()
+
+
+def open_ledger(url: str) -> sa.Engine:
+    """Give an engine on a ledger, which is made where there is none."""
+    engine = open_engine(url)
+    file = sqlite_file(engine)
+    if file is None or file.exists():
+        migrate(engine)
+    else:
+        make_file(file)
+        file.write_bytes(_migrated_file())
+    return engine
+
+
+@functools.cache
+def _migrated_file() -> bytes:
+    """Give what a migration writes: to migrate for each of a thousand tests would take minutes."""
+    with tempfile.TemporaryDirectory() as directory:
+        file = Path(directory) / "ledger.db"
+        engine = open_engine(f"sqlite:///{file}")
+        migrate(engine)
+        engine.dispose()
+        return file.read_bytes()
 
 
 def drop_connections(engine: sa.Engine) -> int:

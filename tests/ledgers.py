@@ -9,8 +9,7 @@ import pytest
 import sqlalchemy as sa
 
 from proxy.ledger.engine import open_engine
-from proxy.ledger.revision import migrate
-from tests.databases import BACKENDS, PostgresServer, running_postgres
+from tests.databases import BACKENDS, PostgresServer, open_ledger, running_postgres
 
 
 @pytest.fixture(scope="session")
@@ -35,9 +34,7 @@ def ledger_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
         server: PostgresServer = request.getfixturevalue("postgres")
         return server.migrated()
     url = f"sqlite:///{tmp_path}/ledger.db"
-    engine = open_engine(url)
-    migrate(engine)
-    engine.dispose()
+    open_ledger(url).dispose()
     return url
 
 
@@ -52,7 +49,6 @@ def engine(ledger_url: str) -> Iterator[sa.Engine]:
 @pytest.fixture
 def sqlite_engine(tmp_path: Path) -> Iterator[sa.Engine]:
     """An engine on an empty ledger in a SQLite file, for what only files have."""
-    engine = open_engine(f"sqlite:///{tmp_path}/ledger.db")
-    migrate(engine)
+    engine = open_ledger(f"sqlite:///{tmp_path}/ledger.db")
     yield engine
     engine.dispose()

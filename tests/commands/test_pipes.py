@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from proxy.ledger.engine import open_engine
-from proxy.ledger.revision import migrate
+from tests.databases import open_ledger
 from tests.rows import call_row, insert
 
 MEASURED = Path(__file__).parents[1] / "estimator" / "data" / "measured.csv"
@@ -19,8 +18,7 @@ MONTH = ("--month", "2026-11")
 @pytest.fixture(scope="module")
 def ledger(tmp_path_factory):
     url = f"sqlite:///{tmp_path_factory.mktemp('ledger')}/ledger.db"
-    engine = open_engine(url)
-    migrate(engine)
+    engine = open_ledger(url)
     insert(engine, call_row())
     engine.dispose()
     return url

@@ -18,12 +18,12 @@ import uvicorn
 from proxy.console import RecentCalls, build_console
 from proxy.estimating import ConfiguredEstimator
 from proxy.ledger.engine import open_engine
-from proxy.ledger.revision import migrate
 from proxy.ledger.tables import CallRow
 from proxy.metrics import Metrics
 from proxy.sections import Config
 from proxy.serving import QuietServer
 from proxy.space import Space
+from tests.databases import open_ledger
 from tests.rows import insert, known
 
 NOON = datetime(2026, 11, 23, 12, 30, tzinfo=UTC)
@@ -133,9 +133,8 @@ def console(tmp_path) -> Iterator[Running]:
 
 @contextlib.contextmanager
 def serve(url: str, *, migrated: bool = True, port: int = 0, **options) -> Iterator[Running]:
-    engine, recent, recorder = open_engine(url), RecentCalls(), Recorder()
-    if migrated:
-        migrate(engine)
+    engine = open_ledger(url) if migrated else open_engine(url)
+    recent, recorder = RecentCalls(), Recorder()
     metrics = Metrics(teams={"search", "ads"}, providers={"openai"}, model_name=known({"gpt-4o", "house-model"}))
     metrics.watch(recorder)
     app = build_console(

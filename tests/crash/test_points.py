@@ -19,12 +19,11 @@ import sqlalchemy as sa
 import estimator
 from proxy.journal import Journal
 from proxy.ledger.engine import open_engine
-from proxy.ledger.revision import migrate
 from proxy.ledger.tables import calls, journal_positions
 from proxy.ledger.write import Ledger
 from proxy.recorder import Recorder
 from tests.crash.accounts import sums_that_differ
-from tests.databases import PostgresServer
+from tests.databases import PostgresServer, open_ledger
 from tests.records import AT_US, closed, opened
 
 pytestmark = pytest.mark.heavy
@@ -94,9 +93,7 @@ def test_a_recorder_killed_at_any_step_leaves_what_the_next_one_completes(
     written = tmp_path / "written"
     outcomes = write_journals(written)
     migrated = tmp_path / "migrated.db"
-    engine = open_engine(f"sqlite:///{migrated}")
-    migrate(engine)
-    engine.dispose()
+    open_ledger(f"sqlite:///{migrated}").dispose()
     for step in range(1, STEPS_AT_MOST):
         folder = tmp_path / str(step)
         shutil.copytree(written, folder)

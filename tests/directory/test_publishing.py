@@ -23,10 +23,9 @@ from proxy.errors import Refusal
 from proxy.in_force import slots
 from proxy.ledger.directory_tables import keys as key_table
 from proxy.ledger.directory_tables import teams as team_table
-from proxy.ledger.engine import open_engine
-from proxy.ledger.revision import migrate
 from proxy.roster import FILE, FORMAT, Roster
 from proxy.teams import Attribution, Teams, digest
+from tests.databases import open_ledger
 from tests.directory.asking import LATER, NOW, issue, make_team, noted, section
 
 
@@ -231,8 +230,7 @@ def test_a_ledger_that_was_put_in_its_place_is_not_taken_for_the_one_before(sqli
     issue(sqlite_engine, id="mine")
     publishing = publisher(sqlite_engine, path, section("conf", "c1"))
     publishing.round()
-    other = open_engine(f"sqlite:///{tmp_path}/other.db")
-    migrate(other)
+    other = open_ledger(f"sqlite:///{tmp_path}/other.db")
     for name in ("a", "b", "c", "search"):
         make_team(other, name)
     secret, _ = issue(other, id="theirs", at=LATER)

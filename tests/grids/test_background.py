@@ -18,11 +18,10 @@ from proxy.grids.carbon_intensity_uk import CarbonIntensityUk
 from proxy.grids.fetch import Fetch
 from proxy.grids.hourly import HourlyGrid
 from proxy.journal import Journal
-from proxy.ledger.engine import open_engine
 from proxy.ledger.read import recent
-from proxy.ledger.revision import migrate
 from proxy.ledger.write import Ledger
 from proxy.recorder import Recorder
+from tests.databases import open_ledger
 from tests.records import AT_US, closed, opened
 
 AT = datetime(2026, 11, 18, 10, 45, tzinfo=UTC)
@@ -183,8 +182,7 @@ def test_a_recorder_writes_the_hour_or_the_year_and_which_it_was(source, backgro
     for hours in (1, 2):
         assert journal.append(closed(opened(zone="GBR", started_at_us=AT_US + hours * 3_600_000_000)))
     journal.close()
-    engine = open_engine(f"sqlite:///{tmp_path}/ledger.db")
-    migrate(engine)
+    engine = open_ledger(f"sqlite:///{tmp_path}/ledger.db")
     recorder = Recorder(tmp_path / "journal", Ledger(engine), estimate=ConfiguredEstimator(config, grid))
     recorder.run_once(2)
     source.status = 500

@@ -12,10 +12,9 @@ from hypothesis import strategies as st
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.exc import StatementError
 
-from proxy.ledger.engine import open_engine
-from proxy.ledger.revision import migrate
 from proxy.ledger.sqltypes import Usd, UtcDateTime
 from proxy.ledger.tables import call_rows, calls
+from tests.databases import open_ledger
 from tests.rows import call_row, insert
 
 dollars = st.decimals(min_value=0, max_value=10_000, places=12) | st.decimals(
@@ -25,8 +24,7 @@ dollars = st.decimals(min_value=0, max_value=10_000, places=12) | st.decimals(
 
 @pytest.fixture(scope="module")
 def engine(tmp_path_factory):
-    engine = open_engine(f"sqlite:///{tmp_path_factory.mktemp('types')}/ledger.db")
-    migrate(engine)
+    engine = open_ledger(f"sqlite:///{tmp_path_factory.mktemp('types')}/ledger.db")
     yield engine
     engine.dispose()
 

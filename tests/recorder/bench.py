@@ -8,11 +8,10 @@ import sqlalchemy as sa
 
 import estimator
 from proxy.journal import Journal
-from proxy.ledger.engine import open_engine
-from proxy.ledger.revision import migrate
 from proxy.ledger.tables import CallRow, call_columns, calls, journal_positions, rows_of
 from proxy.ledger.write import Ledger
 from proxy.recorder import Recorder
+from tests.databases import open_ledger
 from tests.records import AT_US
 
 
@@ -22,8 +21,7 @@ class Bench:
     def __init__(self, directory: Path, url: str | None = None) -> None:
         self.journals = directory / "journal"
         self.database = directory / "ledger.db"
-        self.engine = open_engine(url or f"sqlite:///{self.database}")
-        migrate(self.engine)
+        self.engine = open_ledger(url or f"sqlite:///{self.database}")
         self.heard: list[CallRow] = []
         self.now = AT_US / 1e6 + 60
         self.recorders: list[Recorder] = []
