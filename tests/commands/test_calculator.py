@@ -1,15 +1,13 @@
 from __future__ import annotations
 
-from typer.testing import CliRunner
-
 from proxy.calculator.asked import Asked
 from proxy.calculator.documents import one_file
-from proxy.cli import command_line
 from proxy.errors import ConfigError
+from tests.commands.typed import typed
 
 
 def run(*arguments: str):
-    return CliRunner().invoke(command_line(["calculator"]), ["calculator", *arguments])
+    return typed("calculator", *arguments)
 
 
 def test_writes_one_file_that_shows_what_was_asked(tmp_path):

@@ -5,27 +5,20 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner
 
-from proxy.cli import command_line
 from proxy.errors import ConfigError
-
-app, run = command_line(), CliRunner()
-
-
-def invoke(*arguments):
-    return run.invoke(app, ["estimate", *arguments])
+from tests.commands.typed import typed
 
 
 def test_a_table_with_bands_tier_and_sources():
-    done = invoke("gpt-4o", "--in", "2000", "--out", "1000")
+    done = typed("estimate", "gpt-4o", "--in", "2000", "--out", "1000")
     assert done.exit_code == 0
     for word in ("closed_model", "facility energy", "Wh", "$0.015", "ecologits-0.11.3", "assumed", " phone charges, "):
         assert word in done.output
 
 
 def test_json_keeps_every_digit_of_the_dollars():
-    done = invoke("gpt-4o", "--in", "2000", "--cached", "1800", "--out", "1000", "--json")
+    done = typed("estimate", "gpt-4o", "--in", "2000", "--cached", "1800", "--out", "1000", "--json")
     made = json.loads(done.output)
     assert done.exit_code == 0
     assert float(made["cost_usd"]) == 0.01275
@@ -34,7 +27,8 @@ def test_json_keeps_every_digit_of_the_dollars():
 
 
 def test_the_worked_example_of_the_methodology():
-    done = invoke(
+    done = typed(
+        "estimate",
         *("llama-3.1-8b-instruct", "--gpu", "H100", "--n-gpus", "1", "--batch", "64", "--pue", "1.2", "--zone", "FRA"),
         *("--fit", "study", "--explain"),
     )
@@ -44,26 +38,26 @@ def test_the_worked_example_of_the_methodology():
 
 
 def test_the_audit_method():
-    made = json.loads(invoke("claude-opus-4", "--method", "audit", "--json").output)
+    made = json.loads(typed("estimate", "claude-opus-4", "--method", "audit", "--json").output)
     assert made["joules"]["mid"] == pytest.approx(378)
     assert made["grams_co2e"]["mid"] == pytest.approx(0.04578)
 
 
 def test_an_unknown_model_is_the_answer_no_and_names_its_nearest():
-    done = invoke("opnai/claude-sonet-4")
+    done = typed("estimate", "opnai/claude-sonet-4")
     assert (done.exit_code, done.stdout) == (1, "")
     assert "'opnai/claude-sonet-4' is no model that is known here" in done.stderr
     assert "nearest: claude-sonnet-4," in done.stderr
     assert "docs/how-to/add-a-model.md" in done.stderr
-    made = invoke("opnai/claude-sonet-4", "--json")
+    made = typed("estimate", "opnai/claude-sonet-4", "--json")
     assert made.exit_code == 1
     figures = json.loads(made.stdout)
     assert all(figures[name] is None for name in ("flops", "joules", "grams_co2e", "liters", "cost_usd"))
-    assert "nearest" not in invoke("qqqqqq").stderr
+    assert "nearest" not in typed("estimate", "qqqqqq").stderr
 
 
 def test_a_known_model_of_unknown_size_and_price_is_the_answer_no():
-    done = invoke("omni-moderation-latest")
+    done = typed("estimate", "omni-moderation-latest")
     assert done.exit_code == 1
     assert "no public figure for the size of omni-moderation-latest" in done.stdout
     assert "(page)" not in done.stdout
@@ -82,7 +76,7 @@ def test_a_known_model_of_unknown_size_and_price_is_the_answer_no():
     ],
 )
 def test_what_cannot_be_asked_is_an_error_that_says_why(arguments):
-    done = invoke(*arguments)
+    done = typed("estimate", *arguments)
     assert isinstance(done.exception, ConfigError)
     assert str(done.exception)
 
@@ -127,7 +121,7 @@ def table(path, *rows):
 def test_a_table_of_workloads(tmp_path):
     old = {**ROW, "source": "ml.energy-leaderboard-v2.x (vLLM 0.4-0.5)"}
     source, target = table(tmp_path / "in.csv", ROW, old), tmp_path / "out.csv"
-    assert invoke("--csv", str(source), "--out-csv", str(target), "--fit", "study").exit_code == 0
+    assert typed("estimate", "--csv", str(source), "--out-csv", str(target), "--fit", "study").exit_code == 0
     with target.open(newline="") as lines:
         now, then = csv.DictReader(lines)
     assert float(now["gpu_joules"]) == pytest.approx(188.063426, rel=1e-6)
@@ -135,15 +129,15 @@ def test_a_table_of_workloads(tmp_path):
     assert float(now["gpu_joules_low"]) < float(now["gpu_joules"]) < float(now["gpu_joules_high"])
     assert (now["tier"], now["a_column_of_mine"]) == ("deployment", "kept")
     assert float(then["gpu_joules"]) > float(now["gpu_joules"])
-    assert invoke("--csv", str(source), "--fit", "study").output == target.read_text()
-    assert invoke("--csv", str(source)).output != target.read_text()
+    assert typed("estimate", "--csv", str(source), "--fit", "study").output == target.read_text()
+    assert typed("estimate", "--csv", str(source)).output != target.read_text()
 
 
 MEASURED = Path(__file__).parents[1] / "estimator" / "data" / "measured.csv"
 
 
 def estimated(path, *options):
-    done = invoke("--csv", str(path), *options)
+    done = typed("estimate", "--csv", str(path), *options)
     assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
     return list(csv.DictReader(io.StringIO(done.stdout))), done
 
@@ -245,7 +239,7 @@ def test_groups_of_data_parallel_devices_work_alike(tmp_path):
 def test_what_is_no_table_does_not_crash(content, tmp_path):
     path = tmp_path / "in.csv"
     path.write_bytes(content.encode("latin-1"))
-    done = invoke("--csv", str(path))
+    done = typed("estimate", "--csv", str(path))
     assert isinstance(done.exception, ConfigError | SystemExit)
 
 
@@ -253,22 +247,22 @@ def test_a_table_without_rows_says_so(tmp_path):
     path = tmp_path / "in.csv"
     path.write_text(",".join(ROW) + "\n")
     with pytest.raises(ConfigError, match="no row below the header line"):
-        raise invoke("--csv", str(path)).exception
+        raise typed("estimate", "--csv", str(path)).exception
 
 
 def test_json_has_the_parts_of_the_network():
-    parts = json.loads(invoke("llama-3.1-8b", "--json").output)["flops_parts"]
+    parts = json.loads(typed("estimate", "llama-3.1-8b", "--json").output)["flops_parts"]
     assert [part["name"] for part in parts][:3] == ["embedding", "QKV projections", "attention"]
     assert sum(part["share"] for part in parts) == pytest.approx(1)
 
 
 def test_speculation_meter_and_widest_prior_are_options():
     machine = ("llama-3.1-8b", "--gpu", "H100", "--n-gpus", "1", "--batch", "1", "--json")
-    plain, drafted = (json.loads(invoke(*machine, *more).output) for more in ((), ("--draft-tokens", "4")))
+    plain, drafted = (json.loads(typed("estimate", *machine, *more).output) for more in ((), ("--draft-tokens", "4")))
     assert drafted["gpu_joules"]["mid"] < plain["gpu_joules"]["mid"]
-    metered = json.loads(invoke("llama-3.1-8b", "--measured-joules", "200", "--json").output)
+    metered = json.loads(typed("estimate", "llama-3.1-8b", "--measured-joules", "200", "--json").output)
     assert (metered["tier"], metered["gpu_joules"]["mid"]) == ("measured", 200)
-    done = invoke("nobody-knows", "--widest", "--json")
+    done = typed("estimate", "nobody-knows", "--widest", "--json")
     assert done.exit_code == 0
     assert json.loads(done.output)["tier"] == "unknown"
     assert json.loads(done.output)["joules"]["mid"] > 0
@@ -281,23 +275,23 @@ def test_prices_of_ones_own_and_a_providers_list(tmp_path):
         encoding="utf-8",
     )
     call = ["estimate", "llama-3.1-8b-instruct", "--provider", "vllm", "--json", "--prices"]
-    assert Decimal(json.loads(run.invoke(app, [*call, str(own)]).output)["cost_usd"]) == Decimal("0.0045")
-    assert json.loads(run.invoke(app, [*call, "ovhcloud"]).output)["price_id"].startswith("ovhcloud/")
-    assert isinstance(run.invoke(app, [*call, str(tmp_path / "none.toml")]).exception, ConfigError)
-    shown = json.loads(run.invoke(app, ["estimate", "gpt-5.4", "--region", "eu", "--json"]).output)
+    assert Decimal(json.loads(typed(*call, str(own)).output)["cost_usd"]) == Decimal("0.0045")
+    assert json.loads(typed(*call, "ovhcloud").output)["price_id"].startswith("ovhcloud/")
+    assert isinstance(typed(*call, str(tmp_path / "none.toml")).exception, ConfigError)
+    shown = json.loads(typed("estimate", "gpt-5.4", "--region", "eu", "--json").output)
     assert (Decimal(shown["cost_usd"]), shown["grid_source"]) == (Decimal("0.022"), "owid")
     assert shown["like"]["phone_charge"]["mid"] == pytest.approx(shown["joules"]["mid"] / 43200)
 
 
 def test_a_share_of_the_training_is_optional_and_stated():
-    plain = json.loads(run.invoke(app, ["estimate", "mistral-large-instruct-2407", "--json"]).output)
+    plain = json.loads(typed("estimate", "mistral-large-instruct-2407", "--json").output)
     assert "training_grams_co2e" not in plain
     asked = ["estimate", "mistral-large-instruct-2407", "--lifetime-tokens", "1e12"]
-    made = json.loads(run.invoke(app, [*asked, "--json"]).output)
+    made = json.loads(typed(*asked, "--json").output)
     assert made["training_grams_co2e"] == pytest.approx(20_400e6 * 3_000 / 1e12)
     assert made["grams_co2e"] == plain["grams_co2e"]
     assert "mistral-lca-2025" in made["training_basis"]
-    said = run.invoke(app, asked).output.splitlines()[-1]
+    said = typed(*asked).output.splitlines()[-1]
     assert said.startswith("training: 61.2 g, not in the figures: 20400 t (mistral-lca-2025, 2025: life cycle")
 
 
@@ -306,11 +300,11 @@ def test_a_share_of_the_training_is_optional_and_stated():
     [("gpt-4o", "nobody states what the training of gpt-4o took"), ("deepseek-v3.1", "no CO2e is stated")],
 )
 def test_a_training_nobody_states_is_unknown(model, why):
-    made = json.loads(run.invoke(app, ["estimate", model, "--lifetime-tokens", "1e12", "--json"]).output)
+    made = json.loads(typed("estimate", model, "--lifetime-tokens", "1e12", "--json").output)
     assert made["training_grams_co2e"] is None
     assert why in made["training_basis"]
 
 
 def test_a_lifetime_shorter_than_the_call_is_refused():
-    done = run.invoke(app, ["estimate", "mistral-large-instruct-2407", "--lifetime-tokens", "100"])
+    done = typed("estimate", "mistral-large-instruct-2407", "--lifetime-tokens", "100")
     assert isinstance(done.exception, ConfigError)

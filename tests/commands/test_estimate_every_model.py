@@ -3,18 +3,16 @@
 import json
 
 import pytest
-from typer.testing import CliRunner
 
 from estimator import known_models
-from proxy.cli import command_line
+from tests.commands.typed import typed
 
 
 @pytest.mark.heavy
 @pytest.mark.parametrize("model", sorted(known_models()))
 def test_the_command_prints_every_model(model):
-    app, runner = command_line(), CliRunner()
-    record = runner.invoke(app, ["estimate", model, "--json"])
-    explained = runner.invoke(app, ["estimate", model, "--explain"])
+    record = typed("estimate", model, "--json")
+    explained = typed("estimate", model, "--explain")
     made = json.loads(record.stdout)
     assert made["model"] == model
     nothing = made["joules"] is None and made["cost_usd"] is None

@@ -2,25 +2,22 @@ import json
 import re
 
 import pytest
-from typer.testing import CliRunner
 
 from estimator.models import known_models
-from proxy.cli import command_line
 from proxy.errors import ConfigError
-
-app, run = command_line(), CliRunner()
+from tests.commands.typed import typed
 
 
 def test_show_lists_every_source_with_its_licence():
-    shown = json.loads(run.invoke(app, ["facts", "show", "--json"]).output)
+    shown = json.loads(typed("facts", "show", "--json").output)
     licences = {row["id"]: row["licence"] for row in shown["sources"]}
     assert licences["genai-prices"] == "MIT"
     assert licences["owid"] == "CC BY 4.0"
-    assert shown["facts_version"] in run.invoke(app, ["facts", "show"]).output
+    assert shown["facts_version"] in typed("facts", "show").output
 
 
 def test_show_of_a_model():
-    shown = json.loads(run.invoke(app, ["facts", "show", "gpt-4o-2024-08-06", "--json"]).output)
+    shown = json.loads(typed("facts", "show", "gpt-4o-2024-08-06", "--json").output)
     assert shown["id"] == "gpt-4o"
     assert shown["usd_per_million_tokens"]["input"] == [[0, "2.5"]]
     assert shown["usd_per_unit"]["web_searches"] == "0.01"
@@ -28,7 +25,7 @@ def test_show_of_a_model():
 
 def lines(*arguments: str) -> dict[str, str]:
     """What is shown of a model, by its label."""
-    done = run.invoke(app, ["facts", "show", *arguments], env={"COLUMNS": "200"})
+    done = typed("facts", "show", *arguments)
     assert done.exit_code == 0
     return dict(re.split(r"  +", line.strip(), maxsplit=1) for line in done.stdout.splitlines()[1:])
 
@@ -57,12 +54,12 @@ def test_what_is_not_known_of_a_model_is_said():
 
 @pytest.mark.parametrize("card", sorted(known_models()))
 def test_no_card_is_shown_as_python_writes_it(card):
-    shown = run.invoke(app, ["facts", "show", card], env={"COLUMNS": "200"}).stdout
+    shown = typed("facts", "show", card).stdout
     assert not re.search(r"None|True|False|Decimal|[(\[{]['\"\d]|e\+\d", shown), shown
 
 
 def test_an_unknown_model_names_its_nearest():
-    done = run.invoke(app, ["facts", "show", "openai/gpt-4oo"])
+    done = typed("facts", "show", "openai/gpt-4oo")
     assert (done.exit_code, done.stdout) == (1, "")
     assert "'openai/gpt-4oo' is no model that is known" in done.stderr
     assert "nearest: gpt-4o" in done.stderr
@@ -70,15 +67,15 @@ def test_an_unknown_model_names_its_nearest():
 
 
 def test_check_finds_the_shipped_facts_sound():
-    done = run.invoke(app, ["facts", "check"])
+    done = typed("facts", "check")
     assert done.exit_code == 0
     assert "sound" in done.output
-    assert json.loads(run.invoke(app, ["facts", "check", "--json"]).output)["problems"] == []
+    assert json.loads(typed("facts", "check", "--json").output)["problems"] == []
 
 
 def test_import_does_not_write_half_a_list(monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    done = run.invoke(app, ["facts", "import"])
+    done = typed("facts", "import")
     assert isinstance(done.exception, ConfigError)
     assert "--litellm" in str(done.exception)
 
@@ -90,17 +87,17 @@ def test_import_compares_without_writing(tmp_path):
             {"gpt-4o": {"litellm_provider": "openai", "input_cost_per_token": 3e-06, "output_cost_per_token": 1e-05}}
         )
     )
-    done = run.invoke(app, ["facts", "import", "--no-write", "--litellm", str(tmp_path), "--json"])
+    done = typed("facts", "import", "--no-write", "--litellm", str(tmp_path), "--json")
     assert done.exit_code == 0
     openai = json.loads(done.output)["providers"]["openai"]
     assert openai["disagreements"] == [{"model": "gpt-4o", "bucket": "input", "genai_prices": "2.5", "litellm": "3"}]
-    text = run.invoke(app, ["facts", "import", "--no-write", "--litellm", str(tmp_path)]).output
+    text = typed("facts", "import", "--no-write", "--litellm", str(tmp_path)).output
     assert "openai/gpt-4o input: genai-prices 2.5, LiteLLM 3 $/M" in text
 
 
 def test_check_reads_a_price_list_of_ones_own(tmp_path):
     own = tmp_path / "own.toml"
     own.write_text('name = "house"\n')
-    assert run.invoke(app, ["facts", "check", "--prices", str(own)]).exit_code == 0
+    assert typed("facts", "check", "--prices", str(own)).exit_code == 0
     own.write_text('nam = "house"\n')
-    assert isinstance(run.invoke(app, ["facts", "check", "--prices", str(own)]).exception, ConfigError)
+    assert isinstance(typed("facts", "check", "--prices", str(own)).exception, ConfigError)

@@ -10,15 +10,14 @@ from pathlib import Path
 import msgspec
 import pytest
 import sqlalchemy as sa
-from typer.testing import CliRunner
 
-from proxy.cli import command_line
 from proxy.config import load
 from proxy.directory.configured import take_over
 from proxy.errors import DirectoryError, LedgerError
 from proxy.ledger.directory_tables import keys as key_table
 from proxy.ledger.write import Ledger
 from proxy.teams import digest
+from tests.commands.typed import typed
 from tests.directory.asking import section
 from tests.rows import call_row, insert
 
@@ -32,7 +31,7 @@ def joulegate(monkeypatch, tmp_path, ledger_url):
     monkeypatch.setenv("JOULEGATE_LEDGER_URL", ledger_url)
 
     def run(*words: str) -> str:
-        result = CliRunner().invoke(command_line(), words, env={"COLUMNS": "200"})
+        result = typed(*words)
         if result.exception is not None:
             raise result.exception
         return result.output
@@ -159,7 +158,7 @@ def test_what_is_printed_for_the_configuration_is_what_it_takes(joulegate, tmp_p
 
 def test_without_a_ledger_it_is_said_how_there_will_be_one(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
-    result = CliRunner().invoke(command_line(), ["keys", "issue", "search"])
+    result = typed("keys", "issue", "search")
     assert isinstance(result.exception, LedgerError)
     assert "start `joulegate serve` first" in str(result.exception)
 

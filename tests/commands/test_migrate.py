@@ -1,28 +1,21 @@
 from __future__ import annotations
 
+import functools
 import json
 
 import pytest
 import sqlalchemy as sa
-import typer
-from typer.testing import CliRunner
 
-from proxy.commands.migrate import migrate
 from proxy.ledger.engine import open_engine
 from proxy.ledger.rollups import left
+from tests.commands.typed import typed
 from tests.rows import call_row, insert
 
 
 @pytest.fixture
 def run(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    app = typer.Typer()
-    app.command("migrate")(migrate)
-
-    def run(*arguments: str):
-        return CliRunner().invoke(app, list(arguments))
-
-    return run
+    return functools.partial(typed, "migrate")
 
 
 def test_a_new_ledger_is_made_where_the_configuration_says(run, tmp_path):

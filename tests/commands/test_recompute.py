@@ -9,13 +9,11 @@ from decimal import Decimal
 
 import msgspec
 import pytest
-import typer
-from typer.testing import CliRunner
 
 from estimator import facts_version
-from proxy.commands.recompute import recompute
 from proxy.errors import JoulegateError
 from proxy.ledger.row import Composed
+from tests.commands.typed import typed
 from tests.ledger.test_recompute import configured, of_old, put, run, some_calls
 
 PERIOD = ("--from", "2026-11-17", "--to", "2026-11-22")
@@ -24,9 +22,7 @@ PERIOD = ("--from", "2026-11-17", "--to", "2026-11-22")
 @pytest.fixture
 def invoke(ledger_url, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    app = typer.Typer()
-    app.command()(recompute)
-    return lambda *words: CliRunner().invoke(app, ["--database", ledger_url, *PERIOD, *words])
+    return lambda *words: typed("recompute", "--database", ledger_url, *PERIOD, *words)
 
 
 @pytest.fixture

@@ -6,13 +6,11 @@ from decimal import Decimal
 
 import pytest
 import sqlalchemy as sa
-import typer
-from typer.testing import CliRunner
 
-from proxy.commands.reconcile import reconcile
 from proxy.errors import JoulegateError
 from proxy.ledger.tables import statements
 from proxy.ledger.write import Ledger
+from tests.commands.typed import typed
 from tests.reconciling.test_statement import ANTHROPIC_COSTS, OPENAI_COSTS, OPENAI_USAGE
 from tests.rows import UNPRICED, call_row
 
@@ -30,12 +28,10 @@ def invoke(ledger_url, engine, tmp_path, monkeypatch):
     )
     rows.append(call_row(started_at=datetime(2026, 11, 25, tzinfo=UTC), **UNPRICED))  # on no day of a statement
     Ledger(engine).commit(rows, journal="j", positions={}, at=NOON)
-    app = typer.Typer()
-    app.command()(reconcile)
 
     def run(text: str, *words: str):
         (tmp_path / "statement.csv").write_text(text)
-        return CliRunner().invoke(app, ["statement.csv", "--database", ledger_url, *words])
+        return typed("reconcile", "statement.csv", "--database", ledger_url, *words)
 
     return run
 

@@ -9,13 +9,11 @@ from decimal import Decimal
 import pytest
 import respx
 import sqlalchemy as sa
-import typer
-from typer.testing import CliRunner
 
-from proxy.commands.reconcile import reconcile
 from proxy.errors import ConfigError, JoulegateError
 from proxy.ledger.tables import statements
 from proxy.ledger.write import Ledger
+from tests.commands.typed import typed
 from tests.reconciling.answers import (
     ANTHROPIC,
     OPENAI,
@@ -44,9 +42,7 @@ def run(ledger_url, engine, tmp_path, monkeypatch):
     rows = [call_row(**dated) for _ in range(2)]
     rows.append(call_row(started_at=NOON.replace(day=24), provider="anthropic", model=CLAUDE, cost_usd=Decimal(1)))
     Ledger(engine).commit(rows, journal="j", positions={}, at=NOON)
-    app = typer.Typer()
-    app.command()(reconcile)
-    return lambda *words: CliRunner().invoke(app, ["--database", ledger_url, *words])
+    return lambda *words: typed("reconcile", "--database", ledger_url, *words)
 
 
 @pytest.fixture

@@ -4,11 +4,9 @@ import json
 from datetime import UTC, datetime, timedelta
 
 import pytest
-import typer
-from typer.testing import CliRunner
 
-from proxy.commands.retention import retention
 from proxy.errors import ConfigError, JoulegateError
+from tests.commands.typed import typed
 from tests.rows import call_row, insert
 
 NOW = datetime.now(UTC)
@@ -18,9 +16,7 @@ NOW = datetime.now(UTC)
 def run(ledger_url, engine, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     insert(engine, *(call_row(started_at=NOW - timedelta(days=days)) for days in (0, 5, 40, 50, 400)))
-    app = typer.Typer()
-    app.command()(retention)
-    return lambda *words: CliRunner().invoke(app, ["--database", ledger_url, *words])
+    return lambda *words: typed("retention", "--database", ledger_url, *words)
 
 
 def test_a_dry_run_says_what_would_go_and_a_run_does_it(run):
@@ -40,7 +36,5 @@ def test_the_configuration_says_how_many_days(run, tmp_path):
 
 
 def test_a_ledger_that_is_not_there_is_an_error():
-    app = typer.Typer()
-    app.command()(retention)
-    ran = CliRunner().invoke(app, ["--database", "sqlite:////nowhere/ledger.db", "--keep-days", "1"])
+    ran = typed("retention", "--database", "sqlite:////nowhere/ledger.db", "--keep-days", "1")
     assert isinstance(ran.exception, JoulegateError)

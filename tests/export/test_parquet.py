@@ -13,15 +13,14 @@ import pyarrow.dataset
 import pyarrow.parquet as pq
 import pytest
 import sqlalchemy as sa
-from typer.testing import CliRunner
 
-from proxy.cli import command_line
 from proxy.errors import LedgerError
 from proxy.export.parquet import SCHEMA, count_by_day, export
 from proxy.ledger.engine import WRITE, open_engine
 from proxy.ledger.read import totals
 from proxy.ledger.tables import CallRow, call_columns, call_rows
 from proxy.ledger.write import Ledger
+from tests.commands.typed import typed
 from tests.ledger.test_rollups import random_rows
 from tests.ledger.test_write import NOW
 from tests.rows import call_row
@@ -134,9 +133,7 @@ def test_a_day_of_which_the_ledger_has_deleted_calls_stays_as_it_was_exported(en
     exported(engine, lake)
     with engine.connect().execution_options(**{WRITE: True}) as connection, connection.begin():
         connection.execute(sa.delete(call_rows).where(call_rows.c.id == gone.id))
-    ran = CliRunner().invoke(
-        command_line(), ["export", "parquet", str(lake), "--month", "2026-11", "--database", ledger_url, "--json"]
-    )
+    ran = typed("export", "parquet", str(lake), "--month", "2026-11", "--database", ledger_url, "--json")
     assert ran.exit_code == 1
     days = msgspec.json.decode(ran.stdout)["days"]
     assert [(each["day"], each["calls"], each["file"] is None) for each in days] == [
@@ -148,7 +145,7 @@ def test_a_day_of_which_the_ledger_has_deleted_calls_stays_as_it_was_exported(en
 
 
 def run(*words: str):
-    return CliRunner().invoke(command_line(), ["export", "parquet", *words])
+    return typed("export", "parquet", *words)
 
 
 def test_the_command_writes_whole_days_and_says_how_much(engine, ledger_url, lake):

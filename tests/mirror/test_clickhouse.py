@@ -20,9 +20,7 @@ import httpx2
 import msgspec
 import pytest
 import sqlalchemy as sa
-from typer.testing import CliRunner
 
-from proxy.cli import command_line
 from proxy.errors import LedgerError
 from proxy.lag import Lag
 from proxy.ledger.engine import WRITE
@@ -32,6 +30,7 @@ from proxy.ledger.write import Beside, Ledger
 from proxy.mirror.clickhouse import ClickHouse, open_mirror
 from proxy.mirror.comparing import differences
 from proxy.mirror.mirror import Mirror, OtherMirrorError
+from tests.commands.typed import typed
 from tests.ledger.test_rollups import known, random_rows
 from tests.ledger.test_write import NOW, line
 from tests.rows import call_row
@@ -267,16 +266,12 @@ def test_how_far_it_is_behind_is_the_time_since_it_had_everything(engine, other)
     assert lag.seconds == 3
 
 
-def run(*words: str):
-    return CliRunner().invoke(command_line(), words, env={"COLUMNS": "200"})
-
-
 def test_the_command_copies_compares_and_says_what_differs(ledger_url, engine, mirror_url, other):
     write(engine, *(call_row(started_at=AT, cost_usd=Decimal("0.1")) for _ in range(3)))
     where = ("--database", ledger_url, "--to", mirror_url)
-    checked = run("mirror", *where, "--check", "--json")
+    checked = typed("mirror", *where, "--check", "--json")
     assert checked.exit_code in (1, 2)  # there are no tables yet
-    copied = run("mirror", *where, "--json")
+    copied = typed("mirror", *where, "--json")
     assert copied.exit_code == 0, copied.output
     assert msgspec.json.decode(copied.stdout) == {
         "calls": 3,
@@ -284,11 +279,11 @@ def test_the_command_copies_compares_and_says_what_differs(ledger_url, engine, m
         "until": "2026-11-23T12:15:00+00:00",
         "deleted": 0,
     }
-    assert "has all" in run("mirror", *where).stdout
-    assert run("mirror", *where, "--check").exit_code == 0
+    assert "has all" in typed("mirror", *where).stdout
+    assert typed("mirror", *where, "--check").exit_code == 0
     with other.connect() as connection:
         connection.exec_driver_sql("TRUNCATE TABLE calls_copied")
-    checked = run("mirror", *where, "--check", "--json")
+    checked = typed("mirror", *where, "--check", "--json")
     assert checked.exit_code == 1
     assert msgspec.json.decode(checked.stdout)["days"] == [
         {
@@ -297,8 +292,8 @@ def test_the_command_copies_compares_and_says_what_differs(ledger_url, engine, m
             "mirror": {"calls": 0, "cost_usd": "0"},
         }
     ]
-    assert run("mirror", *where, "--again").exit_code == 0
-    assert run("mirror", *where, "--check").exit_code == 0
+    assert typed("mirror", *where, "--again").exit_code == 0
+    assert typed("mirror", *where, "--check").exit_code == 0
 
 
 @pytest.mark.parametrize("name", ["cost", "carbon"])
@@ -306,7 +301,7 @@ def test_a_report_can_be_asked_of_the_mirror(name, ledger_url, engine, mirror_ur
     write(engine, *random_rows(random.Random(3), 200, AT, 3))
     mirror.catch_up()
     asked = ("report", name, "--by", "team,model", "--month", "2026-11", "--tz", "Asia/Kolkata", "--json")
-    of_ledger, of_mirror = (run(*asked, "--database", url) for url in (ledger_url, mirror_url))
+    of_ledger, of_mirror = (typed(*asked, "--database", url) for url in (ledger_url, mirror_url))
     assert of_mirror.exit_code == 0, of_mirror.output
     one, other = (msgspec.json.decode(each.stdout) for each in (of_ledger, of_mirror))
     for document in (one, other):  # rows of the same rank come in any order

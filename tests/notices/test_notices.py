@@ -13,9 +13,7 @@ import pytest
 import sqlalchemy as sa
 from hypothesis import given
 from hypothesis import strategies as st
-from typer.testing import CliRunner
 
-from proxy.cli import command_line
 from proxy.config import load
 from proxy.errors import ConfigError
 from proxy.ledger.budget_tables import budget_crossings, budgets
@@ -26,6 +24,7 @@ from proxy.notices.outbox import GIVEN_UP, SENDING, Outbox
 from proxy.notices.sending import Page, SendingError, file_name
 from proxy.notices.targets import targets_of
 from proxy.notices.telling import Notices
+from tests.commands.typed import typed
 from tests.notices.receiving import mail_server, webhook
 from tests.rows import UNPRICED, call_row
 
@@ -289,15 +288,15 @@ def test_the_commands(ledger, tmp_path, monkeypatch):
         (tmp_path / "joulegate.toml").write_text(
             f'[ledger]\nurl = "{url}"\n[[notify]]\nname = "ops"\nwebhook = "{heard.address}"\nevents = ["unpriced"]'
         )
-        tried = CliRunner().invoke(command_line(), ["notify", "test", "ops"])
+        tried = typed("notify", "test", "ops")
         assert (tried.exit_code, tried.stdout) == (0, "ops was told.\n")
         assert heard.documents()[0]["event"] == "test"
         heard.answers = [503]
-        assert CliRunner().invoke(command_line(), ["notify", "test", "ops"]).exit_code == 1
+        assert typed("notify", "test", "ops").exit_code == 1
         rounds(ledger, load(None, environment={}).config).round(threading.Event())
-    shown = CliRunner().invoke(command_line(), ["notify", "list"]).stdout
+    shown = typed("notify", "list").stdout
     assert "1 attempts" in shown
     assert "status 503" in " ".join(shown.split())
-    (row,) = json.loads(CliRunner().invoke(command_line(), ["notify", "list", "--json"]).stdout)
+    (row,) = json.loads(typed("notify", "list", "--json").stdout)
     assert (row["event"], row["target"], row["sent_at"]) == ("unpriced", "ops", None)
-    assert "there are ops" in str(CliRunner().invoke(command_line(), ["notify", "test", "x"]).exception)
+    assert "there are ops" in str(typed("notify", "test", "x").exception)

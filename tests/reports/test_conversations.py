@@ -5,16 +5,15 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import pytest
-from typer.testing import CliRunner
 
 from estimator import Usage, estimate
 from estimator.fits import constants
 from estimator.grid import grid
 from estimator.ranges import Range
-from proxy.cli import command_line
 from proxy.ledger.write import Ledger
 from proxy.reports.period import QuestionError, parse
 from proxy.reports.table import Report
+from tests.commands.typed import typed
 from tests.reports.asking import NOW, question
 from tests.rows import UNESTIMATED, UNMETERED, UNPRICED, call_row
 
@@ -144,11 +143,11 @@ def test_scale_without_a_rate_asks_for_one():
 def test_the_command_needs_no_ledger_where_all_is_assumed(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     words = ["report", "scale", *(word for each in PAGE for word in ("--assume", each)), "--per-day", "1000000"]
-    shown = CliRunner().invoke(command_line(), words)
+    shown = typed(*words)
     assert shown.exit_code == 0, shown.output
     assert "$38,325,000" in shown.stdout
     assert "homes in the USA" in shown.stdout
-    read = json.loads(CliRunner().invoke(command_line(), [*words, "--json"]).stdout)
+    read = json.loads(typed(*words, "--json").stdout)
     assert (read["from"], read["total"], len(read["rows"])) == (None, None, 3)
-    assert "<svg" in CliRunner().invoke(command_line(), [*words, "--format", "html"]).stdout
+    assert "<svg" in typed(*words, "--format", "html").stdout
     assert not list(tmp_path.iterdir())

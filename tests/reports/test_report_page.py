@@ -5,15 +5,14 @@ import re
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from typer.testing import CliRunner
 
-from proxy.cli import command_line
 from proxy.ledger.write import Ledger
 from proxy.reports.charts import Bar, lines
 from proxy.reports.making import CONVERSATIONS, NAMES
 from proxy.reports.period import parse
 from proxy.reports.report_page import LINES_DRAWN, as_html
 from proxy.reports.table import Report, written
+from tests.commands.typed import typed
 from tests.reports.asking import question
 from tests.reports.test_statement import EVIL, Page
 from tests.rows import UNPRICED, call_row
@@ -85,7 +84,7 @@ def test_the_command_writes_it(filled, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     url = filled.url.render_as_string(hide_password=False)
     words = ["report", "cost", "--by", "team", "--where", "model=gpt-4o", "--month", "2026-11", "--database", url]
-    result = CliRunner().invoke(command_line(), [*words, "--format", "html"])
+    result = typed(*words, "--format", "html")
     assert result.exit_code == 0, result.output
     assert EVIL in Page(result.stdout).texts
-    assert "model gpt-4o" in CliRunner().invoke(command_line(), words).stdout.splitlines()[1]
+    assert "model gpt-4o" in typed(*words).stdout.splitlines()[1]

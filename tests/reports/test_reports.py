@@ -11,11 +11,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import msgspec
 import pytest
-import typer
-from typer.testing import CliRunner
 
-from proxy.commands.report import report
 from proxy.errors import JoulegateError
+from tests.commands.typed import typed
 from tests.rows import UNESTIMATED, UNMETERED, UNPRICED, call_row, insert
 
 NOVEMBER = ("--month", "2026-11")
@@ -36,9 +34,7 @@ def ledger(ledger_url, engine):
 
 
 def run(*words: str):
-    app = typer.Typer()
-    app.command()(report)
-    return CliRunner().invoke(app, words, env={"COLUMNS": "200", "JOULEGATE_LEDGER_URL": None})
+    return typed("report", *words, JOULEGATE_LEDGER_URL=None)
 
 
 def read_json(*words: str):

@@ -6,9 +6,7 @@ from decimal import Decimal
 from html.parser import HTMLParser
 
 import pytest
-from typer.testing import CliRunner
 
-from proxy.cli import command_line
 from proxy.errors import JoulegateError
 from proxy.ledger.write import Ledger
 from proxy.reports import figures
@@ -16,6 +14,7 @@ from proxy.reports.charts import Bar, bars, step_for
 from proxy.reports.period import QuestionError, parse
 from proxy.reports.statement import statement
 from proxy.reports.statement_page import as_html
+from tests.commands.typed import typed
 from tests.rows import UNPRICED, call_row
 
 NOW = datetime(2026, 11, 28, tzinfo=UTC)
@@ -142,7 +141,7 @@ def test_the_command_writes_a_page(filled, tmp_path, monkeypatch):
     url = filled.url.render_as_string(hide_password=False)
 
     def run(*arguments: str):
-        return CliRunner().invoke(command_line(), ["report", *arguments, "--month", "2026-11", "--database", url])
+        return typed("report", *arguments, "--month", "2026-11", "--database", url)
 
     shown = run("statement", "--team", "ads")
     assert shown.exit_code == 0, shown.output
@@ -167,7 +166,7 @@ def test_the_same_statement_on_paper(filled, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     url = filled.url.render_as_string(hide_password=False)
     words = ["report", "statement", "--team", "search", "--month", "2026-11", "--database", url, "--format", "pdf"]
-    result = CliRunner().invoke(command_line(), words)
+    result = typed(*words)
     assert result.exit_code == 0, result.output
     pages = list(pypdfium2.PdfDocument(result.stdout_bytes))
     text = "".join(page.get_textpage().get_text_bounded() for page in pages)
