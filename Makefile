@@ -9,6 +9,9 @@ UV_VERSION := 0.13.9
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 export PIP_NO_COMPILE := 1
 
+# On all cores, a file of tests on one of them: what its tests share is made once. One by one: ARGS=-n0.
+TESTS := $(BIN)/python -m pytest --numprocesses=auto --maxprocesses=8 --dist=loadfile
+
 .DEFAULT_GOAL := help
 .PHONY: help demo serve test test-all crash lint types bench docs lock clean
 
@@ -64,10 +67,10 @@ serve: $(VENV)/.ready-run  ## the gate and the console for real (joulegate.toml 
 	@$(BIN)/joulegate serve $(ARGS)
 
 test: $(VENV)/.ready-dev  ## the tests that need nothing but Python (minutes)
-	@$(BIN)/python -m pytest -m "not heavy" $(ARGS)
+	@$(TESTS) -m "not heavy" $(ARGS)
 
 test-all: $(VENV)/.ready-dev $(VENV)/.ready-sdks $(VENV)/.ready-engines $(VENV)/.ready-translate $(VENV)-focus/.ready $(NODE_SDK) $(GRAFANA_TYPES)  ## also the tests that need nginx, Prometheus, a browser, Node, ClickHouse's engine or many SDKs
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(TESTS) $(ARGS)
 
 crash: $(VENV)/.ready-dev  ## 200 rounds of `kill -9` under load on each database, and a minute without one (half an hour)
 	@CRASH_ROUNDS=200 CRASH_OUTAGE_S=60 $(BIN)/python -m pytest tests/crash -s $(ARGS)
