@@ -76,10 +76,11 @@ def test_several_machines_write_one_ledger_while_connections_end(tmp_path, engin
         threads.append(threading.Thread(target=recorders[-1][1].run, args=(stop,)))
     for thread in threads:
         thread.start()
-    ended = 0
+    ended, pause_s = 0, 0.02
     while any(tmp_path.glob("*/*.journal")):
         ended += drop_connections(engine)
-        time.sleep(0.05)
+        time.sleep(pause_s)
+        pause_s *= 1.1  # so that a transaction fits in between at last, however busy this machine is
     stop.set()
     for thread in threads:
         thread.join()
