@@ -14,7 +14,7 @@ from estimator import facts_version
 from proxy.errors import JoulegateError
 from proxy.ledger.row import Composed
 from tests.commands.typed import typed
-from tests.ledger.test_recompute import configured, of_old, put, run, some_calls
+from tests.ledger.recomputing import configured, of_old, put, run, some_calls
 
 PERIOD = ("--from", "2026-11-17", "--to", "2026-11-22")
 

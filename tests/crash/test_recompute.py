@@ -22,7 +22,7 @@ from proxy.ledger.recomputing import Stretch
 from proxy.ledger.tables import ESTIMATE, calls, estimate_generations, former_estimates
 from proxy.ledger.write import Beside, Ledger
 from proxy.reports import period
-from tests.ledger.test_recompute import NOW, by_id, configured, of_old, put, some_calls, stored
+from tests.ledger.recomputing import NOW, by_id, configured, of_old, put, some_calls, stored
 from tests.ledger.test_rollups import same
 
 pytestmark = pytest.mark.heavy
