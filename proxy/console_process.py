@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 import uvicorn
 
+from proxy.calculator.own import Own
 from proxy.config import console_tokens
 from proxy.console import RecentCalls, build_console
 from proxy.console.access import Access
@@ -122,6 +123,7 @@ def run_console(
         access=Access(console_tokens(config.console)),
         estimate=estimate.supposed,
         estimate_call=estimate,
+        configured=partial(Own.of, config),
         key_problems=lambda: [*publisher.problems, *(() if kept is None else kept.problems)],
         closing=lambda: server.should_exit,
     )

@@ -5,6 +5,7 @@ Both take it from here, so that what a client reads in a header is what its row 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from fnmatch import fnmatchcase
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
-from estimator import Centre, Deployment, Estimate, Evidence, Intensity, Usage, estimate, resolve
+from estimator import Centre, Deployment, Estimate, Evidence, Intensity, PriceList, Usage, estimate, resolve
 from estimator.deployments import find_gpu, find_precision
 from estimator.dollars import Terms, other_tier, price_of
 from estimator.errors import EstimatorError
@@ -46,7 +47,7 @@ class Hours(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Terms:
+class CallTerms:
     """What the configuration says of calls of one model at one provider."""
 
     model: str  # as the facts call it
@@ -164,12 +165,26 @@ class ConfiguredEstimator:
         waits = self._hourly(provider, zone) is not None
         return Centre(_middle(made.joules), None if waits else _middle(made.grams_co2e), made.cost_usd)
 
+    @property
+    def price_list(self) -> PriceList | None:
+        """The price list of one's own."""
+        return self._price_list
+
+    @property
+    def machines(self) -> Sequence[tuple[DeploymentSection, Deployment]]:
+        """The machines, each with the row that says for what it holds; the first that fits does."""
+        return self._deployments
+
+    def terms(self, model: str, provider: str | None) -> CallTerms:
+        """Say what holds for calls of a model at a provider."""
+        return self._terms(model, provider)
+
     def card_id(self, model: str, provider: str | None) -> str | None:
         """Name a model as the facts do; ``None`` where they do not know it."""
         card = resolve(self._terms(model, provider).model, provider)
         return None if card is None else card.id
 
-    def _find_terms(self, model: str, provider: str | None) -> _Terms:
+    def _find_terms(self, model: str, provider: str | None) -> CallTerms:
         lowered = model.lower()
         known_as = self._aliases.get((lowered, provider)) or self._aliases.get((lowered, None)) or model
         card = resolve(known_as, provider)
@@ -179,7 +194,7 @@ class ConfiguredEstimator:
             pattern = row.model.lower()
             return fnmatchcase(provider or "", row.provider) and any(fnmatchcase(each, pattern) for each in names)
 
-        return _Terms(
+        return CallTerms(
             model=known_as,
             deployment=next((made for row, made in self._deployments if fits(row)), None),
             evidence=next((each for each in self._evidence if fits(each.row)), None),

@@ -6,7 +6,7 @@ import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlencode
 
 from estimator import Deployment, Estimate, Speculation, Usage, estimate, resolve
@@ -14,6 +14,9 @@ from estimator.deployments import find_gpu, find_precision
 from estimator.errors import EstimatorError
 from estimator.grid import grid
 from proxy.errors import JoulegateError
+
+if TYPE_CHECKING:
+    from proxy.calculator.own import Own
 
 MOST_TOKENS: Final = 10_000_000  # of a call: ten times the longest context there is
 MOST_CALLS: Final = 10**12  # a day
@@ -48,8 +51,8 @@ class Asked:
     pue: float | None = None
     zone: str | None = None
 
-    def estimate(self) -> Estimate:
-        """Estimate the call as ``joulegate estimate`` would."""
+    def estimate(self, own: Own | None = None) -> Estimate:
+        """Estimate the call as ``joulegate estimate`` would; with a configuration, as the service does."""
         known = Deployment(
             gpu=self.gpu,
             n_gpus=self.n_gpus,
@@ -59,7 +62,19 @@ class Asked:
             pue=self.pue,
         )
         usage = Usage(input_tokens=self.input, cached_input_tokens=self.cached, output_tokens=self.output)
-        return estimate(usage, self.model, provider=self.provider, deployment=known, zone=self.zone)
+        if own is None:
+            return estimate(usage, self.model, provider=self.provider, deployment=known, zone=self.zone)
+        terms = own.terms(self.model, self.provider)
+        return estimate(
+            usage,
+            terms.model,
+            provider=self.provider,
+            deployment=own.machine(self.model, self.provider, known),
+            zone=self.zone or own.zone(self.provider),
+            at=own.at,
+            region=terms.region,
+            price_list=own.price_list,
+        )
 
     def query(self) -> str:
         """Write the address's query: what is not stated is left out."""
@@ -72,8 +87,10 @@ def drafting(tokens: int) -> Speculation:
     return Speculation(draft_tokens=tokens, acceptance=ACCEPTANCE, draft_cost=DRAFT_COST)
 
 
-def asked_of(query: Mapping[str, str]) -> Asked:
+def asked_of(query: Mapping[str, str], own: Own | None = None) -> Asked:
     """Read a query; what it leaves out (or empty) is as by default, what is no name of ours is passed over.
+
+    A name of the configuration stays as it is, though it may be a name of another model too.
 
     Raises:
         AskedError: a value cannot be read, or cannot be.
@@ -84,6 +101,8 @@ def asked_of(query: Mapping[str, str]) -> Asked:
         text = query.get(name, "").strip()
         if text:
             read[name] = parse(name, text)
+            if name == "model" and own is not None:
+                read[name] = own.names.get(text.lower(), read[name])
     asked = Asked(**read)
     if asked.cached > asked.input:
         raise AskedError(f"cached={asked.cached} is more than input={asked.input}: cached tokens are part of the input")

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from functools import cache
+from functools import cache, lru_cache
 from importlib import resources
 
 from proxy.calculator.asked import Asked
+from proxy.calculator.own import Own
 from proxy.calculator.page import mark, page
 from proxy.calculator.tables import tables
 
 SCRIPTS = ("model.js", "words.js", "calculator.js")
 
 
-def served(asked: Asked, *, heading: str = "", audit: bool = False) -> str:
+def served(asked: Asked, *, heading: str = "", audit: bool = False, own: Own | None = None) -> str:
     """Draw the page whose style and scripts the console serves beside it, under the console's ``heading`` (HTML)."""
     head = (
         '<link rel="icon" href="/static/mark.svg" type="image/svg+xml">\n'
@@ -22,11 +23,14 @@ def served(asked: Asked, *, heading: str = "", audit: bool = False) -> str:
         '<link rel="stylesheet" href="/calculator/static/calculator.css">'
     )
     scripts = "".join(f'\n<script src="/calculator/static/{name}" defer></script>' for name in SCRIPTS)
-    return page(asked, mode="served", head=head, heading=heading, scripts=_facts() + scripts, audit=audit)
+    return page(asked, mode="served", head=head, heading=heading, scripts=_facts(own) + scripts, audit=audit, own=own)
 
 
-def one_file(asked: Asked) -> str:
-    """Draw the page as one file: style, scripts and facts are in it, and its own policy allows nothing else."""
+def one_file(asked: Asked, own: Own | None = None) -> str:
+    """Draw the page as one file: style, scripts and facts are in it, and its own policy allows nothing else.
+
+    A configuration's prices, names and machines are then in the file too, for whoever has it to read.
+    """
     style = _read("console/static/console.css") + _read("calculator/static/calculator.css")
     script = "".join(_read(f"calculator/static/{name}") for name in SCRIPTS)
     policy = (
@@ -39,13 +43,15 @@ def one_file(asked: Asked) -> str:
         f"<style>{style}</style>"
     )
     brand = f'<span class="brand">{mark()}Joulegate</span>'
-    return page(asked, mode="file", head=head, heading=brand, scripts=f"{_facts()}\n<script>{script}</script>")
+    return page(
+        asked, mode="file", head=head, heading=brand, scripts=f"{_facts(own)}\n<script>{script}</script>", own=own
+    )
 
 
-@cache
-def _facts() -> str:
+@lru_cache(maxsize=4)
+def _facts(own: Own | None) -> str:
     # A block of data, which no policy runs; "<" is written so that nothing in it can end the block.
-    return f'<script type="application/json" id="facts">{tables().decode().replace("<", chr(92) + "u003c")}</script>'
+    return f'<script type="application/json" id="facts">{tables(own).decode().replace("<", chr(92) + "u003c")}</script>'
 
 
 @cache

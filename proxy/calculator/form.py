@@ -11,6 +11,7 @@ from estimator.deployments import PRECISIONS, known_gpus
 from estimator.dollars import LOCAL
 from estimator.grid import grid, known_zones
 from proxy.calculator.asked import MOST_BATCH, MOST_CALLS, MOST_PUE, MOST_TOKENS, Asked
+from proxy.calculator.own import Own
 from proxy.calculator.tables import cards, providers
 
 _COUNTS: Final = (1, 2, 4, 8, 16, 32, 64, 72)
@@ -18,14 +19,15 @@ _DRAFTS: Final = (1, 2, 3, 4, 5, 6, 8)
 Option = tuple[str, str]  # its value and what it is called
 
 
-def form(asked: Asked, *, served: bool) -> str:
+def form(asked: Asked, *, served: bool, own: Own | None = None) -> str:
     """Draw the form as filled in; where it is served, it can take a team's own traffic from the ledger."""
     gpus = [(gpu.name, gpu.name.replace("-", " ")) for gpu in known_gpus()]
     zones = sorted(((zone, grid(zone).name) for zone in known_zones()), key=lambda each: each[1])
     precisions = [(name, name) for name in PRECISIONS]
     counts = sorted({*_COUNTS, *([asked.n_gpus] if asked.n_gpus else [])})
     drafts = sorted({*_DRAFTS, *([asked.draft] if asked.draft else [])})
-    sellers = sorted({*providers(), *LOCAL, *([asked.provider] if asked.provider else [])})
+    listed = {*providers(), *LOCAL} if own is None else set(own.providers)
+    sellers = sorted({*listed, *([asked.provider] if asked.provider else [])})
     traffic = (
         '<div class="field named" data-script hidden><label for="traffic">My own traffic</label>'
         '<select id="traffic"><option value="">choose a model of the last 30 days</option></select>'
@@ -36,7 +38,7 @@ def form(asked: Asked, *, served: bool) -> str:
     drafted = _options(((str(each), str(each)) for each in drafts), asked.draft, "none")
     call = (
         traffic if served else "",
-        _field("model", "Model", _models(asked)),
+        _field("model", "Model", _models(asked, own)),
         _field("provider", "Sold by", selling),
         _counted("input", "Input tokens", asked.input, MOST_TOKENS),
         _counted("cached", "Of them from a cache", asked.cached, MOST_TOKENS),
@@ -63,9 +65,13 @@ def form(asked: Asked, *, served: bool) -> str:
     )
 
 
-def _models(asked: Asked) -> str:
+def _models(asked: Asked, own: Own | None) -> str:
     groups = []
-    if asked.model not in cards():
+    names = {} if own is None else own.names
+    if names:
+        options = "".join(_option((name, name), asked.model) for name in sorted(names.values()))
+        groups.append(f'<optgroup label="of your configuration">{options}</optgroup>')
+    if asked.model not in cards() and asked.model.lower() not in names:
         groups.append(_option((asked.model, asked.model), asked.model))
     for maker, found in groupby(cards().values(), key=lambda card: card.maker):
         options = "".join(_option((card.id, card.id), asked.model) for card in found)

@@ -22,6 +22,7 @@ from proxy.calculator.asked import Asked
 from proxy.calculator.audit_mode import audit_section
 from proxy.calculator.drawing import Drawing, table
 from proxy.calculator.form import form
+from proxy.calculator.own import Own
 from proxy.calculator.words import SMALL, words
 
 _PARTS: Final = (
@@ -75,12 +76,21 @@ _LEVERS: Final = {
 }
 
 
-def page(asked: Asked, *, mode: str, head: str, heading: str, scripts: str, audit: bool = False) -> str:
+def page(
+    asked: Asked,
+    *,
+    mode: str,
+    head: str,
+    heading: str,
+    scripts: str,
+    audit: bool = False,
+    own: Own | None = None,
+) -> str:
     """Draw the page; ``mode`` is ``served`` or ``file``, the others are HTML.
 
     ``head`` is its style, ``heading`` what stands over it, ``scripts`` what keeps it up to date.
     """
-    draw = Drawing(words(asked))
+    draw = Drawing(words(asked, own))
     return f"""<!doctype html>
 <html lang="en">
 <head>
@@ -98,12 +108,13 @@ def page(asked: Asked, *, mode: str, head: str, heading: str, scripts: str, audi
 <main>
 <div class="lead"><h1>What a call takes</h1></div>
 <div class="calculator">
-{form(asked, served=mode == "served")}
+{form(asked, served=mode == "served", own=own)}
 <div class="results">
 <p id="status" role="status" class="status"></p>
 <section aria-labelledby="one">
 <h2 id="one">One call <small>{draw.text("mark", "tier")} {draw.text("tier")}</small></h2>
 {_tiles(draw)}
+<p class="own">{draw.text("own")}</p>
 </section>
 <section>
 {_scale(draw)}

@@ -5,11 +5,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import asdict
 from decimal import Decimal
-from functools import cache
+from functools import cache, lru_cache
 from statistics import NormalDist
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
@@ -31,15 +32,30 @@ from estimator.ranges import NINETY
 from proxy.calculator.asked import ACCEPTANCE, DRAFT_COST
 from proxy.calculator.words import CLEAN, DRAFT, NAMES, QUANTITIES, SMALL, TIERS
 
+if TYPE_CHECKING:
+    from proxy.calculator.own import Own
+
 ATOMS: Final = 18  # decimals of a dollar that prices are written in as whole numbers
+OWN_ATOMS: Final = 36  # of prices of one's own, which have been multiplied by rates of exchange and discounts
 _BUCKETS: Final = ("input", "cached_input", "output")
 _DIGITS: Final = "0123456789abcdefghijklmnopqrstuvwxyz"
 
 
-@cache
-def tables() -> bytes:
-    """Return the document, which takes half a second the first time."""
-    return msgspec.json.encode(_document())
+@lru_cache(maxsize=4)  # a configuration has one for each day
+def tables(own: Own | None = None) -> bytes:
+    """Return the document, which takes half a second the first time, under a configuration where there is one."""
+    document = _document()
+    if own is None:
+        return msgspec.json.encode(document)
+    document = document | {
+        "atoms": OWN_ATOMS,
+        "own": own.document(),
+        "prices": _prices_of([*cards().items(), *own.priced()], own),
+        "providers": {name: _operator(name) for name in {*providers(), *own.providers}},
+    }
+    if own.price_list is not None:
+        document["sources"] = document["sources"] | {own.price_list.name: f"{own.price_list.name}, prices of your own"}
+    return msgspec.json.encode(document)
 
 
 @cache
@@ -63,6 +79,8 @@ def _document() -> dict[str, Any]:
     operators = {made.operator: made for made in (overheads(name) for name in (None, *providers()))}
     return {
         "version": facts_version(),
+        "atoms": ATOMS,
+        "own": None,
         "fit": {name: value for name, value in fit._asdict().items() if value != float("inf")},
         "bands": k["bands"],
         "defaults": k["defaults"] | {"kv_bytes": Deployment().kv_bytes},
@@ -100,7 +118,7 @@ def _document() -> dict[str, Any]:
         "shops": {card.maker: own_shop(card.maker) for card in cards().values()},
         "local": sorted(LOCAL),
         "models": {name: _card(card) for name, card in cards().items()},
-        "prices": {name: prices for name, card in cards().items() if (prices := _prices(card))},
+        "prices": _prices_of(cards().items(), None),
         "always": ENERGY_SOURCES,
         "sources": {name: source.name for name, source in sources().items()},
         "words": {"quantities": QUANTITIES, "names": NAMES, "tiers": TIERS},
@@ -147,34 +165,39 @@ def _card(card: ModelCard) -> dict[str, Any]:
     }
 
 
-def _prices(card: ModelCard) -> dict[str, Any]:
-    found = {}
-    for seller in sorted({*price_lists(), *known_operators()}):
-        price, _ = price_of(card.id, card, Terms(seller))
-        if price is not None:
-            found[seller] = _price(price)
+def _prices_of(models: Iterable[tuple[str, ModelCard | None]], own: Own | None) -> dict[str, Any]:
+    """Give the prices of models by seller; under a configuration "" is the price where no seller is said."""
+    found: dict[str, Any] = {}
+    for name, card in models:
+        prices: dict[str, Any] = {}
+        for seller in providers() if own is None else (None, *own.providers):
+            price = price_of(name, card, Terms(seller))[0] if own is None else own.price(name, card, seller)
+            if price is not None:
+                prices[seller or ""] = _price(price, ATOMS if own is None else OWN_ATOMS)
+        if prices:
+            found[name] = prices
     return found
 
 
-def _price(price: Price) -> dict[str, Any]:
+def _price(price: Price, decimals: int) -> dict[str, Any]:
     request = price.units.get("requests")
     return {
         "id": price.id,
         "source": price.source,
         "rates": {
-            bucket: [(above, _atoms(each)) for above, each in price.rates[bucket]]
+            bucket: [(above, _atoms(each, decimals)) for above, each in price.rates[bucket]]
             for bucket in _BUCKETS
             if bucket in price.rates
         },
         "other_rates": any(bucket not in _BUCKETS for bucket in price.rates),
-        "request": None if request is None else _atoms(request),
+        "request": None if request is None else _atoms(request, decimals),
     }
 
 
-def _atoms(dollars: Decimal) -> str:
-    whole = dollars.scaleb(ATOMS)
+def _atoms(dollars: Decimal, decimals: int) -> str:
+    whole = dollars.scaleb(decimals)
     if whole != int(whole):
-        msg = f"a price of {dollars} dollars has more than {ATOMS} decimals"
+        msg = f"a price of {dollars} dollars has more than {decimals} decimals"
         raise ValueError(msg)
     return str(int(whole))
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from itertools import accumulate
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from estimator import Estimate, Range, sources
 from estimator.audit import parameters
@@ -21,6 +21,9 @@ from estimator.uncertainty import Total, uncertain
 from estimator.units import JOULES_PER_WH
 from proxy.calculator.asked import Asked
 from proxy.reports.figures import UNKNOWN, digits, dollars, scale
+
+if TYPE_CHECKING:
+    from proxy.calculator.own import Own
 
 DAYS: Final = 365
 QUANTITIES: Final = {
@@ -59,18 +62,19 @@ class Words:
     lists: dict[str, Sequence[str]] = field(default_factory=dict)
 
 
-def words(asked: Asked) -> Words:
-    """Estimate what is asked and put it into words."""
-    made, said = asked.estimate(), Words()
+def words(asked: Asked, own: Own | None = None) -> Words:
+    """Estimate what is asked, under a configuration where there is one, and put it into words."""
+    made, said = asked.estimate(own), Words()
     _call(made, said)
     _parts(made, said)
     _grids(made, said)
     _at_scale(made, asked.calls, said)
     _likes(made, asked.calls, said)
     for name, lever in levers(asked).items():
-        _lever(name, *lever, said)
-    _audited(made, asked, said)
+        _lever(name, *lever, said, own)
+    _audited(made, asked, said, own)
     _method(made, said)
+    _configured(made, asked, said, own)
     return said
 
 
@@ -199,8 +203,8 @@ def _counted(value: Range) -> str:
     return f"{digits(value.low, 2)} to {digits(value.high, 2)}"
 
 
-def _lever(name: str, before: Asked, after: Asked, said: Words) -> None:
-    one, other = before.estimate(), after.estimate()
+def _lever(name: str, before: Asked, after: Asked, said: Words, own: Own | None) -> None:
+    one, other = before.estimate(own), after.estimate(own)
     for what in ("joules", "grams_co2e"):
         first: Range | None = getattr(one, what)
         second: Range | None = getattr(other, what)
@@ -214,12 +218,13 @@ def _ratio(after: Decimal | None, before: Decimal | None) -> str:
     return f"× {digits(float(after or 0) / float(before or 1), 2)}"
 
 
-def _audited(made: Estimate, asked: Asked, said: Words) -> None:
+def _audited(made: Estimate, asked: Asked, said: Words, own: Own | None) -> None:
     """Say what the audit page's method makes of the same call, and how far apart both are."""
     from estimator import Usage, estimate
 
     usage = Usage(input_tokens=asked.input, output_tokens=asked.output)
-    page = estimate(usage, asked.model, provider=asked.provider, method="audit")
+    model = asked.model if own is None else own.terms(asked.model, asked.provider).model
+    page = estimate(usage, model, provider=asked.provider, method="audit")
     for name in ("flops", "joules", "grams_co2e"):
         theirs: Range | None = getattr(page, name)
         ours: Range | None = getattr(made, name)
@@ -263,3 +268,12 @@ def _method(made: Estimate, said: Words) -> None:
     ]
     named = sources()
     said.lists["sources"] = [named[each].name for each in dict.fromkeys(made.sources) if each in named]
+
+
+def _configured(made: Estimate, asked: Asked, said: Words, own: Own | None) -> None:
+    """Say what of the configuration is in the figures, and that a price is not the list's."""
+    ours = own is not None and own.price_list is not None and own.price_list.name in made.sources
+    if ours and own is not None and own.price_list is not None:
+        said.texts["call.cost_usd.band"] = f"price of your own {made.price_id}"
+        said.lists["sources"] = [*said.lists["sources"], f"{own.price_list.name}, prices of your own"]
+    said.texts["own"] = "" if own is None else own.said(asked.model, asked.provider, asked.zone, priced=ours)

@@ -17,6 +17,7 @@ from starlette.responses import HTMLResponse, PlainTextResponse, Response, Strea
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
+from proxy.calculator.own import Own
 from proxy.console import api, pages
 from proxy.console.access import Access
 from proxy.console.budgets import Budgets
@@ -68,6 +69,7 @@ def build_console(
     providers: Collection[str] = (),
     estimate: Estimating,
     estimate_call: Estimator,
+    configured: Callable[[datetime], Own | None] = lambda at: None,
     key_problems: Callable[[], Sequence[str]] = list,
     closing: Callable[[], bool] = lambda: False,
     now: Callable[[], datetime] = lambda: datetime.now(UTC),
@@ -78,6 +80,7 @@ def build_console(
     answers to on a loopback address. ``access`` knows who may use it: everybody, where it is not given.
     ``providers`` are those that a key may be limited to; ``estimate`` is what the service estimates
     supposed calls with, ``estimate_call`` stored ones.
+    ``configured`` gives the configuration as the calculator takes it, with the prices of a day.
     ``key_problems`` says why keys are not in force as they should be. Open streams end when ``closing()`` is true.
     """
     access = access or Access({})
@@ -98,7 +101,7 @@ def build_console(
             *Directory(engine, providers, now).routes(),
             *Screens(engine, evidence, estimate_call, lambda: health(recorder, key_problems()), now).routes(),
             *Reports(engine, estimate, now, lambda: said(health(recorder, key_problems()))).routes(),
-            *Calculator(engine, now).routes(),
+            *Calculator(engine, now, configured).routes(),
             *SigningIn(access).routes(),
             Mount("/static", StaticFiles(directory=_STATIC)),
         ],

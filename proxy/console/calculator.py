@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 from zoneinfo import ZoneInfo
@@ -20,6 +20,7 @@ import proxy.calculator
 from estimator import resolve
 from proxy.calculator.asked import AskedError, asked_of
 from proxy.calculator.documents import served
+from proxy.calculator.own import Own
 from proxy.console.describing import get, list_of
 from proxy.console.frame import heading
 from proxy.console.guard import HEADERS
@@ -50,8 +51,18 @@ class Mean(msgspec.Struct, kw_only=True, frozen=True):
 class Calculator:
     """The endpoints."""
 
-    def __init__(self, engine: Engine, now: Callable[[], datetime]) -> None:
-        self._engine, self._now = engine, now
+    def __init__(
+        self, engine: Engine, now: Callable[[], datetime], configured: Callable[[datetime], Own | None]
+    ) -> None:
+        self._engine, self._now, self._configured = engine, now, configured
+        self._own: tuple[date, Own | None] | None = None
+
+    def _today(self) -> Own | None:
+        """Give the configuration with today's prices."""
+        now = self._now()
+        if self._own is None or self._own[0] != now.date():
+            self._own = now.date(), self._configured(now)
+        return self._own[1]
 
     def routes(self) -> list[BaseRoute]:
         """Give what the console serves of it."""
@@ -64,12 +75,16 @@ class Calculator:
     async def page(self, request: Request) -> Response:
         """Answer with the page, filled in as the query asks."""
         query = request.query_params
-        try:
-            asked = asked_of(query)
-        except AskedError as error:
-            raise QuestionError(str(error)) from error
-        drawn = await run_in_threadpool(served, asked, heading=heading("/calculator"), audit="audit" in query)
-        return HTMLResponse(drawn, headers={"content-security-policy": _POLICY})
+
+        def draw() -> str:
+            own = self._today()
+            try:
+                asked = asked_of(query, own)
+            except AskedError as error:
+                raise QuestionError(str(error)) from error
+            return served(asked, heading=heading("/calculator"), audit="audit" in query, own=own)
+
+        return HTMLResponse(await run_in_threadpool(draw), headers={"content-security-policy": _POLICY})
 
     async def traffic(self, _: Request) -> Response:
         """Answer with the mean call of each model of the last days, the most called first."""
@@ -85,7 +100,8 @@ class Calculator:
             first = datetime.fromisoformat(min(called)).replace(tzinfo=end.tzinfo) if called else end
             elapsed = max(1.0, (end - max(start, first)) / timedelta(days=1))
             groups.sort(key=lambda group: (-group.calls, group.key[1] or "", group.key[0] or ""))
-            return [_mean(group, elapsed) for group in groups[:MODELS] if group.calls]
+            own = self._today()
+            return [_mean(group, elapsed, own) for group in groups[:MODELS] if group.calls]
 
         means = await run_in_threadpool(ask)
         body = msgspec.json.encode({"from": start, "to": end, "models": means})
@@ -107,10 +123,13 @@ def paths() -> dict[str, Any]:
     }
 
 
-def _mean(total: Totals, days: float) -> Mean:
+def _mean(total: Totals, days: float, own: Own | None) -> Mean:
     provider, model = total.key
     counted = total.reported_calls + total.counted_calls + total.inferred_calls
     card = None if model is None else resolve(model, provider)
+    known_as = None if card is None else card.id
+    if model is not None and own is not None:
+        known_as = own.names.get(model.lower(), known_as)
 
     def per_call(tokens: int | None) -> float | None:
         return None if tokens is None or not counted else tokens / counted
@@ -123,7 +142,7 @@ def _mean(total: Totals, days: float) -> Mean:
     return Mean(
         provider=provider,
         model=model,
-        card=None if card is None else card.id,
+        card=known_as,
         calls=counted,
         calls_per_day=total.calls / days,
         input_tokens=per_call(total.input_tokens),

@@ -7,13 +7,22 @@ import random
 from estimator import known_zones
 from estimator.deployments import PRECISIONS, known_gpus
 from proxy.calculator.asked import Asked
+from proxy.calculator.own import Own
 from proxy.calculator.tables import cards, providers
 
 
-def calls_at_random(count: int, seed: int = 20261128) -> list[Asked]:
-    """Log-uniform token counts, every model, and each thing stated in about half of them."""
+def calls_at_random(count: int, seed: int = 20261128, own: Own | None = None) -> list[Asked]:
+    """Log-uniform token counts, every model, and each thing stated in about half of them.
+
+    With a configuration every second call is of a model that it names, and half of the sellers are those it names.
+    """
     chance = random.Random(seed)
     models, sellers = list(cards()), [*providers(), "ollama", "house"]
+    if own is not None:
+        names = list(own.names.values())
+        models = [each for number, card in enumerate(models) for each in (card, names[number % len(names)])]
+        named = ("house", "gateway", "openai", "anthropic", "vllm")
+        sellers = [*own.providers, *(named * (len(own.providers) // len(named)))]
     gpus, zones = [gpu.name for gpu in known_gpus()], sorted(known_zones())
 
     def maybe(value):

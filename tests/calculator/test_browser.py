@@ -5,15 +5,17 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 from datetime import timedelta
-from decimal import Decimal
+from decimal import Context, Decimal
 from pathlib import Path
 
 import pytest
 
 from proxy.calculator.asked import Asked
 from proxy.calculator.documents import one_file
-from proxy.calculator.tables import ATOMS
+from proxy.calculator.own import Own
+from proxy.calculator.tables import ATOMS, OWN_ATOMS
 from proxy.calculator.words import words
+from tests.calculator import configured as configuration
 from tests.calculator.chance import calls_at_random
 from tests.console.browser import accessible, browser
 from tests.console.conftest import NOON
@@ -45,8 +47,8 @@ def page(tmp_path) -> Path:
     return write(tmp_path / "calculator.html", Asked())
 
 
-def write(path: Path, asked: Asked) -> Path:
-    path.write_text(one_file(asked))
+def write(path: Path, asked: Asked, own: Own | None = None) -> Path:
+    path.write_text(one_file(asked, own))
     return path
 
 
@@ -58,8 +60,12 @@ def opened(tab, url: str) -> list[str]:
     return tab.evaluate("performance.getEntriesByType('resource').map((each) => each.name)")
 
 
-def test_a_thousand_calls_are_the_estimator_s_own_to_the_last_digits(page):
-    calls = calls_at_random(CALLS)
+@pytest.mark.parametrize("configured", [False, True])
+def test_a_thousand_calls_are_the_estimator_s_own_to_the_last_digits(tmp_path, configured):
+    own = configuration.own(tmp_path) if configured else None
+    page = write(tmp_path / "calculator.html", Asked(), own)
+    calls = calls_at_random(CALLS, own=own)
+    decimals = OWN_ATOMS if configured else ATOMS
     reckoned = []
     with browser() as tab:
         opened(tab, page.as_uri())
@@ -68,13 +74,13 @@ def test_a_thousand_calls_are_the_estimator_s_own_to_the_last_digits(page):
             reckoned += json.loads(tab.evaluate(RECKONED % asked))
     worst = 0.0
     for call, found in zip(calls, reckoned, strict=True):
-        made = call.estimate()
+        made = call.estimate(own)
         for name in FIGURES:
             ours, theirs = getattr(made, name), found["figures"][name]
             assert (ours is None) == (theirs is None), (call, name)
             for one, other in zip((ours.low, ours.mid, ours.high) if ours else (), theirs or (), strict=True):
                 worst = max(worst, abs(one - other) / max(abs(one), 1e-300) if one != other else 0.0)
-        cost = None if found["cost"] is None else Decimal(found["cost"]).scaleb(-ATOMS)
+        cost = None if found["cost"] is None else Decimal(found["cost"]).scaleb(-decimals, context=Context(prec=60))
         assert (cost, found["price"]) == (made.cost_usd, made.price_id), call  # exact
         assert (found["tier"], found["zone"], found["reasons"]) == (made.tier, made.zone, made.reasons), call
         assert found["assumptions"] == list(made.assumptions), call
@@ -84,14 +90,17 @@ def test_a_thousand_calls_are_the_estimator_s_own_to_the_last_digits(page):
     assert worst < OFF_MOST
 
 
-def test_what_the_page_says_is_what_python_says(page):
-    calls = calls_at_random(60, seed=8)
+@pytest.mark.parametrize("configured", [False, True])
+def test_what_the_page_says_is_what_python_says(tmp_path, configured):
+    own = configuration.own(tmp_path) if configured else None
+    page = write(tmp_path / "calculator.html", Asked(), own)
+    calls = calls_at_random(60, seed=8, own=own)
     with browser() as tab:
         opened(tab, page.as_uri())
         asked = json.dumps([asdict(each) for each in calls])
         found = json.loads(tab.evaluate(f"JSON.stringify({asked}.map(wordsOf(estimator)))"))
     for call, theirs in zip(calls, found, strict=True):
-        ours = words(call)
+        ours = words(call, own)
         assert theirs["texts"] == ours.texts, call
         assert theirs["lists"] == {name: list(each) for name, each in ours.lists.items()}, call
         for key, bar in ours.bars.items():

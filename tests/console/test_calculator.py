@@ -3,7 +3,9 @@ from __future__ import annotations
 from datetime import timedelta
 
 from proxy.calculator.asked import Asked
+from proxy.calculator.own import Own
 from proxy.calculator.words import words
+from tests.calculator.configured import configuration
 from tests.console.conftest import NOON, serve
 from tests.console.test_api import get
 from tests.console.test_page import Page
@@ -77,3 +79,21 @@ def test_no_traffic_and_no_ledger(console, tmp_path):
     with serve(f"sqlite:///{tmp_path}/none.db", migrated=False) as without:
         assert get(without, "/api/traffic", status=503)["error"]["message"]
         assert without.get("/calculator").status == 200
+
+
+def test_the_configuration_s_own_models_are_there_and_in_the_traffic(tmp_path):
+    config = configuration(tmp_path)
+    with serve(
+        f"sqlite:///{tmp_path}/ledger.db", now=lambda: NOON, configured=lambda at: Own.of(config, at)
+    ) as console:
+        console.record(
+            call_row(model="CHAT-PROD", model_requested="CHAT-PROD", provider="house", started_at=NOON - timedelta(1)),
+        )
+        (mean,) = get(console, "/api/traffic")["models"]
+        assert mean["card"] == "chat-prod"
+        page = console.get(f"/calculator?model={mean['card']}&provider=house&input=100&output=50").text
+        ours = Own.of(config, NOON)
+        said = words(Asked(model="chat-prod", provider="house", input=100, output=50), ours).texts
+        assert said["own"] in Page(page).words
+        assert {said["call.joules"], said["call.cost_usd"], said["call.cost_usd.band"]} <= set(Page(page).words)
+        assert said["call.cost_usd"].startswith("$")

@@ -123,10 +123,11 @@
     sellersOf = model;
     const select = field("provider"), chosen = select.value, [unstated, ...rest] = [...select.querySelectorAll("option")];
     const priced = document.createElement("optgroup"), others = document.createElement("optgroup");
-    priced.label = "with a list price for it";
+    const { named } = estimator.termsOf({ model, provider: null });
+    priced.label = "with a price for it";
     others.label = "others";
     for (const option of rest.sort((one, other) => (one.value < other.value ? -1 : 1))) {
-      (Object.hasOwn(facts.prices[model] ?? {}, option.value) ? priced : others).append(option);
+      (Object.hasOwn(facts.prices[named] ?? {}, option.value) ? priced : others).append(option);
     }
     select.replaceChildren(unstated, ...[priced, others].filter((group) => group.children.length));
     select.value = chosen;

@@ -73,14 +73,16 @@ function estimatorOf(facts) {
     const { acceptance } = facts.drafting;
     return (1 - acceptance ** (draft + 1)) / (1 - acceptance);
   }
-  function roofline(shape, gpu, nGpus, precision, given, draft) {
+  function roofline(shape, gpu, nGpus, precision, given, known) {
+    const { draft } = known;
     const moe = shape.experts > 0 && shape.experts_active < shape.experts;
     const share = moe ? shape.experts_active / shape.experts : 1;
     const expertParams = moe ? Math.min((shape.total_params - shape.active_params) / (1 - share), shape.total_params) : 0;
     const efficiency = moe ? fit.moe_efficiency : 1;
     const eightBit = precision.eight_bit;
     const peak = eightBit && gpu.fp8_flops ? gpu.fp8_flops : gpu.bf16_flops;
-    const copies = latentAttention(shape) ? nGpus : Math.max(1, nGpus / shape.kv_heads);
+    const ranks = known.tensor_parallel ?? nGpus;
+    const copies = latentAttention(shape) ? ranks : Math.max(1, ranks / shape.kv_heads);
     const perLayer = fit.tau_layer_s * (eightBit ? fit.fp8_overhead : 1) + (nGpus > 1 ? fit.tau_comm_s : 0);
     const full = Math.max(1, given);
     const dense = moe ? (shape.total_params - expertParams) * precision.dense_bytes : shape.total_params * precision.expert_bytes;
@@ -89,7 +91,7 @@ function estimatorOf(facts) {
     const active2 = 2 * shape.active_params;
     const layers = shape.full_layers + shape.window_layers;
     const attention = 2 * shape.heads * shape.head_dim;
-    const kv2 = defaults.kv_bytes * shape.kv_elements * copies;
+    const kv2 = (known.kv_bytes ?? defaults.kv_bytes) * shape.kv_elements * copies;
     const free = defaults.memory_share * nGpus * gpu.memory - dense - expertBytes;
     const bandwidth = nGpus * reached(gpu.bandwidth);
     const weightS = 1 / (bandwidth * efficiency);
@@ -159,7 +161,7 @@ function estimatorOf(facts) {
   // A closed model's three deployments: closed.py
   const likenessesKept = new Map();
   function likenesses(card, known) {
-    const key = [card.id, known.gpu, known.n_gpus, known.precision, known.batch, known.draft, known.pue !== null].join("|");
+    const key = [card.id, ...MACHINE.map((name) => known[name]), known.draft].join("|");
     if (!likenessesKept.has(key)) {
       if (likenessesKept.size > 64) likenessesKept.clear();
       likenessesKept.set(key, drawnLikenesses(card, known));
@@ -185,13 +187,13 @@ function estimatorOf(facts) {
       const precision = facts.precisions[known.precision ?? (uPrecision < priors.fp8_share ? "fp8" : "bfloat16")];
       const nGpus = known.n_gpus ?? gpusNeeded(total, precision, gpu) * (uCount < 0.5 ? 2 : 1);
       const batch = known.batch ?? Math.max(1, batchMedian * Math.exp(priors.batch_sigma * normal(stratum[2])));
-      const line = roofline(surrogate(total, active, card.kind), gpu, nGpus, precision, batch, known.draft);
+      const line = roofline(surrogate(total, active, card.kind), gpu, nGpus, precision, batch, known);
       const [low, high] = combined(line.band, gpu.band);
       drawn.push({
         line,
         residual: Math.exp(Math.log(low * high) / 2 + (Math.log(high / low) / (2 * NINETY)) * normal(stratum[9])),
-        host: between(defaults.host_band, uHost),
-        reserve: between(defaults.reserve_band, uReserve),
+        host: known.host_share ?? between(defaults.host_band, uHost),
+        reserve: known.reserve ?? between(defaults.reserve_band, uReserve),
         pue: known.pue !== null ? 1 : between(defaults.pue_band, uPue) / pueMiddle,
         draws: facts.workloads.map((work) => line.draw(...work)),
       });
@@ -200,7 +202,7 @@ function estimatorOf(facts) {
     const itRows = drawn.map((each, i) =>
       each.draws.map((draw, j) => (gpuRows[i][j] + each.host * each.line.gpu.tdp_w * draw.seconds) * each.reserve));
     const facilityRows = drawn.map((each, i) => itRows[i].map((joules) => joules * each.pue));
-    const plain = drawn.map((each) => each.draws.map((draw) => itJoules(draw, each.line.gpu)));
+    const plain = drawn.map((each) => each.draws.map((draw) => itJoules(draw, each.line.gpu, known)));
     return facts.quantiles.map((quantile) => {
       const goal = quantiles(facilityRows, quantile);
       let best = 0, least = Infinity;
@@ -218,7 +220,8 @@ function estimatorOf(facts) {
       };
     });
   }
-  const itJoules = (draw, gpu) => (draw.joules + defaults.host_share * gpu.tdp_w * draw.seconds) * defaults.reserve;
+  const itJoules = (draw, gpu, known) =>
+    (draw.joules + (known.host_share ?? defaults.host_share) * gpu.tdp_w * draw.seconds) * (known.reserve ?? defaults.reserve);
   function picked(weighted, u) {
     let reachedShare = 0;
     for (const [name, weight] of weighted) {
@@ -245,6 +248,28 @@ function estimatorOf(facts) {
 
   // A card on a deployment at a place: profiles.py
   const g = (value) => String(Number(value.toPrecision(6)));
+  const MACHINE = [
+    "gpu", "n_gpus", "precision", "batch", "tensor_parallel", "kv_bytes", "host_share", "reserve", "pue", "market_grams_per_kwh",
+  ];
+
+  // What the operator's configuration says beside what is asked: own.py
+  function termsOf(asked) {
+    const lowered = asked.model.toLowerCase(), seller = asked.provider ?? "", ours = facts.own;
+    const rows = ours === null ? {} : own(ours.aliases, lowered) ?? {};
+    const [named, cardId] = own(rows, seller) ?? own(rows, "") ?? [asked.model, asked.model];
+    const card = (cardId === null ? null : own(facts.models, cardId)) ?? null;
+    const names = [lowered, named.toLowerCase(), ...(card === null ? [] : [card.id])];
+    const fits = (row) => row.providers.includes(seller) && names.some((name) => row.models.includes(name));
+    const machine = ours?.machines.find(fits)?.machine ?? {};
+    const zone = ours === null ? null : own(ours.zones, seller) ?? ours.zone;
+    return { named, card, machine, zone };
+  }
+  function machineOf(asked, configured) {
+    const known = { draft: asked.draft };
+    for (const name of MACHINE) known[name] = asked[name] ?? configured[name] ?? null;
+    if ((asked.n_gpus ?? null) !== null) known.tensor_parallel = null;
+    return known;
+  }
   const operatorOf = (provider) => facts.operators[own(facts.providers, provider ?? "")?.[0] ?? "generic"];
 
   function profile(card, known, provider, zone) {
@@ -286,8 +311,8 @@ function estimatorOf(facts) {
       facilityBand = combined(gpuBand, bands.facility);
       if (!line.fits) assumed.push(`the weights do not fit ${line.nGpus} × ${line.gpu.name}: reckoned as if, one sequence at a time`);
       if (tier === "deployment" && unlike.length) assumed.push(`no measured row is like it in ${unlike.join(", ")}: wider band`);
-      assumed.push(`host draws ${Math.round(defaults.host_share * 100)}% of the GPUs' TDP`);
-      assumed.push(`idle reserve of ${Math.round((defaults.reserve - 1) * 100)}%`);
+      if (known.host_share === null) assumed.push(`host draws ${Math.round(defaults.host_share * 100)}% of the GPUs' TDP`);
+      if (known.reserve === null) assumed.push(`idle reserve of ${Math.round((defaults.reserve - 1) * 100)}%`);
     }
     const [siteLow, siteMid, siteHigh] = operator.liters_per_kwh;
     let litersPerItJoule = null, siteBand = [1, 1];
@@ -298,7 +323,7 @@ function estimatorOf(facts) {
       if (place.water_is_world) assumed.push("water of power plants: the world's mean, none of the zone's own");
     }
     return {
-      card, shape, tier, points, operator, place, pue, gpuBand, facilityBand, siteBand, litersPerItJoule, assumed,
+      card, shape, tier, points, known, operator, place, pue, gpuBand, facilityBand, siteBand, litersPerItJoule, assumed,
       siliconBand: closed ? siliconBand : [1, 1],
       activeBand: [card.active[0] / shape.active_params, card.active[1] / shape.active_params],
     };
@@ -320,7 +345,7 @@ function estimatorOf(facts) {
       const each = Number(tokensPerStep(known.draft).toPrecision(3));
       assumed.push(`speculative decoding: ${each} tokens a step; modelled, not validated`);
     }
-    return roofline(shape, gpu, nGpus, precision, batch, known.draft);
+    return roofline(shape, gpu, nGpus, precision, batch, known);
   }
 
   // FLOPs: flops.py
@@ -373,10 +398,10 @@ function estimatorOf(facts) {
   }
 
   // One call: chain.py
-  function stagesAt(point, pue, tokens) {
+  function stagesAt(point, { known, pue }, tokens) {
     const drawn = point.line.draw(...tokens);
     const [onGpu, onIt, onFacility] = point.factors;
-    const plain = itJoules(drawn, point.line.gpu);
+    const plain = itJoules(drawn, point.line.gpu, known);
     return {
       gpu: drawn.joules * onGpu, servers: plain * onIt, facility: plain * onFacility * pue,
       embodied: drawn.seconds * onGpu * point.line.gpu.embodied_g_per_s, seconds: drawn.seconds, batch: drawn.batch,
@@ -385,7 +410,7 @@ function estimatorOf(facts) {
   const spanned = (low, mid, high, least) => [Math.min(low, high, mid * least[0]), mid, Math.max(low, high, mid * least[1])];
 
   function stagesOf(made, nIn, nCached, nOut) {
-    const at = made.points.map((point) => stagesAt(point, made.pue, [nIn, nCached, nOut]));
+    const at = made.points.map((point) => stagesAt(point, made, [nIn, nCached, nOut]));
     if (at.length === 1) {
       let [onGpu, onRest] = [made.gpuBand, made.facilityBand];
       if (made.tier === "deployment" && nIn + nOut > facts.seen.context[1]) {
@@ -405,9 +430,15 @@ function estimatorOf(facts) {
     return { mid: at[1], gpu: range("gpu"), servers: range("servers"), facility: range("facility"), embodied: range("embodied") };
   }
 
-  // Dollars, exact: whole numbers of 10⁻¹⁸ dollars. dollars.py, billing.py
+  // Dollars, exact: whole numbers of 10⁻¹⁸ dollars, 10⁻³⁶ where prices are one's own. dollars.py, billing.py
   const quoted = (name) => `'${name}'`;
   function priceOf(name, card, provider) {
+    const prices = own(facts.prices, name) ?? own(facts.prices, name.toLowerCase()) ?? {};
+    const shop = card === null || card.weights === "open" ? "" : facts.shops[card.maker] ?? card.maker;
+    const found = own(prices, provider ?? (facts.own === null ? shop : ""));
+    if (found) return [found, ""];
+    const listed = facts.own === null ? undefined : own(facts.own.priced_as, provider ?? shop);
+    if (listed !== undefined && listed !== (provider ?? shop)) return [null, `no price for ${quoted(name)} at ${listed}`];
     if (provider !== null && facts.local.includes(provider)) return [null, `${provider} is a local server, without a price list`];
     let seller = provider;
     if (seller === null) {
@@ -417,8 +448,7 @@ function estimatorOf(facts) {
       }
       seller = facts.shops[card.maker] ?? card.maker;
     }
-    const price = own(own(facts.prices, name) ?? {}, seller);
-    return price ? [price, ""] : [null, `no price for ${quoted(name)} at ${seller}`];
+    return [null, `no price for ${quoted(name)} at ${seller}`];
   }
   function rate(price, bucket, nIn) {
     let found = null;
@@ -465,23 +495,23 @@ function estimatorOf(facts) {
   // of which all but model and tokens may be null. Figures are [5 %, 50 %, 95 %]; null is unknown and `reasons` says why.
   function reckon(asked) {
     const { input: nIn, cached: nCached, output: nOut } = asked;
-    const card = own(facts.models, asked.model) ?? null, reasons = {};
-    const [cost, price] = dollars(asked.model, card, asked, reasons);
-    const made = card === null ? null : profile(card, asked, asked.provider, asked.zone);
+    const terms = termsOf(asked), { named, card } = terms, reasons = {};
+    const [cost, price] = dollars(named, card, asked, reasons), zone = asked.zone ?? terms.zone;
+    const made = card === null ? null : profile(card, machineOf(asked, terms.machine), asked.provider, zone);
     const found = {
-      card, cost, price, reasons, tier: "unknown", profile: made, assumptions: [], parts: [], zone: asked.zone,
+      terms, card, cost, price, reasons, tier: "unknown", profile: made, assumptions: [], parts: [], zone,
       sources: price === null ? [] : [price.source],
     };
     for (const name of energy) found[name] = null;
     if (made === null) {
       const why = card === null
-        ? `no card for ${quoted(asked.model)}: add an entry to estimator/data/models or pass a ModelCard`
+        ? `no card for ${quoted(named)}: add an entry to estimator/data/models or pass a ModelCard`
         : `no public figure for the size of ${card.id}`;
       for (const name of energy) reasons[name] = why;
       return found;
     }
     const stages = stagesOf(made, nIn, nCached, nOut), { place, operator } = made;
-    const gridBand = bands.grid_hourly;
+    const gridBand = bands.grid_hourly, contract = made.known.market_grams_per_kwh;
     Object.assign(found, {
       tier: made.tier, zone: place.zone, assumptions: made.assumed, stages: stages.mid,
       flops: flopsRange(made, nIn, nCached, nOut), gpu_joules: stages.gpu, it_joules: stages.servers, joules: stages.facility,
@@ -491,10 +521,11 @@ function estimatorOf(facts) {
     });
     found.sources = [
       card.source, ...(card.verified_by ? [card.verified_by] : []), fit.source, ...facts.always,
-      ...(operator.market_grams_per_kwh === null ? [] : [operator.market_source]), ...found.sources,
+      ...(contract !== null || operator.market_grams_per_kwh === null ? [] : [operator.market_source]), ...found.sources,
     ];
-    if (operator.market_grams_per_kwh !== null) {
-      found.market_grams_co2e = times(stages.facility, (1 / JOULES_PER_KWH) * operator.market_grams_per_kwh);
+    const bought = contract ?? operator.market_grams_per_kwh;
+    if (bought !== null) {
+      found.market_grams_co2e = times(stages.facility, (1 / JOULES_PER_KWH) * bought);
     } else {
       reasons.market_grams_co2e =
         `no contract factor given (Deployment.market_grams_per_kwh), and operator ${operator.operator} publishes none`;
@@ -515,7 +546,7 @@ function estimatorOf(facts) {
 
   // The audit page's own arithmetic: audit.py, audited.py
   function audited(asked) {
-    const card = own(facts.models, asked.model) ?? null, page = own(facts.audit.models, asked.model);
+    const { named, card } = termsOf(asked), page = own(facts.audit.models, card?.id ?? named);
     const active = page ?? (card?.active ? Math.sqrt(card.active[0] * card.active[1]) : null);
     if (active === null) return null;
     const flops = 2 * active * (asked.input + asked.output), joules = flops * facts.audit.joules_per_flop;
@@ -525,5 +556,5 @@ function estimatorOf(facts) {
   // Grams of an energy on a grid whose year's mean is known, by the hour of a call.
   const onGrid = (joules, gramsPerKwh) => widened(times(joules, (1 / JOULES_PER_KWH) * gramsPerKwh), bands.grid_hourly);
 
-  return { reckon, summed, audited, onGrid, facts };
+  return { reckon, termsOf, summed, audited, onGrid, facts };
 }

@@ -39,12 +39,12 @@ function wordsOf(estimator) {
     const [size, named] = scaled(value, unit);
     return `${digits(value / size, 4)} ${named}`;
   }
-  // Dollars are whole numbers of 10⁻¹⁸; rounded half to even, as decimals are.
+  // Dollars are whole numbers of 10⁻¹⁸ or so; rounded half to even, as decimals are.
   function dollars(atoms) {
     if (atoms === null) return UNKNOWN;
-    const one = 10n ** 18n;
+    const decimals = BigInt(facts.atoms), one = 10n ** decimals;
     const places = atoms >= 100n * one ? 2n : atoms >= one ? 4n : 6n;
-    const unit = 10n ** (18n - places);
+    const unit = 10n ** (decimals - places);
     if (atoms > 0n && atoms < unit) return `<$0.${"0".repeat(Number(places) - 1)}1`;
     let kept = atoms / unit;
     const left = atoms % unit;
@@ -84,6 +84,19 @@ function wordsOf(estimator) {
     };
   }
 
+  const ours = (made) => facts.own !== null && facts.own.price_list !== null && made.sources.includes(facts.own.price_list);
+  const plain = (value) => (typeof value === "number" ? String(Number(value.toPrecision(6))) : value);
+  function configured(asked, made) {
+    const { named, machine, zone } = made.terms, stated = Object.entries(machine);
+    const parts = [
+      ...(named === asked.model ? [] : [`${asked.model} is ${named}`]),
+      ...(stated.length ? [`machine ${stated.map(([name, value]) => `${name} ${plain(value)}`).join(", ")}`] : []),
+      ...(asked.zone === null && zone !== null ? [`zone ${zone}`] : []),
+      ...(ours(made) ? [`prices ${facts.own.price_list}`] : []),
+    ];
+    return parts.length ? `Of your configuration: ${parts.join("; ")}.` : "";
+  }
+
   return function words(asked) {
     const made = reckon(asked), said = { texts: {}, bars: {}, lists: {} }, { texts } = said;
     const why = (name) => made.reasons[name] ?? "";
@@ -92,6 +105,8 @@ function wordsOf(estimator) {
     texts["call.wh"] = made.joules === null ? "" : `${rounded(each(made.joules, JOULES_PER_WH), "Wh")}, `;
     texts["call.cost_usd"] = dollars(made.cost);
     texts["call.cost_usd.band"] = made.cost === null ? why("cost_usd") : `list price ${made.price.id}`;
+    texts.own = configured(asked, made);
+    if (ours(made)) texts["call.cost_usd.band"] = `price of your own ${made.price.id}`;
 
     const shares = facts.parts.map((_, i) => made.parts[i]?.share ?? 0);
     const known = shares.reduce((all, share) => all + share, 0) > 0, written = known ? tenths(shares) : [];
