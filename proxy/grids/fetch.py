@@ -65,7 +65,9 @@ class Fetch:
                     break
                 asked = reply.headers.get("retry-after", "")
                 if asked.isdecimal():
-                    wait = min(float(asked), self.longest_pause_s)
+                    wait = float(asked)
+                if wait > self.longest_pause_s:  # sooner than it asks for would make it worse
+                    break
             if attempt + 1 < self.attempts:
                 self.sleep(wait)
         raise (NoFigureError if missing else GridSourceError)(f"{url}: {problem}")

@@ -193,6 +193,13 @@ def test_what_passes_is_tried_again_and_no_more_than_that(mocked, fetch, pauses)
     assert route.call_count == 6
 
 
+def test_a_source_that_wants_to_be_left_alone_for_long_is_not_asked_sooner(mocked, fetch, pauses):
+    route = mocked.get(f"{MAPS}/history").respond(429, headers={"retry-after": "60"})
+    with pytest.raises(GridSourceError, match="status 429"):
+        maps(fetch).intensity("FRA", AT)
+    assert (route.call_count, pauses) == (1, [])
+
+
 @pytest.mark.parametrize(("status", "error"), [(401, GridSourceError), (403, GridSourceError), (404, NoFigureError)])
 def test_what_stays_is_not_tried_again_and_never_shows_the_token(mocked, fetch, pauses, status, error):
     route = mocked.get(f"{MAPS}/history").respond(status, text="secret")
