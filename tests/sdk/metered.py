@@ -12,7 +12,17 @@ from tests.loopback import RunningGate
 
 KEY = "jg-a-key-of-ours-for-the-official-clients"
 PROVIDERS = ("openai", "anthropic", "gemini", "bedrock", "mistral", "cohere", "ollama")
+# What most clients are asked.
+ASK = [{"role": "user", "content": "Tell me about tidal power, café by café."}]
+WEATHER = [{"role": "user", "content": "How is the weather in Oslo?"}]
+SCHEMA = {
+    "type": "object",
+    "properties": {"city": {"type": "string"}, "days": {"type": "integer", "minimum": 1, "maximum": 7}},
+    "required": ["city", "days"],
+}
+TOOL = {"type": "function", "function": {"name": "get_weather", "parameters": SCHEMA}}
 Result = TypeVar("Result")
+Client = TypeVar("Client")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,3 +74,14 @@ def check(closed: Closed, seen: Seen, *, asked: str, stream: bool) -> None:
         seen.cached_input_tokens or 0,
         seen.reasoning_tokens or 0,
     )
+
+
+def same(
+    ways: Ways, clients: tuple[Client, Client], call: Callable[[Client], Seen], *, asked: str, stream: bool
+) -> tuple[Seen, Closed]:
+    """A call directly and through the gate shows the client the same, and is written down so."""
+    direct, through_gate = clients
+    given, (closed,) = ways.closed(lambda: call(through_gate))
+    assert given == call(direct)
+    check(closed, given, asked=asked, stream=stream)
+    return given, closed

@@ -9,22 +9,13 @@ import httpx2
 import pytest
 from anthropic import Anthropic
 
-from tests.sdk.metered import KEY, Seen, Ways, check
+from tests.sdk.metered import ASK, KEY, SCHEMA, WEATHER, Seen, Ways, check, same
 
 pytestmark = pytest.mark.heavy
 
 MODEL = "claude-haiku-4-5"
 SERVED = "claude-haiku-4-5-20251001"
-ASK = [{"role": "user", "content": "Tell me about tidal power, café by café."}]
-WEATHER = [{"role": "user", "content": "How is the weather in Oslo?"}]
-TOOL = {
-    "name": "get_weather",
-    "input_schema": {
-        "type": "object",
-        "properties": {"city": {"type": "string"}, "days": {"type": "integer", "minimum": 1, "maximum": 7}},
-        "required": ["city", "days"],
-    },
-}
+TOOL = {"name": "get_weather", "input_schema": SCHEMA}
 THINKING = {"type": "enabled", "budget_tokens": 1024}
 ENCODINGS = ["identity", "gzip", "br"]
 
@@ -127,10 +118,7 @@ CALLS: dict[str, Callable[[Anthropic], Seen]] = {
 
 @pytest.mark.parametrize("name", CALLS)
 def test_the_client_sees_the_same_and_the_gate_meters_it(ways, clients, name):
-    direct, through_gate = clients
-    given, (closed,) = ways.closed(lambda: CALLS[name](through_gate))
-    assert given == CALLS[name](direct)
-    check(closed, given, asked=MODEL, stream="streamed" in name)
+    _, closed = same(ways, clients, CALLS[name], asked=MODEL, stream="streamed" in name)
     assert closed.model == SERVED
 
 

@@ -18,7 +18,7 @@ import pytest
 import urllib3
 
 from tests.loopback import listening
-from tests.sdk.metered import KEY, Seen, Ways, check
+from tests.sdk.metered import KEY, SCHEMA, Seen, Ways, check
 
 pytestmark = pytest.mark.heavy
 
@@ -26,11 +26,6 @@ MODEL = "us.anthropic.claude-haiku-4-5-20251001-v1:0"
 PROFILE = "arn:aws:bedrock:us-east-1:123456789012:application-inference-profile/1arbu5hu2sjr"
 ASK = [{"role": "user", "content": [{"text": "Tell me about tidal power, café by café."}]}]
 WEATHER = [{"role": "user", "content": [{"text": "How is the weather in Oslo?"}]}]
-SCHEMA = {
-    "type": "object",
-    "properties": {"city": {"type": "string"}, "days": {"type": "integer", "minimum": 1, "maximum": 7}},
-    "required": ["city", "days"],
-}
 TOOLS = {"tools": [{"toolSpec": {"name": "get_weather", "inputSchema": {"json": SCHEMA}}}]}
 LIMIT = {"maxTokens": 300}
 Client = Any  # boto3 makes its clients' classes when it runs

@@ -8,19 +8,11 @@ import cohere
 import httpx
 import pytest
 
-from tests.sdk.metered import KEY, Seen, Ways, check
+from tests.sdk.metered import ASK, KEY, SCHEMA, TOOL, WEATHER, Seen, Ways, check, same
 
 pytestmark = pytest.mark.heavy
 
 MODEL = "command-a-03-2025"
-ASK = [{"role": "user", "content": "Tell me about tidal power, café by café."}]
-WEATHER = [{"role": "user", "content": "How is the weather in Oslo?"}]
-SCHEMA = {
-    "type": "object",
-    "properties": {"city": {"type": "string"}, "days": {"type": "integer", "minimum": 1, "maximum": 7}},
-    "required": ["city", "days"],
-}
-TOOL = {"type": "function", "function": {"name": "get_weather", "parameters": SCHEMA}}
 
 
 @pytest.fixture
@@ -100,10 +92,7 @@ CALLS: dict[str, Callable[[cohere.ClientV2], Seen]] = {
 
 @pytest.mark.parametrize("name", CALLS)
 def test_the_client_sees_the_same_and_the_gate_meters_it(ways, clients, name):
-    direct, through_gate = clients
-    given, (closed,) = ways.closed(lambda: CALLS[name](through_gate))
-    assert given == CALLS[name](direct)
-    check(closed, given, asked=MODEL, stream="streamed" in name)
+    same(ways, clients, CALLS[name], asked=MODEL, stream="streamed" in name)
 
 
 @pytest.mark.parametrize("encoding", ["identity", "gzip", "br"])

@@ -10,7 +10,7 @@ import pytest
 from google import genai
 from google.genai import errors, types
 
-from tests.sdk.metered import KEY, Seen, Ways, check
+from tests.sdk.metered import KEY, Seen, Ways, check, same
 from tests.simulator.raw import request
 
 pytestmark = pytest.mark.heavy
@@ -163,10 +163,7 @@ CALLS: dict[str, Callable[[genai.Client], Seen]] = {
 
 @pytest.mark.parametrize("name", CALLS)
 def test_the_client_sees_the_same_and_the_gate_meters_it(ways, clients, name):
-    direct, through_gate = clients
-    given, (closed,) = ways.closed(lambda: CALLS[name](through_gate))
-    assert given == CALLS[name](direct)
-    check(closed, given, asked=MODEL, stream="streamed" in name)
+    same(ways, clients, CALLS[name], asked=MODEL, stream="streamed" in name)
 
 
 @pytest.mark.parametrize("encoding", ["identity", "gzip", "br"])

@@ -10,19 +10,11 @@ import pytest
 from mistralai.client import Mistral, errors, models
 from mistralai.client.utils import BackoffStrategy, RetryConfig
 
-from tests.sdk.metered import KEY, Seen, Ways, check
+from tests.sdk.metered import ASK, KEY, TOOL, WEATHER, Seen, Ways, check, same
 
 pytestmark = pytest.mark.heavy
 
 MODEL = "mistral-small-latest"
-ASK = [{"role": "user", "content": "Tell me about tidal power, café by café."}]
-WEATHER = [{"role": "user", "content": "How is the weather in Oslo?"}]
-SCHEMA = {
-    "type": "object",
-    "properties": {"city": {"type": "string"}, "days": {"type": "integer", "minimum": 1, "maximum": 7}},
-    "required": ["city", "days"],
-}
-TOOL = {"type": "function", "function": {"name": "get_weather", "parameters": SCHEMA}}
 RETRIES = RetryConfig("backoff", BackoffStrategy(10, 20, 1.1, 5000, 5), retry_connection_errors=False)
 
 
@@ -102,10 +94,7 @@ CALLS: dict[str, Callable[[Mistral], Seen]] = {
 
 @pytest.mark.parametrize("name", CALLS)
 def test_the_client_sees_the_same_and_the_gate_meters_it(ways, clients, name):
-    direct, through_gate = clients
-    given, (closed,) = ways.closed(lambda: CALLS[name](through_gate))
-    assert given == CALLS[name](direct)
-    check(closed, given, asked=MODEL, stream="streamed" in name)
+    _, closed = same(ways, clients, CALLS[name], asked=MODEL, stream="streamed" in name)
     assert closed.opened.provider == "mistral"
 
 

@@ -9,19 +9,11 @@ import httpx
 import ollama
 import pytest
 
-from tests.sdk.metered import KEY, Seen, Ways, check
+from tests.sdk.metered import ASK, KEY, SCHEMA, TOOL, WEATHER, Seen, Ways, check, same
 
 pytestmark = pytest.mark.heavy
 
 MODEL = "llama3.2:3b"
-ASK = [{"role": "user", "content": "Tell me about tidal power, café by café."}]
-WEATHER = [{"role": "user", "content": "How is the weather in Oslo?"}]
-SCHEMA = {
-    "type": "object",
-    "properties": {"city": {"type": "string"}, "days": {"type": "integer", "minimum": 1, "maximum": 7}},
-    "required": ["city", "days"],
-}
-TOOL = {"type": "function", "function": {"name": "get_weather", "parameters": SCHEMA}}
 SHORT = {"num_predict": 60}
 
 
@@ -133,10 +125,7 @@ CALLS: dict[str, Callable[[ollama.Client], Seen]] = {
 
 @pytest.mark.parametrize("name", CALLS)
 def test_the_client_sees_the_same_and_the_gate_meters_it(ways, clients, name):
-    direct, through_gate = clients
-    given, (closed,) = ways.closed(lambda: CALLS[name](through_gate))
-    assert given == CALLS[name](direct)
-    check(closed, given, asked=MODEL, stream="streamed" in name)
+    given, closed = same(ways, clients, CALLS[name], asked=MODEL, stream="streamed" in name)
     assert closed.usage.units["eval_seconds"] == pytest.approx(given.output_tokens * 0.01)
 
 
