@@ -16,6 +16,7 @@ from typing import NoReturn
 
 import msgspec
 
+from proxy.budgets.exposure import Shared
 from proxy.supervisor import Left
 
 VARIABLE = "_JOULEGATE_HANDOVER"
@@ -37,11 +38,13 @@ class Handover(msgspec.Struct, frozen=True, kw_only=True):
     console: Door
     lifeline: tuple[int, int]  # the pipe whose end tells children that their parent is gone
     left: tuple[Left, ...] = ()
+    exposure: Shared | None = None  # to budgets: memory that the gates before and after share
 
     @property
     def descriptors(self) -> tuple[int, ...]:
         """Name all that has to stay open."""
-        return (self.gate.fd, self.console.fd, *self.lifeline)
+        exposure = () if self.exposure is None else (self.exposure.fd,)
+        return (self.gate.fd, self.console.fd, *self.lifeline, *exposure)
 
 
 def received(environment: MutableMapping[str, str] = os.environ) -> Handover | None:

@@ -27,11 +27,11 @@ from proxy.lag import Lag
 from proxy.roster import FILE, RosterError, budgets_in
 from proxy.routing import Origin, Secret, Translator
 from proxy.sections import Config
-from proxy.supervisor import Child, Lifeline, Supervisor
+from proxy.supervisor import Child, Left, Lifeline, Supervisor
 from proxy.unwritten import Slot, slots
 
 if TYPE_CHECKING:
-    from proxy.budgets.exposure import Exposure
+    from proxy.budgets.exposure import Exposure, Shared
 
 log = logging.getLogger("joulegate")
 
@@ -104,7 +104,7 @@ def run(
     rosters = roster_slots(config.gate.workers)  # by each gate, for the console: which keys are in force there
     lag = Lag()  # said by the recorder, for the gates
     mirror_lag = Lag() if config.mirror.url is not None else None  # said by the mirror, for the metrics
-    exposure = _exposure(config)  # to budgets, between gates and recorder
+    exposure = _exposure(config, before)  # to budgets, between gates and recorder
     gates = [
         Child(
             name=f"gate {number}",
@@ -122,6 +122,7 @@ def run(
             stop_within_s=config.gate.shutdown_s + 5,
             stage=GATES,
             drain_s=config.gate.replaced_s,
+            column=exposure.columns[number - 1],
         )
         for number, (slot, roster_slot) in enumerate(zip(said, rosters, strict=True), 1)
     ]
@@ -137,10 +138,11 @@ def run(
         traffic, simulator = others(gate_url)
         children = [traffic, *gates, *translating, simulator, *behind]
     supervisor = Supervisor(children)
+    supervisor.left_ended = partial(_vacate, exposure)
     if before is not None:
         supervisor.left, supervisor.pipe = list(before.left), before.lifeline
     if others is None:
-        supervisor.begin_anew = partial(_begin_anew, config, doors, supervisor, said)
+        supervisor.begin_anew = partial(_begin_anew, config, doors, supervisor, said, exposure.shared)
     hopeless = supervisor.run(for_s=for_s, started=partial(_announce, config, gate_url, console_url))
     if hopeless is not None:
         typer.echo(f"joulegate: {hopeless}", err=True)
@@ -173,7 +175,13 @@ def _taken(door: Door | None, listen: str) -> socket.socket | None:
     return None
 
 
-def _begin_anew(config: Config, doors: Doors, supervisor: Supervisor, said: Sequence[Slot]) -> None:
+def _vacate(exposure: Exposure, left: Left) -> None:
+    """Take note that a gate of before has ended, be it killed: none of its calls goes on."""
+    if left.column is not None:
+        exposure.vacate(left.column)
+
+
+def _begin_anew(config: Config, doors: Doors, supervisor: Supervisor, said: Sequence[Slot], exposure: Shared) -> None:
     """Let the program as it is now, with the configuration as it is now, take the place of this one; no call is lost.
 
     Returns where that cannot be done, and says why.
@@ -183,6 +191,7 @@ def _begin_anew(config: Config, doors: Doors, supervisor: Supervisor, said: Sequ
         console=Door(listen=config.console.listen, fd=doors.console.fileno()),
         lifeline=supervisor.pipe,
         left=tuple(supervisor.running()),
+        exposure=exposure,
     )
     why = next((f"gate {n} cannot write its journal" for n, slot in enumerate(said, 1) if slot.said().problem), None)
     why = why or would_start(handover)  # in a process of its own: it may be another release
@@ -256,11 +265,26 @@ def _file(loaded: Loaded) -> str:
     return f"{loaded.file or 'none'} on {socket.gethostname()}"
 
 
-def _exposure(config: Config) -> Exposure:
-    """Make the memory in which budgets are kept, before anything is forked; those that are known have their slots."""
+def _exposure(config: Config, before: Handover | None) -> Exposure:
+    """Make the memory in which budgets are kept, before anything is forked, or go on with that of the program before.
+
+    Budgets that are known have their slots in new memory; in the other the recorder, which may not be alone yet, gives
+    them.
+    """
     from proxy.budgets.exposure import Exposure
 
+    if before is not None and before.exposure is not None:
+        os.set_inheritable(before.exposure.fd, False)
+        occupied = [each.column for each in before.left if each.column is not None]
+        try:
+            return Exposure(config.gate.workers, shared=before.exposure, occupied=occupied)
+        except (ValueError, OSError) as error:
+            log.warning("gates that are replaced keep budgets by themselves until they have ended: %s", error)
+            os.close(before.exposure.fd)
     made = Exposure(config.gate.workers)
+    if before is not None:
+        for each in before.left:
+            each.column = None  # of other memory
     roster = Path(config.journal.directory) / FILE
     try:
         found = budgets_in(roster)

@@ -47,6 +47,7 @@ class Child:
     stage: int = 0
     drain_s: float | None = None  # how long it may go on once another took its place; None: it ends at once
     gives_way_last: bool = False  # only when those that drain have ended
+    column: int | None = None  # of the memory in which gates keep budgets
     pid: int = 0
     started: float = 0.0
     wait_s: float = RESPAWN_S[0]
@@ -77,6 +78,7 @@ class Left:
     stop_within_s: float
     drain_s: float | None
     gives_way_last: bool
+    column: int | None = None
     deadline: float | None = None  # set: it has been told
 
     def give_way(self, now: float) -> None:
@@ -132,6 +134,7 @@ class Supervisor:
     children: list[Child]
     left: list[Left] = field(default_factory=list)
     pipe: tuple[int, int] = field(default_factory=os.pipe)
+    left_ended: Callable[[Left], None] | None = None
     begin_anew: Callable[[], None] | None = None  # on SIGHUP; where it returns, all goes on. None: SIGHUP ends it
     _stopping: bool = False
     _hung_up: bool = False
@@ -175,7 +178,11 @@ class Supervisor:
 
     def _replace(self) -> None:
         """See those off whose place is taken, once all that take it are at work."""
-        self.left = [each for each in self.left if not _ended(each.pid)]
+        ended = [each for each in self.left if _ended(each.pid)]
+        self.left = [each for each in self.left if each not in ended]
+        for each in ended:
+            if self.left_ended is not None:
+                self.left_ended(each)
         if not self.left or not all(child.pid and child.at_work for child in self.children):
             return
         now = time.monotonic()
@@ -271,6 +278,7 @@ def _left(child: Child) -> Left:
         stop_within_s=child.stop_within_s,
         drain_s=child.drain_s if child.at_work else None,
         gives_way_last=child.gives_way_last,
+        column=child.column,
     )
 
 

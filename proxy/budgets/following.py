@@ -43,16 +43,16 @@ class Following:
         self._gate = gate
         self._plain = gate.journal
         self._exposure = exposure
-        self._worker = worker
+        self._column = exposure.columns[worker]
         self._estimator = estimator
         self._roster = roster
         self._reserving: Reserving | None = None
-        self._replaced = False
+        self._alone = False  # whoever has taken this one's place keeps its budgets elsewhere
         self._budgets: Sequence[Budget] = ()
         self._revision = -1
         self._complete = True
         self._by_ledger = exposure.known  # that is: not by the configuration
-        exposure.begin(worker)
+        exposure.begin(self._column)
         sections = {section.name: section for section in self._read() or ()}
         if not self._by_ledger:
             sections |= {section.name: section for section in configured}
@@ -77,9 +77,9 @@ class Following:
 
     def give_way(self) -> None:
         """Take note that another process has taken this one's place: it finishes what it has."""
-        self._replaced = True
+        self._alone = not self._exposure.taken_over
         if self._reserving is not None:
-            self._reserving.replaced = True
+            self._reserving.alone = self._alone
 
     def _read(self) -> list[BudgetSection] | None:
         """Read the roster; ``None`` where it says nothing, or nothing new."""
@@ -97,8 +97,8 @@ class Following:
         from proxy.budgets.expecting import Expecting  # only where there are budgets
         from proxy.budgets.reserving import Reserving
 
-        made = Reserving(self._exposure, self._worker, Expecting(self._estimator()), self._plain)
-        made.replaced = self._replaced
+        made = Reserving(self._exposure, self._column, Expecting(self._estimator()), self._plain)
+        made.alone = self._alone
         return made
 
     def _go_by_them(self) -> None:
@@ -114,7 +114,7 @@ class Following:
                     gate.journal = self._plain
                 else:  # calls that have reserved end there
                     self._complete = False
-        self._exposure.see(self._worker, max(self._revision, 0))
+        self._exposure.see(self._column, max(self._revision, 0))
 
 
 def _budgets(sections: Sequence[BudgetSection]) -> Sequence[Budget]:

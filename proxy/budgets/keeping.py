@@ -103,6 +103,8 @@ class Keeping:
         self._caught_up = False
         self._added = {}
         self._states, self._revision = {}, -1
+        goes_on = self._exposure.left_well
+        self._exposure.leave(well=False)
         at = datetime.fromtimestamp(self._now(), UTC)
         with self._ledger.transaction() as connection:
             refused = take_over(connection, self._configured.all, holder=holder, file=self._file, at=at)
@@ -115,7 +117,8 @@ class Keeping:
                 self._exposure.retire(slot, self._revision)
         for state in self._states.values():
             state.used_at = -WARM_S
-            self._exposure.lapse(state.slot)  # what the recorder before this one said may hold no more
+            if not goes_on:
+                self._exposure.lapse(state.slot)  # what the recorder before this one said may hold no more
 
     def outdate(self) -> None:
         """Let it look whether there are other budgets now, and take note that the gates can; from any thread."""
@@ -251,9 +254,9 @@ class Keeping:
             if each not in self.problems:
                 _log.error("%s", each)
         kept = {state.slot for state in states.values()}
-        for state in self._states.values():
+        for name, state in self._states.items():
             if state.slot not in kept:
-                self._exposure.retire(state.slot, revision)
+                self._exposure.retire(state.slot, revision, goes_on=name in states)
         self._states, self.problems, self._missing = states, problems, len(states) < len(found)
         self._spent.definitions = Budgets(state.budget for state in states.values())
         self._revision = revision
@@ -284,7 +287,13 @@ class Keeping:
                 yield state.budget, self._exposure.used(state.slot)
 
     def end(self) -> None:
-        """Leave what is held to others: no more calls come. Never raises."""
+        """Leave what is held to others, where no more calls come, or to who takes this one's place. Never raises."""
+        if self._exposure.taken_over:
+            for state in self._states.values():
+                if state.owed:  # the ledger has it, and what stands here is more than is leased
+                    self._exposure.lapse(state.slot)
+            self._exposure.leave(well=True)
+            return
         try:
             if self._holder:
                 with self._ledger.transaction() as connection:

@@ -44,18 +44,18 @@ class Reserving:
     def __init__(
         self,
         exposure: Exposure,
-        worker: int,
+        column: int,
         expecting: Expecting,
         journal: Sink,
         now: Callable[[], float] = time.time,
     ) -> None:
-        """Begin in a worker's place, ``worker`` counting from 0; ``now`` gives seconds since the Unix epoch."""
+        """Begin in a worker's column; ``now`` gives seconds since the Unix epoch."""
         self._exposure = exposure
-        self._worker = worker
+        self._column = column
         self._expecting = expecting
         self._journal = journal
         self._now = now
-        self.replaced = False  # another process has taken this one's place, whose recorder leases nothing for this one
+        self.alone = False  # another process has taken this one's place, and its recorder leases nothing for this one
         self._budgets = Budgets(())
         self._slots: dict[str, int] = {}
         self._holds: dict[str, Hold] = {}  # by operation
@@ -98,7 +98,7 @@ class Reserving:
         hard = [budget for budget in found if budget.hard and not (asks and budget.unit not in _PIECES)]
         for budget in found:
             self._exposure.want(self._slots[budget.name])
-        if self.replaced:  # what still comes is carried: to be replaced refuses no call
+        if self.alone:  # what still comes is carried: to be replaced refuses no call
             hard = [budget for budget in hard if self._exposure.allowed(self._slots[budget.name]) is not None]
         if not hard:
             return None
@@ -115,8 +115,8 @@ class Reserving:
         written = self._journal.append(record)
         if self._unwritten and written:  # what waited was written before it
             for slot, steps in self._unwritten.items():
-                self._exposure.close(slot, self._worker, steps)
-                self._exposure.release(slot, self._worker, steps)
+                self._exposure.close(slot, self._column, steps)
+                self._exposure.release(slot, self._column, steps)
             self._unwritten.clear()
         if self._holds and isinstance(record, Closed):
             hold = self._holds.get(record.opened.operation_id)
@@ -139,13 +139,13 @@ class Reserving:
         for budget in budgets:
             slot = self._slots[budget.name]
             steps = 1 if budget.unit in _PIECES else expected[budget.unit] or 0
-            with_it = self._exposure.reserve(slot, self._worker, steps)
+            with_it = self._exposure.reserve(slot, self._column, steps)
             reserved.append((slot, budget, steps))
             allowed = self._exposure.allowed(slot) or 0
             if with_it > allowed or with_it - steps >= allowed:
                 for taken, _, back in reserved:
-                    self._exposure.release(taken, self._worker, back)
-                self._exposure.need(slot, self._worker, max(steps, 1))
+                    self._exposure.release(taken, self._column, back)
+                self._exposure.need(slot, self._column, max(steps, 1))
                 raise self._refusal(budget, slot, steps)
         return Hold(reserved=reserved)
 
@@ -161,12 +161,12 @@ class Reserving:
             else:
                 took = 0 if budget.unit == "concurrent_requests" else had[budget.unit] or 0
             if written:
-                self._exposure.close(slot, self._worker, took)
+                self._exposure.close(slot, self._column, took)
             elif took:  # it stays open until the journal has it
-                self._exposure.reserve(slot, self._worker, took)
+                self._exposure.reserve(slot, self._column, took)
                 self._unwritten[slot] = self._unwritten.get(slot, 0) + took
             if last:
-                self._exposure.release(slot, self._worker, steps)
+                self._exposure.release(slot, self._column, steps)
 
     def _refusal(self, budget: Budget, slot: int, steps: int) -> Refusal:
         left = self._exposure.left(slot)

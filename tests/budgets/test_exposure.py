@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
+import msgspec
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
@@ -49,6 +52,35 @@ def test_who_takes_the_place_of_a_worker_has_nothing_open():
     made.close(1, 0, 7)
     made.begin(0)
     assert made.exposed(1) == 27
+
+
+def test_the_program_after_a_restart_goes_on_with_the_memory_and_in_other_columns():
+    before = exposure()
+    before.begin(0)
+    before.reserve(1, 0, 30)
+    before.reserve(1, 2, 20)  # of one that has ended
+    before.close(1, 0, 7)
+    handed_on = msgspec.structs.replace(before.shared, fd=os.dup(before.shared.fd))
+    after = Exposure(2, clock_ns=lambda: 0, shared=handed_on, occupied=[0, 1])
+    assert (after.columns, after.places()) == ([2, 3], {7: 1})
+    assert (before.taken_over, after.taken_over) == (True, False)
+    assert after.reserve(1, 3, 40) == 77
+    assert before.exposed(1) == 77
+    after.record(1, after.closed(1))
+    assert before.exposed(1) == 70
+    after.vacate(0)
+    assert before.exposed(1) == 40
+
+
+def test_memory_without_room_or_of_another_release_is_not_taken_over():
+    before = exposure()
+    for shared, occupied in (
+        (before.shared, range(before.shared.columns - 1)),
+        (msgspec.structs.replace(before.shared, format=0), ()),
+    ):
+        with pytest.raises(ValueError, match="no room"):
+            Exposure(2, shared=shared, occupied=occupied)
+    assert not before.taken_over
 
 
 class AnyOrder(RuleBasedStateMachine):

@@ -157,7 +157,7 @@ def test_without_a_word_from_the_recorder_a_call_waits_and_is_refused_unless_the
     with pytest.raises(Refusal, match="Nobody can say now what is left of budget b") as refused:
         one.ask()
     assert (refused.value.code, refused.value.retry_after_s) == ("budget_unknown", 1)
-    one.reserving.replaced = True
+    one.reserving.alone = True
     one.ask()
     assert one.exposure.exposed(0) == 0
 
