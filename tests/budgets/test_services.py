@@ -202,14 +202,15 @@ def test_clients_that_leave_leave_nothing_reserved(tmp_path):
         origin = stack.enter_context(provider(answers(lambda: 1000, wait_s=0.2)))
         toml = config(origin.origin, budget(limit=limit), workers=2)
         running = stack.enter_context(service(tmp_path, toml))
+        assert call([running.gate], 1, asks()).statuses == {200: 1}  # so there is a lease
         for _ in range(4):
             client = Client(int(running.gate.rsplit(":", 1)[1]))
             client.send(asks())
             time.sleep(0.05)
             client.reset()
         _, asked = use_up([running.gate], asks())
-        wait_for_rows(url, 4 + asked)
-        assert rows(url)["aborted"] == 4
+        wait_for_rows(url, 5 + asked)
+        assert rows(url)["aborted"] == 4, rows(url)
         assert limit - a_call("usd") < spent(url, "usd") / 10**12 <= limit
 
 
