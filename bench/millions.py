@@ -3,9 +3,10 @@
     python -m bench.millions [--rows 10000000] [--on sqlite,postgresql] [--postgresql URL] [--directory DIR]
 
 Calls are drawn uniformly from 25 teams of 8 users each and 20 models at 6 providers: every combination of team, user
-and model occurs every day, more than real traffic has. They are written by the recorder's own way of writing, sums
-included, without journals and estimates (see ``bench.ledger`` for these). Reports are read by what ``joulegate report``
-reads with, three times each, the median printed. Memory is the peak of this process, before and after old rows go.
+and model occurs every day, more than real traffic has. A team has 3 projects, each with models of its own. They are
+written by the recorder's own way of writing, sums included, without journals and estimates (see ``bench.ledger`` for
+these). Reports are read by what ``joulegate report`` reads with, three times each, the median printed. Memory is the
+peak of this process, before and after old rows go.
 """
 
 from __future__ import annotations
@@ -43,6 +44,7 @@ MODELS = [
     (("openai", "anthropic", "gemini", "groq", "mistral", "deepseek")[number % 6], f"some-model-{number:02}-2026-08-31")
     for number in range(20)
 ]
+PROJECTS = ["project-a", "project-b", "project-c"]
 USERS = [f"user-{number:03}@example.com" for number in range(200)]
 UTC_ZONE = ZoneInfo("UTC")
 NOVEMBER = {"start": datetime(2026, 11, 1, tzinfo=UTC), "end": datetime(2026, 12, 1, tzinfo=UTC), "zone": UTC_ZONE}
@@ -72,12 +74,13 @@ def rows(count: int) -> Iterator[list[CallRow]]:
 
 def row(draw: random.Random, at: datetime, number: int) -> CallRow:
     name = uuid7(int(at.timestamp() * 1000), draw.getrandbits(74))
-    provider, model = MODELS[draw.randrange(20)]
+    of_20 = draw.randrange(20)
+    (provider, model), project = MODELS[of_20], PROJECTS[of_20 % len(PROJECTS)]
     n_in, n_out = draw.randrange(20, 9000), draw.randrange(5, 1500)
     joules = n_out * 0.4 + n_in * 0.01
     user = draw.randrange(len(USERS))
     return CallRow(
-        name, name, 1, at, TEAMS[user % len(TEAMS)], None, USERS[user], None, None, provider,
+        name, name, 1, at, TEAMS[user % len(TEAMS)], project, USERS[user], None, None, provider,
         "openai.chat", model, model, True, 200, "ok", None, f"req_{number:024}", n_in, n_in // 2, None, None, None,
         n_out, None, None, None, None, "reported", None, 1200 + n_out, 300, 150, 4 * n_in, 5 * n_out, None,
         "abcdef012345", "roofline", "closed_model", None, "USA", n_out * 1.1e11, joules / 4, joules,
@@ -111,7 +114,8 @@ def sizes(engine: sa.Engine) -> dict[str, float]:
         return {name: float(size) for name, size in found}
 
 
-def one(engine: sa.Engine, count: int) -> None:
+def filled(engine: sa.Engine, count: int) -> float:
+    """Fill an empty database with so many calls; gives the seconds that their commits took."""
     migrate(engine)
     ledger = Ledger(engine)
     took = 0.0
@@ -119,10 +123,14 @@ def one(engine: sa.Engine, count: int) -> None:
         began = time.perf_counter()
         ledger.commit(batch, journal="j", positions={}, at=BEGIN)
         took += time.perf_counter() - began
-    timed("rows written, sums included", count / took, "rows/s")
     if engine.dialect.name == "postgresql":
         with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
             connection.exec_driver_sql("VACUUM ANALYZE")
+    return took
+
+
+def one(engine: sa.Engine, count: int) -> None:
+    timed("rows written, sums included", count / filled(engine, count), "rows/s")
     for name, size in sorted(sizes(engine).items(), key=lambda each: -each[1])[:12]:
         timed(name, size / count, "bytes per call")
     for name, by, period in REPORTS:

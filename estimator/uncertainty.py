@@ -8,7 +8,7 @@ keeps both apart, so that a month has neither no band nor the sum of every call'
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -117,11 +117,13 @@ class Total:
         if not self.groups:
             return NOTHING
         groups = self.groups.values()
-        alike: float = constants()["bands"]["between_models"]
-        mid = math.fsum(group.mid for group in groups)
-        down = _joined([g.shared_down for g in groups], [g.own_down_squared for g in groups], alike)
-        up = _joined([g.shared_up for g in groups], [g.own_up_squared for g in groups], alike)
-        return Range(min(mid, max(0.0, mid - down)), mid, mid + up)
+        return range_of(
+            [group.mid for group in groups],
+            [group.shared_down for group in groups],
+            [group.shared_up for group in groups],
+            [group.own_down_squared for group in groups],
+            [group.own_up_squared for group in groups],
+        )
 
 
 def total(figures: Iterable[Uncertain]) -> Total:
@@ -133,7 +135,21 @@ def total(figures: Iterable[Uncertain]) -> Total:
     return Total(groups)
 
 
-def _joined(shared: list[float], own_squared: list[float], alike: float) -> float:
+def range_of(
+    mid: Sequence[float],
+    shared_down: Sequence[float],
+    shared_up: Sequence[float],
+    own_down_squared: Sequence[float],
+    own_up_squared: Sequence[float],
+) -> Range:
+    """Give a sum with its 90 % band from what a :class:`Group` has, one number of each kind for each key."""
+    alike: float = constants()["bands"]["between_models"]
+    middle = math.fsum(mid)
+    down, up = _joined(shared_down, own_down_squared, alike), _joined(shared_up, own_up_squared, alike)
+    return Range(min(middle, max(0.0, middle - down)), middle, middle + up)
+
+
+def _joined(shared: Sequence[float], own_squared: Sequence[float], alike: float) -> float:
     """Return the deviation of a sum whose shared parts correlate by ``alike`` between keys."""
     together = math.fsum(shared)
     apart = math.fsum(value * value for value in shared)

@@ -6,7 +6,8 @@ add up, a call's own even out. What is summed is said in :mod:`proxy.ledger.stre
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -17,14 +18,14 @@ from zoneinfo import ZoneInfo
 
 import sqlalchemy as sa
 
-from estimator.uncertainty import Group, Total
-from proxy.ledger.rollup_tables import BANDED, COUNTS, FIGURES, SUMS, calls_by_day
+from estimator.uncertainty import range_of
+from proxy.ledger.rollup_tables import BANDED, COUNTS, DEVIATING, DEVIATIONS, FIGURES, SUMS, calls_by_day
 from proxy.ledger.rollups import EPOCH, any_left
 from proxy.ledger.sources import DIMENSIONS, TIME_DIMENSIONS, Where
 from proxy.ledger.stretches import questions
 from proxy.ledger.tables import NOT_ROLLED_UP, CallRow, call_columns, calls, retention, rows_of
 
-__all__ = ["DIMENSIONS", "TIME_DIMENSIONS", "Totals", "Where", "recent", "splits", "totals"]
+__all__ = ["DIMENSIONS", "SUMMED", "TIME_DIMENSIONS", "Totals", "Where", "recent", "splits", "totals"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,10 +65,10 @@ class Totals:
 
 
 Key = tuple[str | None, ...]  # the values of the dimensions asked for
-Answer = Sequence[Any]  # of the database, without its key
+Sums = Sequence[Any]  # of the figures asked for, in their order
 
-_NAMES = ("calls", *SUMS, *COUNTS)
-_BANDED = tuple((name, _NAMES.index(name)) for name in BANDED)
+SUMMED = ("calls", *SUMS, *COUNTS)  # what can be asked for; with what has a band comes the band
+_WHOLE = {name for name in SUMMED if name.endswith(("calls", "_tokens"))}
 
 
 def totals(
@@ -90,10 +91,12 @@ def splits(
     zone: ZoneInfo,
     from_rows: bool = False,
     where: Where = MappingProxyType({}),
+    figures: Collection[str] = SUMMED,
 ) -> list[list[Totals]]:
     """Give what :func:`totals` gives for each set of dimensions, reading the ledger once for all of them.
 
     ``where``: of the calls that have these values alone, times excepted; KeyError on an unknown dimension.
+    ``figures``: of :data:`SUMMED` only these, and the calls; fewer are read faster, and the others are None.
     ``from_rows``: sum up the calls themselves, as far as they are kept, and not the rollups. A mirror has nothing but
     the calls, and all of them.
     """
@@ -107,58 +110,80 @@ def splits(
     if not from_rows:
         start, end = _where_calls_are(connection, start, end, left=left)
     kept = None if mirrored else connection.scalar(sa.select(sa.func.max(retention.c.rows_from)))
-    found: dict[Key, list[Answer]] = {}
+    columns = [name for name in FIGURES if name == "calls" or name in figures or _band_of(name) in figures]
     asked = questions(
-        names, start=start, end=end, zone=zone, rows_from=kept, left=left, from_rows=from_rows, where=where
+        names,
+        start=start,
+        end=end,
+        zone=zone,
+        figures=columns,
+        rows_from=kept,
+        left=left,
+        from_rows=from_rows,
+        where=where,
     )
+    times = [place for place, name in enumerate(names) if name in TIME_DIMENSIONS]
+    found: dict[Key, list[Sums]] = {}  # by the dimensions and what errs alike
     for question in asked:
         written = cache(question.written)
-        for row in connection.execute(question.select):
-            place = tuple(
-                written(name, value) if name in TIME_DIMENSIONS else value
-                for name, value in zip(names, row, strict=False)
-            )
-            found.setdefault(place, []).append(row[len(names) :])
-    return [_split(found, [names.index(name) for name in each]) for each in by]
+        for row in connection.execute(question.select).all():
+            key = list(row[: len(names) + 1])
+            for place in times:
+                key[place] = written(names[place], key[place])
+            found.setdefault(tuple(key), []).append(row[len(names) + 1 :])
+    return [_split(found, [names.index(name) for name in each], columns) for each in by]
 
 
-def _split(found: Mapping[Key, Sequence[Answer]], places: Sequence[int]) -> list[Totals]:
+def _band_of(column: str) -> str | None:
+    """Name the figure whose band a column is for."""
+    return next((name for name in BANDED if column in DEVIATIONS and column.startswith(name)), None)
+
+
+def _split(found: Mapping[Key, Sequence[Sums]], places: Sequence[int], columns: Sequence[str]) -> list[Totals]:
     """Put together what has the same values in these places."""
-    if not places:
-        return [_totals((), [answer for answers in found.values() for answer in answers])]
-    groups: dict[Key, list[Answer]] = {}
-    for key, answers in found.items():
-        groups.setdefault(tuple(key[place] for place in places), []).extend(answers)
-    return [_totals(key, answers) for key, answers in groups.items()]
+    alike: dict[Key, list[Sums]] = {}
+    for key, several in found.items():
+        alike.setdefault((*(key[place] for place in places), key[-1] or ""), []).extend(several)
+    groups: dict[Key, dict[str, Sums]] = {} if places else {(): {}}
+    for key, several in alike.items():
+        groups.setdefault(key[:-1], {})[key[-1] or ""] = several[0] if len(several) == 1 else _added(several)
+    return [_totals(key, sums, columns) for key, sums in groups.items()]
 
 
-def _totals(key: Key, answers: Sequence[Answer]) -> Totals:
-    """Add up answers: each has what errs alike, the figures, and four deviations for each quantity with a band."""
-    if not answers:
+def _added(several: Sequence[Sums]) -> Sums:
+    """Add up column by column; unknown and unknown is unknown."""
+    return [_sum(column) for column in zip(*several, strict=True)]
+
+
+def _sum(column: Sequence[Any]) -> Any:
+    known = column if None not in column else [each for each in column if each is not None]
+    if not known:
+        return None
+    return math.fsum(known) if isinstance(known[0], float) else sum(known)  # whatever the order they came in
+
+
+def _totals(key: Key, by_alike: Mapping[str, Sums], columns: Sequence[str]) -> Totals:
+    """Add up sums by what errs alike."""
+    if not by_alike:
         return Totals(key=key)
-    alike, *columns = zip(*answers, strict=True)
-    figures: dict[str, Any] = {}
-    for name, column in zip(_NAMES, columns, strict=False):
-        known = column if None not in column else [each for each in column if each is not None]
-        if known:  # unknown and unknown is unknown
-            # PostgreSQL sums whole numbers to a decimal.
-            figures[name] = sum(known) if name == "cost_usd" or not isinstance(known[0], Decimal) else int(sum(known))
-    deviations = iter(columns[len(_NAMES) :])
-    for name, place in _BANDED:
-        groups: dict[str, Group] = {}
-        for each, mid, down, up, own_down, own_up in zip(
-            alike, columns[place], *(next(deviations) for _ in range(4)), strict=True
-        ):
-            if mid is not None:
-                # A difference of squares may fall below zero by a rounding.
-                more = Group(mid, down, up, max(0.0, own_down), max(0.0, own_up))
-                known_before = groups.get(each or "")
-                groups[each or ""] = more if known_before is None else known_before + more
-        if groups:
-            band = Total(groups).range
+    figures: dict[str, Any] = dict(zip(columns, _added(list(by_alike.values())), strict=True))
+    figures = {
+        # PostgreSQL sums whole numbers to a decimal.
+        name: int(figure) if name in _WHOLE else figure
+        for name, figure in figures.items()
+        if figure is not None and name not in DEVIATIONS
+    }
+    for name in BANDED:
+        if name in figures:
+            places = [columns.index(each) for each in (name, *(f"{name}_{part}" for part in DEVIATING))]
+            known = {each: sums for each, sums in by_alike.items() if sums[places[0]] is not None}
+            mid, down, up, own_down, own_up = ([sums[place] for sums in known.values()] for place in places)
+            # A difference of squares may fall below zero by a rounding.
+            own = ([max(0.0, each) for each in ends] for ends in (own_down, own_up))
+            band = range_of(mid, down, up, *own)
             figures |= {f"{name}_low": band.low, f"{name}_high": band.high}
-        if name == "joules":
-            figures["joules_by_estimate_key"] = {each: group.mid for each, group in groups.items()}
+            if name == "joules":
+                figures["joules_by_estimate_key"] = dict(zip(known, mid, strict=True))
     return Totals(key=key, **figures)
 
 
@@ -182,6 +207,3 @@ def recent(connection: sa.Connection, *, limit: int) -> list[CallRow]:
     """Give the last calls, the latest first."""
     select = sa.select(*call_columns).order_by(calls.c.started_at.desc(), calls.c.id.desc()).limit(limit)
     return rows_of(connection.execute(select))
-
-
-assert (*_NAMES, *FIGURES[len(_NAMES) :]) == FIGURES, "the figures of an answer stand in the order of the rollups'"  # noqa: S101

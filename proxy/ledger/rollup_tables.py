@@ -31,7 +31,8 @@ COUNTS = (
 )  # fmt: skip
 # Deviations that all calls of a key share add up; those of single calls add up in squares.
 BANDED = ("joules", "grams_co2e")
-DEVIATIONS = tuple(f"{name}_{part}" for name in BANDED for part in ("shared_down", "shared_up", "own_down", "own_up"))
+DEVIATING = ("shared_down", "shared_up", "own_down", "own_up")
+DEVIATIONS = tuple(f"{name}_{part}" for name in BANDED for part in DEVIATING)
 FIGURES = ("calls", *SUMS, *COUNTS, *DEVIATIONS)
 
 

@@ -15,7 +15,7 @@ from sqlalchemy.sql.functions import FunctionElement
 
 from proxy.ledger.rollup_tables import (
     BANDED,
-    FIGURES,
+    DEVIATIONS,
     SUMS,
     calls_by_day,
     calls_by_hour,
@@ -63,19 +63,33 @@ Stretch = tuple[int, int]  # [from, to), in quarters of an hour since the Unix e
 Where = Mapping[str, str | None]  # dimensions that are no times, and the one value of each; None: where there is none
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """Which figures of which calls, and by what they are split."""
+
+    names: Sequence[str]  # dimensions
+    where: Where
+    figures: Sequence[str]
+
+    @property
+    def times(self) -> list[str]:
+        """The dimensions that are times."""
+        return [name for name in self.names if name in TIME_DIMENSIONS]
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class RowsSource:
     """The calls themselves."""
 
     dimensions: Mapping[str, ColumnElement[Any]]
-    figures: tuple[ColumnElement[Any], ...]  # in the order of FIGURES
+    figures: Mapping[str, ColumnElement[Any]]
     time: ColumnElement[int]  # in quarters
 
-    def select(self, names: Sequence[str], within: ColumnElement[bool], where: Where) -> sa.Select[Any]:
-        """Ask for the dimensions (of times: the quarter), the estimate key and, grouped by these, the figures."""
-        columns = [self.time if name in TIME_DIMENSIONS else self.dimensions[name] for name in names]
-        select = _grouped(names, columns, calls.c.estimate_key, self.figures)
-        return select.where(within, *conditions(self.dimensions, where))
+    def select(self, wanted: Wanted, within: ColumnElement[bool]) -> sa.Select[Any]:
+        """Ask for the dimensions (of times: the quarter), what errs alike and, grouped by these, the figures."""
+        figures = {name: self.figures[name] for name in wanted.figures}
+        select = _grouped(wanted.names, self.dimensions, self.time, calls.c.estimate_key, figures)
+        return select.where(within, *conditions(self.dimensions, wanted.where))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -87,10 +101,8 @@ class SumsSource:
     dimensions: Mapping[str, ColumnElement[Any]]
     width: int
 
-    def select(
-        self, names: Sequence[str], stretches: Sequence[Stretch], bucket: Bucket | None, where: Where
-    ) -> sa.Select[Any]:
-        """Ask for the dimensions (of times: the number of the bucket), the estimate key and the figures.
+    def select(self, wanted: Wanted, stretches: Sequence[Stretch], bucket: Bucket | None) -> sa.Select[Any]:
+        """Ask for the dimensions (of times: the number of the bucket), what errs alike and the figures.
 
         The sums of each stretch are first added up by their keys, whose numbers are quick to compare, and only then by
         what they mean. Where a bucket is as wide as a row, there is nothing to add up before.
@@ -98,21 +110,20 @@ class SumsSource:
         time, width = next(iter(self.sums.columns)), self.width
         number = sa.literal_column("0", sa.BigInteger) if bucket is None else bucket.of(time * width)
         several = bucket is None or bucket.size != width
-        figures = [sa.func.sum(self.sums.c[name]) if several else self.sums.c[name] for name in FIGURES]
-        labelled = [figure.label(name) for figure, name in zip(figures, FIGURES, strict=True)]
+        figures = [self.sums.c[name] for name in wanted.figures]
+        labelled = [(sa.func.sum(each) if several else each).label(each.name) for each in figures]
         by_key = sa.select(number.label("bucket"), self.sums.c.key, *labelled)
-        if where:
-            wanted = sa.select(self.keys.c.key).where(*conditions(self.dimensions, where))
-            by_key = by_key.where(self.sums.c.key.in_(wanted))
+        if wanted.where:
+            theirs = sa.select(self.keys.c.key).where(*conditions(self.dimensions, wanted.where))
+            by_key = by_key.where(self.sums.c.key.in_(theirs))
         if several:
             by_key = by_key.group_by(sa.column("bucket"), self.sums.c.key)
         # Each stretch is looked up in the index. As conditions side by side SQLite would try all on every row, and as
         # a table to join with PostgreSQL would: it does not know how few rows are meant.
         each = [by_key.where(time >= begin // width, time < end // width) for begin, end in stretches]
         summed = (sa.union_all(*each) if len(each) > 1 else each[0]).subquery()
-        columns = [summed.c.bucket if name in TIME_DIMENSIONS else self.dimensions[name] for name in names]
-        sums = tuple(sa.func.sum(summed.c[name]) for name in FIGURES)
-        select = _grouped(names, columns, self.keys.c.estimate_key, sums)
+        sums = {name: sa.func.sum(summed.c[name]) for name in wanted.figures}
+        select = _grouped(wanted.names, self.dimensions, summed.c.bucket, self.keys.c.estimate_key, sums)
         return select.select_from(summed.join(self.keys, summed.c.key == self.keys.c.key))
 
 
@@ -130,13 +141,16 @@ class Bucket:
 
 def _grouped(
     names: Sequence[str],
-    columns: Sequence[ColumnElement[Any]],
+    dimensions: Mapping[str, ColumnElement[Any]],
+    time: ColumnElement[int],
     key: ColumnElement[Any],
-    figures: Sequence[ColumnElement[Any]],
+    figures: Mapping[str, ColumnElement[Any]],
 ) -> sa.Select[Any]:
-    labelled = [column.label(f"by_{name}") for name, column in zip(names, columns, strict=True)]
-    select = sa.select(*labelled, key, *figures)
-    return select.group_by(*(sa.column(column.name) for column in labelled), key)
+    labelled = [(time if name in TIME_DIMENSIONS else dimensions[name]).label(f"by_{name}") for name in names]
+    grouped: list[ColumnElement[Any]] = [sa.column(column.name) for column in labelled]
+    if figures.keys().isdisjoint(DEVIATIONS):  # without a band nobody needs to know what errs alike
+        return sa.select(*labelled, sa.null(), *figures.values()).group_by(*grouped)
+    return sa.select(*labelled, key, *figures.values()).group_by(*grouped, key)
 
 
 def conditions(dimensions: Mapping[str, ColumnElement[Any]], where: Where) -> list[ColumnElement[bool]]:
@@ -158,7 +172,7 @@ def dimensions_of(columns: Any) -> dict[str, ColumnElement[Any]]:
     }
 
 
-def _figures_of_rows() -> tuple[ColumnElement[Any], ...]:
+def _figures_of_rows() -> dict[str, ColumnElement[Any]]:
     metered = sa.or_(calls.c.input_tokens.is_not(None), calls.c.output_tokens.is_not(None))
     conditions: dict[str, ColumnElement[bool]] = {
         "unpriced_calls": sa.and_(metered, calls.c.cost_usd.is_(None)),
@@ -180,7 +194,7 @@ def _figures_of_rows() -> tuple[ColumnElement[Any], ...]:
             shared = sa.func.coalesce(calls.c[f"{name}_shared_{way}"], whole)
             found[f"{name}_shared_{way}"] = sa.func.sum(shared)
             found[f"{name}_own_{way}"] = sa.func.sum(whole * whole - shared * shared)
-    return tuple(found[name] for name in FIGURES)
+    return found
 
 
 ROWS = RowsSource(dimensions_of(calls.c), _figures_of_rows(), _QuarterHour(calls.c.started_at))

@@ -19,6 +19,7 @@ import sqlalchemy as sa
 from sqlalchemy.sql.expression import ColumnElement
 
 from proxy.errors import RowsGoneError
+from proxy.ledger.rollup_tables import FIGURES
 from proxy.ledger.rollups import EPOCH, QUARTER, QUARTERS_A_DAY, QUARTERS_AN_HOUR
 from proxy.ledger.sources import (
     DAYS,
@@ -32,6 +33,7 @@ from proxy.ledger.sources import (
     Bucket,
     Stretch,
     SumsSource,
+    Wanted,
     Where,
 )
 from proxy.ledger.tables import NOT_ROLLED_UP, calls
@@ -42,7 +44,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Question:
-    """A select of the dimensions, the key and the figures; ``written`` names the time in an answer's row."""
+    """A select of the dimensions, what errs alike and the figures; ``written`` names the time in an answer's row."""
 
     select: sa.Select[Any]
     written: Callable[[str, Any], str]
@@ -54,6 +56,7 @@ def questions(
     start: datetime,
     end: datetime,
     zone: ZoneInfo,
+    figures: Sequence[str] = FIGURES,
     rows_from: datetime | None = None,
     left: bool = True,
     from_rows: bool = False,
@@ -61,11 +64,11 @@ def questions(
 ) -> Iterator[Question]:
     """Give what must be asked to sum [start, end) by the named dimensions; raises KeyError on an unknown one.
 
-    ``where``: only calls that have these values. ``left``: some calls are in no sum yet. Raises
-    :class:`RowsGoneError` where rows from before ``rows_from`` are needed, which are deleted.
+    ``figures`` are columns of the sums. ``where``: only calls that have these values. ``left``: some calls are in no
+    sum yet. Raises :class:`RowsGoneError` where rows from before ``rows_from`` are needed, which are deleted.
     """
-    times = [name for name in names if name in TIME_DIMENSIONS]
-    others = {*names, *where} - set(times)
+    wanted = Wanted(names=names, where=where, figures=figures)
+    others = {*names, *where} - set(wanted.times)
     if unknown := (others - set(DIMENSIONS)) | (set(where) & set(TIME_DIMENSIONS)):
         raise KeyError(*sorted(unknown))
     if start >= end:
@@ -73,22 +76,22 @@ def questions(
     first, last = -((EPOCH - start) // QUARTER), (end - EPOCH) // QUARTER  # quarters that lie wholly in the period
     if from_rows or first >= last:
         _require_rows(start, rows_from)
-        yield _of_rows(names, [(start, end)], zone, where)
+        yield _of_rows(wanted, [(start, end)], zone)
         return
     rolled: list[Stretch] = []
     rest: list[Stretch] = [(first, last)]
     for source in (DAYS, HOURS, QUARTERS) if others <= FEW.keys() else (DETAILS,):
-        whole, rest = _cut(rest, source.width, times, zone)
+        whole, rest = _cut(rest, source.width, wanted.times, zone)
         rolled += whole
-        yield from _of_sums(names, source, whole, times, zone, where)
+        yield from _of_sums(wanted, source, whole, zone)
     edges = [(start, _time(first)), *((_time(a), _time(b)) for a, b in rest), (_time(last), end)]
     rows = [(a, b) for a, b in edges if a < b]
     for a, _ in rows:
         _require_rows(a, rows_from)
     for stretches in _bounded(rows):
-        yield _of_rows(names, stretches, zone, where)
+        yield _of_rows(wanted, stretches, zone)
     for some in _bounded(rolled if left else []):
-        yield _of_rows(names, [(_time(a), _time(b)) for a, b in some], zone, where, NOT_ROLLED_UP)
+        yield _of_rows(wanted, [(_time(a), _time(b)) for a, b in some], zone, NOT_ROLLED_UP)
 
 
 def _require_rows(start: datetime, rows_from: datetime | None) -> None:
@@ -138,24 +141,17 @@ def _same(one: int, other: int, times: Sequence[str], zone: ZoneInfo) -> bool:
     return all(TIME_DIMENSIONS[name](begin) == TIME_DIMENSIONS[name](end) for name in times)
 
 
-def _of_sums(
-    names: Sequence[str],
-    source: SumsSource,
-    stretches: Sequence[Stretch],
-    times: Sequence[str],
-    zone: ZoneInfo,
-    where: Where,
-) -> Iterator[Question]:
+def _of_sums(wanted: Wanted, source: SumsSource, stretches: Sequence[Stretch], zone: ZoneInfo) -> Iterator[Question]:
     """Ask once for each offset from UTC there was: so the database puts together hours and days."""
-    if not times:
+    if not wanted.times:
         for some in _bounded(stretches):
-            yield Question(select=source.select(names, some, None, where), written=_never)
+            yield Question(select=source.select(wanted, some, None), written=_never)
         return
     by_offset: dict[timedelta, list[Stretch]] = {}
     for stretch in stretches:
         for offset, part in _offsets(*stretch, source.width, zone):
             by_offset.setdefault(offset, []).append(part)
-    size = QUARTERS_AN_HOUR if "hour" in times else QUARTERS_A_DAY
+    size = QUARTERS_AN_HOUR if "hour" in wanted.times else QUARTERS_A_DAY
     for offset, parts in by_offset.items():
         bucket, local = Bucket(size, offset // QUARTER), timezone(offset)
 
@@ -163,7 +159,7 @@ def _of_sums(
             return TIME_DIMENSIONS[name](_time(value * size).replace(tzinfo=local))
 
         for some in _bounded(parts):
-            yield Question(select=source.select(names, some, bucket, where), written=written)
+            yield Question(select=source.select(wanted, some, bucket), written=written)
 
 
 def _never(name: str, value: Any) -> str:
@@ -187,17 +183,16 @@ def _offset(quarter: int, zone: ZoneInfo) -> timedelta:
 
 
 def _of_rows(
-    names: Sequence[str],
+    wanted: Wanted,
     stretches: Sequence[tuple[datetime, datetime]],
     zone: ZoneInfo,
-    where: Where,
     *conditions: ColumnElement[bool],
 ) -> Question:
     def written(name: str, value: Any) -> str:
         return TIME_DIMENSIONS[name](_time(value).astimezone(zone))
 
     within = sa.or_(*(sa.and_(calls.c.started_at >= a, calls.c.started_at < b) for a, b in stretches))
-    return Question(select=ROWS.select(names, sa.and_(within, *conditions), where), written=written)
+    return Question(select=ROWS.select(wanted, sa.and_(within, *conditions)), written=written)
 
 
 def _time(quarter: int) -> datetime:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from proxy.ledger.read import TIME_DIMENSIONS, Totals
+from proxy.ledger.read import SUMMED, TIME_DIMENSIONS, Totals
 from proxy.reports import notes
 from proxy.reports.metering import metering_of
 from proxy.reports.split import Split
@@ -25,7 +25,8 @@ class Kind:
     """``columns`` name fields of Totals or of what is ``reckoned``, ``rank`` the figure that the report is about.
 
     ``unknown`` is the count of calls without it. ``reckoned`` makes figures of a group, or of the total, that the
-    ledger has no sums of; ``within`` is what it wants the group's parts to be split by.
+    ledger has no sums of; ``within`` is what it wants the group's parts to be split by, ``reads`` the figures it wants
+    beside the columns'.
     """
 
     name: str
@@ -38,7 +39,14 @@ class Kind:
     reckoned: Callable[[Split, Totals], Mapping[str, Cell]] = _nothing_more
     says: Callable[[Split], list[str]] = _nothing_to_say  # what else must be known to read it
     within: tuple[str, ...] = ()
+    reads: tuple[str, ...] = ()
     by: tuple[str, ...] = ("team", "model")  # where nothing else is asked for
+
+    @property
+    def figures(self) -> set[str]:
+        """What of the ledger's sums it is made of."""
+        shown = {column.key.removesuffix("_low").removesuffix("_high") for column in self.columns}
+        return {*self.reads, *shown.intersection(SUMMED)}
 
 
 def lay_out(kind: Kind, split: Split, service: str | None = None) -> Report:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 
 from estimator.errors import UnknownZoneError
 from estimator.grid import grid
-from proxy.ledger.read import Where
+from proxy.ledger.read import SUMMED, Where
 from proxy.reports.carbon import CARBON
 from proxy.reports.chargeback import chargeback, shared
 from proxy.reports.conversations import BY as OF_MODELS
@@ -49,11 +49,12 @@ class Question:
     within: tuple[str, ...] = ()
     make: Callable[[Split, str | None], Report]
     where: Where
+    figures: Collection[str] = SUMMED  # that the groups and their parts must have
     alone: Callable[[], Report] | None = None
 
     def ask(self, connection: Connection, period: Period, service: str | None = None) -> Report:
         """Read the ledger and make the report; ``service`` is what a running gate says of it. Raises QuestionError."""
-        return self.make(split(connection, self.by, period, self.within, self.where), service)
+        return self.make(split(connection, self.by, period, self.within, self.where, self.figures), service)
 
 
 def question_of(name: str, words: Words, estimate: Estimating, now: datetime) -> Question:
@@ -79,6 +80,7 @@ def question_of(name: str, words: Words, estimate: Estimating, now: datetime) ->
         by=kind.by if words.by is None else dimensions(words.by),
         within=kind.within,
         where=only,
+        figures=kind.figures,
         make=lambda asked, service: lay_out(kind, asked, service),
     )
 

@@ -87,4 +87,5 @@ SCI = Kind(
     reckoned=_reckoned,
     says=_says,
     within=("provider", "model", "tier"),
+    reads=("input_tokens", "output_tokens", "grams_co2e"),
 )

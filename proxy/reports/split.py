@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from types import MappingProxyType
 
 from sqlalchemy import Connection
 
 from proxy.errors import RowsGoneError
-from proxy.ledger.read import DIMENSIONS, TIME_DIMENSIONS, Totals, Where, splits
+from proxy.ledger.read import DIMENSIONS, SUMMED, TIME_DIMENSIONS, Totals, Where, splits
 from proxy.reports.period import Period, QuestionError
 
 
@@ -72,17 +73,19 @@ def split(
     period: Period,
     within: tuple[str, ...] = (),
     where: Where = MappingProxyType({}),
+    figures: Collection[str] = SUMMED,
 ) -> Split:
-    """Ask the ledger, in one reading of it; raises QuestionError where it does not keep so much of those calls.
+    """Ask the ledger, in one transaction; raises QuestionError where it does not keep so much of those calls.
 
-    ``within``: what the parts of the groups are split by as well; without it there are no parts.
+    ``within``: what the parts of the groups are split by as well; without it there are no parts. ``figures``: what
+    groups and parts must have; total and models have all.
     """
     finer = (*by, *(name for name in within if name not in by))
-    asked = (by, (), ("model",), *((finer,) if within else ()))
+    read = partial(splits, connection, start=period.start, end=period.end, zone=period.zone, where=where)
     try:
-        groups, (total,), models, *parts = splits(
-            connection, asked, start=period.start, end=period.end, zone=period.zone, where=where
-        )
+        # Apart, since they are read from far fewer sums than a split by days or users.
+        (total,), models = read(((), ("model",)))
+        groups, *parts = read((by, *((finer,) if within else ())), figures=figures)
     except RowsGoneError as error:
         raise QuestionError(str(error)) from error
     return Split(
