@@ -7,7 +7,7 @@ from dashboards.boards import ENERGY as UID
 from dashboards.boards import Row, begun, finished, label_values, with_ledger, with_prometheus
 from dashboards.panels import Curve, Figure, Says
 from dashboards.quantities import CARBON, EMBODIED, EMBODIED_SCOPE, ENERGY, NO_ESTIMATE, OPERATIONAL, WATER
-from dashboards.queries import Query, Sql, rate, total
+from dashboards.queries import SELECTED, Query, Sql, both, rate, total
 from dashboards.ratios import GRAMS_PER_DOLLAR, JOULES_PER_TOKENS
 from dashboards.sdk import model
 
@@ -42,6 +42,23 @@ SCOPES = Curve(
     says=Says(
         shows="Grams CO2e per hour: of the electricity (location-based), and the share of making the hardware.",
         reckoned="the rate of joulegate_carbon_grams_total, by scope.",
+        empty=NO_ESTIMATE,
+    ),
+)
+PREFILL = "joulegate_prefill_energy_joules_total"
+_ALL, _OF_PROMPTS = (f"rate({metric}{{{SELECTED}}}[$__rate_interval])" for metric in (ENERGY.metric, PREFILL))
+PHASES = Curve(
+    title="Power, prefill against decode",
+    unit="watt",
+    stacked=True,
+    queries=(
+        Query(expr=rate(PREFILL), legend="prefill"),
+        Query(expr=f"{both(_ALL, _OF_PROMPTS)} - {rate(PREFILL)}", legend="decode"),
+    ),
+    says=Says(
+        shows="What reading the prompts takes (prefill), and what writing the output takes (decode).",
+        reckoned=f"the rate of {PREFILL}, and what it leaves of {ENERGY.metric}, of those teams, providers and"
+        " models that have both.",
         empty=NO_ESTIMATE,
     ),
 )
@@ -81,7 +98,7 @@ def energy() -> model.Dashboard:
     board = begun(
         UID,
         "Estimates, each with a band: joules at the facility's meter, grams CO2e of electricity and of hardware,"
-        " liters. Prefill and decode are not told apart: the ledger keeps one figure a call.",
+        " liters.",
         start="now-24h",
     ).refresh("1m")
     with_ledger(with_prometheus(board)).with_variable(label_values("team")).with_variable(label_values("provider"))
@@ -102,7 +119,9 @@ def energy() -> model.Dashboard:
         Row(title="Carbon by", panels=tuple((CARBON.by(label), 8) for label in ("team", "model", "provider"))),
         Row(
             title="What it takes",
-            panels=((JOULES_PER_TOKENS.by("model"), 8), (GRAMS_PER_DOLLAR.by("model"), 8), (COMPUTE, 8)),
+            panels=tuple(
+                (each, 6) for each in (JOULES_PER_TOKENS.by("model"), GRAMS_PER_DOLLAR.by("model"), PHASES, COMPUTE)
+            ),
         ),
         Row(
             title="From the ledger",

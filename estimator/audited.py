@@ -32,7 +32,8 @@ def audited(
     if active is None and card is not None and card.active_params is not None:
         active = (card.active_params[0] * card.active_params[1]) ** 0.5
     reasons = dict.fromkeys(
-        ("embodied_grams_co2e", "market_grams_co2e", "liters"), "the audit's method has no such figure"
+        ("prefill_joules", "embodied_grams_co2e", "market_grams_co2e", "liters"),
+        "the audit's method has no such figure",
     )
     zone_id = grid(zone).zone if zone is not None else None
     if active is None or wrong is not None or usage.output_tokens is None:

@@ -22,6 +22,7 @@ class Chain(NamedTuple):
     gpu_joules: Range
     it_joules: Range
     joules: Range
+    prefill_joules: Range  # of the joules, those of the prompt
     grams_co2e: Range
     embodied_grams_co2e: Range
     liters: Range | None
@@ -31,7 +32,7 @@ class Chain(NamedTuple):
 def chain(usage: Usage, made: Profile, intensity: Intensity | None) -> Chain:
     """Work out a call whose token counts are known and possible; the hour's intensity goes before the year's."""
     n_in, n_cached, n_out = usage.input_tokens or 0, usage.cached_input_tokens or 0, usage.output_tokens or 0
-    gpu, servers, facility, embodied = _stages(made, n_in, n_cached, n_out)
+    gpu, servers, facility, embodied, prefill_share = _stages(made, n_in, n_cached, n_out)
     bands = constants()["bands"]
     per_kwh = made.grid.grams_per_kwh if intensity is None else intensity.grams_per_kwh
     grams = facility * operational_grams(1.0, per_kwh)
@@ -40,6 +41,7 @@ def chain(usage: Usage, made: Profile, intensity: Intensity | None) -> Chain:
         gpu_joules=gpu,
         it_joules=servers,
         joules=facility,
+        prefill_joules=facility * prefill_share,
         grams_co2e=grams.widened(*bands["grid_hourly"]) if intensity is None else grams,
         embodied_grams_co2e=embodied.widened(*constants()["embodied"]["band"]),
         liters=None
@@ -49,8 +51,11 @@ def chain(usage: Usage, made: Profile, intensity: Intensity | None) -> Chain:
     )
 
 
-def _stages(made: Profile, n_in: int, n_cached: int, n_out: int) -> tuple[Range, Range, Range, Range]:
-    """Return joules of GPUs, servers and facility, and embodied grams: a band around one point, or three points."""
+def _stages(made: Profile, n_in: int, n_cached: int, n_out: int) -> tuple[Range, Range, Range, Range, float]:
+    """Return joules of GPUs, servers and facility, embodied grams, and the prefill's share of the facility's.
+
+    A band lies around one point, or spans three.
+    """
     if len(made.points) == 1:
         one = made.points[0].stages(n_in, n_cached, n_out)
         on_gpu, on_rest = made.bands(n_in + n_out)
@@ -59,6 +64,7 @@ def _stages(made: Profile, n_in: int, n_cached: int, n_out: int) -> tuple[Range,
             Range.around(one.it_joules, on_rest),
             Range.around(one.facility_joules, on_rest),
             Range.around(one.embodied_grams, on_gpu),
+            one.prefill_share,
         )
     low, mid, high = (point.stages(n_in, n_cached, n_out) for point in made.points)
     # Far from the workloads they were chosen on, the three may meet; the formula's own error stays.
@@ -70,9 +76,9 @@ def _stages(made: Profile, n_in: int, n_cached: int, n_out: int) -> tuple[Range,
         _spanned(low.embodied_grams, mid.embodied_grams, high.embodied_grams, least),
     )
     if made.silicon_band == _NONE:
-        return found
+        return (*found, mid.prefill_share)
     gpu, servers, facility, embodied = (value.widened(*made.silicon_band) for value in found)
-    return gpu, servers, facility, embodied
+    return gpu, servers, facility, embodied, mid.prefill_share
 
 
 def _spanned(low: float, mid: float, high: float, least: Band) -> Range:

@@ -25,6 +25,8 @@ class Draw(NamedTuple):
     gpu_joules: float
     gpu_seconds: float
     batch: float  # after the memory limit
+    prefill_joules: float  # of these joules and seconds, those of the prompt
+    prefill_seconds: float
 
 
 class Step(NamedTuple):
@@ -172,7 +174,8 @@ class Roofline:
         prefill = self.prefill_flops(n_in, n_cached)
         if n_out <= 0:
             seconds = prefill * self._arith_s
-            return self._capped(self._s_power * seconds + self._arith * prefill, seconds, 1.0, self._batch)
+            joules = self._s_power * seconds + self._arith * prefill
+            return self._capped(joules, seconds, 1.0, self._batch, joules, seconds)
         batch = self._limited(n_in + n_out)
         attended = self._attended(n_in + n_out * (1 + cv2) / 2)
         kv = self._kv2 * attended + self._state
@@ -184,9 +187,8 @@ class Roofline:
             seconds = (verify_s + self._draft * seconds) / self._tokens_per_step
             joules = (verify_j + self._draft * joules) / self._tokens_per_step
         before = prefill * self._arith_s / n_out
-        seconds += before
-        joules += self._s_power * before + self._arith * prefill / n_out
-        return self._capped(joules, seconds, n_out, batch)
+        part = self._s_power * before + self._arith * prefill / n_out
+        return self._capped(joules + part, seconds + before, n_out, batch, part, before)
 
     @property
     def batch(self) -> float:
@@ -233,26 +235,32 @@ class Roofline:
             return self._full * context + self._windowed * min(context, self._window)
         return self._full * context
 
-    def _capped(self, joules: float, seconds: float, tokens: float, batch: float) -> Draw:
-        """Cap smoothly at the TDP: a GPU cannot draw more for the time it takes."""
+    def _capped(self, joules: float, seconds: float, tokens: float, batch: float, part: float, before: float) -> Draw:
+        """Cap smoothly at the TDP: a GPU cannot draw more for the time it takes; the prefill's part alike."""
         limit = self._power * seconds
         if joules <= 0 or limit <= 0:
-            return Draw(0.0, 0.0, batch)
-        capped = joules * (1 + (joules / limit) ** self._cap) ** (-1 / self._cap)
+            return Draw(0.0, 0.0, batch, 0.0, 0.0)
+        capped = (1 + (joules / limit) ** self._cap) ** (-1 / self._cap)
         # A device that takes more energy than these constants say takes it by taking longer: its TDP is a limit too.
         tokens *= self._factor
-        return Draw(capped * tokens, self.n_gpus * seconds * tokens, batch)
+        return Draw(
+            joules * capped * tokens,
+            self.n_gpus * seconds * tokens,
+            batch,
+            part * capped * tokens,
+            self.n_gpus * before * tokens,
+        )
 
-    def drawing(self) -> Callable[[float, float, float], tuple[float, float]]:
-        """Return :meth:`draw` for many requests: joules and GPU-seconds, the same to the digit, at half the time.
+    def drawing(self) -> Callable[[float, float, float], tuple[float, float, float, float]]:
+        """Return :meth:`draw` for many requests: its joules and seconds, the same to the digit, at half the time.
 
         What a request does not change is worked out once; what is left is in the order of the methods it stands for.
         """
         if self.speculation is not None:
 
-            def plain(n_in: float, n_cached: float, n_out: float) -> tuple[float, float]:
-                drawn = self.draw(n_in, n_cached, n_out)
-                return drawn.gpu_joules, drawn.gpu_seconds
+            def plain(n_in: float, n_cached: float, n_out: float) -> tuple[float, float, float, float]:
+                joules, seconds, _, part, before = self.draw(n_in, n_cached, n_out)
+                return joules, seconds, part, before
 
             return plain
         layers, active2, attention, attention2 = self._layers, self._active2, self._attention, 2 * self._attention
@@ -272,7 +280,7 @@ class Roofline:
 
         usual = of_batch(full_batch)
 
-        def draw(n_in: float, n_cached: float, n_out: float) -> tuple[float, float]:
+        def draw(n_in: float, n_cached: float, n_out: float) -> tuple[float, float, float, float]:
             pairs = layers * (n_in * n_in - n_cached * n_cached)
             if prefill_windowed and n_in > window:
                 beyond = n_in - window
@@ -282,8 +290,8 @@ class Roofline:
                     pairs += windowed * (beyond * beyond)
             prefill = active2 * (n_in - n_cached) + attention * pairs
             if n_out <= 0:
-                seconds = prefill * arith_s
-                joules = s_power * seconds + arith * prefill
+                before = seconds = prefill * arith_s
+                part = joules = s_power * seconds + arith * prefill
                 tokens = 1.0
             else:
                 held, context = n_in + n_out, n_in + n_out / 2
@@ -303,14 +311,16 @@ class Roofline:
                 seconds = roof / batch + kv * kv_s + overhead
                 joules = s_power * seconds + overhead_power * overhead + arith * flops + traffic * (each_weights + kv)
                 before = prefill * arith_s / n_out
+                part = s_power * before + arith * prefill / n_out
                 seconds += before
-                joules += s_power * before + arith * prefill / n_out
+                joules += part
                 tokens = n_out
             limit = power * seconds
             if joules <= 0 or limit <= 0:
-                return 0.0, 0.0
+                return 0.0, 0.0, 0.0, 0.0
             tokens *= factor
-            return joules * (1 + (joules / limit) ** cap) ** uncap * tokens, n_gpus * seconds * tokens
+            capped = (1 + (joules / limit) ** cap) ** uncap
+            return joules * capped * tokens, n_gpus * seconds * tokens, part * capped * tokens, n_gpus * before * tokens
 
         return draw
 

@@ -131,6 +131,7 @@ def _estimated(
         gpu_joules=found.gpu_joules,
         it_joules=found.it_joules,
         joules=found.joules,
+        prefill_joules=found.prefill_joules,
         grams_co2e=found.grams_co2e,
         embodied_grams_co2e=found.embodied_grams_co2e,
         market_grams_co2e=market,

@@ -63,7 +63,7 @@ def _roofline(made: Estimate, profile: Profile, usage: Usage) -> list[str]:
         *(_part(part) for part in made.flops_parts),
         f"runs on      {like}{roofline.n_gpus} × {roofline.gpu.name}, {roofline.precision.name},"
         f" batch {stages.batch:.3g}{_held(roofline, stages.batch)}, {with_prefix(stages.gpu_seconds, 'GPU-s')}",
-        *_step(roofline, n_in, n_cached, n_out),
+        *_step(roofline, n_in, n_cached, n_out, stages.prefill_share),
         f"GPU          roofline {with_prefix(stages.gpu_joules / on_gpu, 'J')} × {on_gpu:.3g}"
         f" = {_range(made.gpu_joules, 'J')}",
         f"servers      (GPU + {point.host_w:.0f} W host × {with_prefix(stages.gpu_seconds, 's')})"
@@ -109,7 +109,7 @@ def _part(part: Part) -> str:
     )
 
 
-def _step(roofline: Roofline, n_in: int, n_cached: int, n_out: int) -> list[str]:
+def _step(roofline: Roofline, n_in: int, n_cached: int, n_out: int, share: float) -> list[str]:
     """Return the parts of a decode step and of the prefill, by the constants of the set in use."""
     if n_out <= 0:
         return []
@@ -122,7 +122,8 @@ def _step(roofline: Roofline, n_in: int, n_cached: int, n_out: int) -> list[str]
         f"  {roof} memory {with_prefix(step.memory_s, 's')} (at {reached:.0%} of the bandwidth) and arithmetic"
         f" {with_prefix(step.arithmetic_s, 's')} (at {k.eta_comp:.0%} of the peak), KV {with_prefix(step.kv_s, 's')},"
         f" overhead {with_prefix(step.overhead_s, 's')}: {with_prefix(step.step_s, 's')}",
-        f"prefill      {with_prefix(step.prefill_s, 's')} of all {roofline.n_gpus} GPUs",
+        f"prefill      {with_prefix(step.prefill_s, 's')} of all {roofline.n_gpus} GPUs,"
+        f" {share:.1%} of the servers' joules",
     ]
     if roofline.speculation is None:
         parts = (step.floor_j, step.overhead_j, step.arithmetic_j, step.traffic_j)

@@ -34,6 +34,7 @@ class Stages(NamedTuple):
     embodied_grams: float
     gpu_seconds: float
     batch: float
+    prefill_share: float  # of the servers' joules, and so of the facility's
 
 
 class Point(NamedTuple):
@@ -50,7 +51,9 @@ class Point(NamedTuple):
         """Return a request's joules and embodied grams."""
         draw = self.roofline.draw(n_in, n_cached, n_out)
         on_gpu, on_it, on_facility = self.factors
-        plain = (draw.gpu_joules + self.host_w * draw.gpu_seconds) * self.reserve
+        drawn = draw.gpu_joules + self.host_w * draw.gpu_seconds
+        prefill = draw.prefill_joules + self.host_w * draw.prefill_seconds
+        plain = drawn * self.reserve
         return Stages(
             draw.gpu_joules * on_gpu,
             plain * on_it,
@@ -58,6 +61,7 @@ class Point(NamedTuple):
             draw.gpu_seconds * on_gpu * self.embodied_g_per_s,
             draw.gpu_seconds,
             draw.batch,
+            prefill / drawn if drawn > 0 else 0.0,
         )
 
 

@@ -15,6 +15,7 @@ ENERGY: Final = (
     "gpu_joules",
     "it_joules",
     "joules",
+    "prefill_joules",
     "grams_co2e",
     "embodied_grams_co2e",
     "market_grams_co2e",

@@ -21,8 +21,9 @@ if TYPE_CHECKING:
 class Estimate:
     """What one call took; ``None`` is unknown and ``reasons`` says why, it is never zero.
 
-    ``gpu_joules`` are the accelerators', ``it_joules`` the servers', ``joules`` the facility's, PUE
-    included; ``grams_co2e`` is operational and location-based, ``market_grams_co2e`` by contract.
+    ``gpu_joules`` are the accelerators', ``it_joules`` the servers', ``joules`` the facility's, PUE included, of which
+    ``prefill_joules`` read the prompt, and the rest wrote the output; ``grams_co2e`` is operational and
+    location-based, ``market_grams_co2e`` by contract.
     """
 
     model_id: str | None
@@ -36,6 +37,7 @@ class Estimate:
     gpu_joules: Range | None = None
     it_joules: Range | None = None
     joules: Range | None = None
+    prefill_joules: Range | None = None
     grams_co2e: Range | None = None
     embodied_grams_co2e: Range | None = None
     market_grams_co2e: Range | None = None

@@ -44,6 +44,11 @@ def stated(
         for scope, (joules, derived) in staged(evidence, ratio, pue).items()
     }
     facility, servers = found["facility"], found["it"]
+    prefill: Range | None = None
+    split: tuple[str, ...] = ()
+    if plain.prefill_joules is not None and plain.joules is not None and plain.joules.mid > 0:
+        prefill = facility * (plain.prefill_joules.mid / plain.joules.mid)
+        split = ("the prefill's part of the joules is that of the roofline",)
     reasons = {name: why for name, why in plain.reasons.items() if name not in _FOLLOWS}
     water = None
     if place.liters_per_kwh is None:
@@ -66,13 +71,14 @@ def stated(
         gpu_joules=found["gpu"],
         it_joules=servers,
         joules=facility,
+        prefill_joules=prefill,
         grams_co2e=grams if intensity is not None else grams.widened(*bands["grid_hourly"]),
         market_grams_co2e=market,
         liters=water,
         grid_source=intensity.source if intensity is not None else place.source,
         grams_per_kwh=per_kwh,
         sources=(evidence.source, *dict.fromkeys((*plain.sources, *bought))),
-        assumptions=(f"joules {evidence.kind} at the {evidence.scope}: {evidence.source}", *plain.assumptions),
+        assumptions=(f"joules {evidence.kind} at the {evidence.scope}: {evidence.source}", *split, *plain.assumptions),
         reasons=reasons,
         evidence=evidence,
     )

@@ -53,6 +53,11 @@ DECLARED = (
         WHO,
         "Energy at the facility's meter (PUE included), centre of the estimate.",
     ),
+    _counter(
+        "joulegate_prefill_energy_joules_total",
+        WHO,
+        "Of that energy, what reading the prompts took (prefill); writing the output took the rest.",
+    ),
     _counter("joulegate_energy_joules_low_total", WHO, "Energy at the facility's meter, low end of the band."),
     _counter("joulegate_energy_joules_high_total", WHO, "Energy at the facility's meter, high end of the band."),
     _counter(

@@ -39,6 +39,7 @@ _COUNTED_COLUMNS: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     *((column, "joulegate_tokens_total", (kind,)) for kind, column in TOKEN_KINDS.items()),
     ("flops", "joulegate_flops_total", ()),
     ("joules", "joulegate_energy_joules_total", ()),
+    ("prefill_joules", "joulegate_prefill_energy_joules_total", ()),
     ("joules_low", "joulegate_energy_joules_low_total", ()),
     ("joules_high", "joulegate_energy_joules_high_total", ()),
     ("grams_co2e", "joulegate_carbon_grams_total", ("operational",)),

@@ -26,13 +26,14 @@ _USD_STEP = Decimal(1).scaleb(-USD_DECIMALS)
 _NO_USAGE = Usage()
 _UNKNOWN = (None, None)
 _FIGURES = (
-    "flops", "gpu_joules", "it_joules", "joules", "grams_co2e", "embodied_grams_co2e", "market_grams_co2e", "liters"
+    "flops", "gpu_joules", "it_joules", "joules", "prefill_joules", "grams_co2e", "embodied_grams_co2e",
+    "market_grams_co2e", "liters",
 )  # fmt: skip
 COUNTED_BEFORE = "usage.counted_before"
 _USAGE = (*(name for name in Usage.__dataclass_fields__ if name != "units"), "units")
 _SUMMED = (
     "flops", "joules_low", "joules", "joules_high", "it_joules", "grams_co2e_low", "grams_co2e", "grams_co2e_high",
-    "embodied_grams_co2e", "market_grams_co2e", "liters", "cost_usd",
+    "embodied_grams_co2e", "market_grams_co2e", "liters", "cost_usd", "prefill_joules",
 )  # fmt: skip
 _ESTIMATES = (
     *_SUMMED, "facts_version", "method", "price_id", "grid_source", "estimate_key", "joules_shared_down",
@@ -126,6 +127,7 @@ def row_of(closed: Closed, estimate: Estimate | str) -> CallRow:
     reason = estimate if isinstance(estimate, str) else _reasons(estimate)
     flops = facts.flops if facts else None
     joules = facts.joules if facts else None
+    prefill = facts.prefill_joules if facts else None
     it_joules = facts.it_joules if facts else None
     grams = facts.grams_co2e if facts else None
     embodied = facts.embodied_grams_co2e if facts else None
@@ -198,6 +200,7 @@ def row_of(closed: Closed, estimate: Estimate | str) -> CallRow:
         attributes=opened.attributes or None,
         summed_calls=closed.calls,
         region=closed.region,
+        prefill_joules=prefill.mid if prefill else None,
     )
 
 
@@ -277,6 +280,7 @@ def known_row(closed: Closed, known: Known) -> CallRow | None:
         opened.attributes or None,
         1,
         closed.region,
+        figures.prefill_joules,
     )
 
 

@@ -33,7 +33,7 @@ ESTIMATE = (
     "facts_version", "method", "tier", "estimate_reason", "zone", "flops", "joules_low", "joules", "joules_high",
     "it_joules", "grams_co2e_low", "grams_co2e", "grams_co2e_high", "embodied_grams_co2e", "market_grams_co2e",
     "liters", "cost_usd", "price_id", "grid_source", "estimate_key", "joules_shared_down", "joules_shared_up",
-    "grams_co2e_shared_down", "grams_co2e_shared_up",
+    "grams_co2e_shared_down", "grams_co2e_shared_up", "prefill_joules",
 )  # fmt: skip
 
 # What makes the kind of a call. Its number is a digest of these, in this order: see `keys`.
@@ -114,9 +114,10 @@ calls = sa.Table(
     sa.Column("grams_co2e_shared_down", sa.Double),
     sa.Column("grams_co2e_shared_up", sa.Double),
     sa.Column("attributes", Json),  # what else the request said about its caller: SDK, retry, metadata, …
-    # These two say nothing in rows of releases before them.
+    # These three say nothing in rows of releases before them.
     sa.Column("summed_calls", sa.BigInteger),  # whose sum the tokens are: a batch answers many at once
     sa.Column("region", sa.Text),  # where the provider said that it kept the call, at a price of its own
+    sa.Column("prefill_joules", sa.Double),  # of joules, what reading the prompt took; writing the output took the rest
     sa.Column("rolled_up", sa.Boolean, nullable=False),  # ours: whether the sums of the rollups have it
     # Which of estimate_generations its estimate is of; NULL: it is the one it was recorded with.
     sa.Column("generation", sa.BigInteger),
@@ -187,6 +188,7 @@ usage_lines = sa.Table(
     sa.Column("cost_usd", Usd),
     sa.Column("price_id", sa.Text),
     sa.Column("summed_calls", sa.BigInteger),  # whose sum the line is; NULL: a release before it wrote the line
+    sa.Column("prefill_joules", sa.Double),
 )
 
 # Whose usage has been counted, where a provider shows it more than once: the response, batch or run, by its id.
@@ -343,6 +345,7 @@ class CallRow(msgspec.Struct, frozen=True, gc=False):
     attributes: dict[str, str] | None
     summed_calls: int | None = None
     region: str | None = None
+    prefill_joules: float | None = None
 
 
 def picked(*names: str) -> itemgetter[tuple[Any, ...]]:
@@ -388,6 +391,7 @@ class LineRow(msgspec.Struct, frozen=True, kw_only=True):
     cost_usd: Decimal | None
     price_id: str | None
     summed_calls: int | None = None
+    prefill_joules: float | None = None
 
 
 Former = msgspec.defstruct(

@@ -126,6 +126,31 @@ def test_a_larger_batch_never_costs_more(name, n_in, n_out, batch, factor):
     assert roofline(name, batch=batch * factor).draw(n_in, 0, n_out).gpu_joules <= small * (1 + 1e-9)
 
 
+@settings(deadline=None)
+@given(st.sampled_from(MODELS), tokens, tokens, tokens, st.floats(1, 500))
+def test_the_prefill_is_a_part_of_the_whole(name, n_in, n_cached, n_out, batch):
+    assume(n_cached <= n_in)
+    plant = roofline(name, batch=batch)
+    draw = plant.draw(n_in, n_cached, n_out)
+    assert 0 <= draw.prefill_joules <= draw.gpu_joules
+    assert 0 <= draw.prefill_seconds <= draw.gpu_seconds
+    none = plant.draw(n_cached, n_cached, n_out)
+    assert (none.prefill_joules, none.prefill_seconds) == (0.0, 0.0)
+    all_of_it = plant.draw(n_in, n_cached, 0)
+    assert (all_of_it.prefill_joules, all_of_it.prefill_seconds) == (all_of_it.gpu_joules, all_of_it.gpu_seconds)
+
+
+def test_the_part_of_the_prefill_by_hand():
+    plant, gpu = roofline("llama-3.1-8b-instruct", n_gpus=1), find_gpu("H100")
+    draw, step, k = plant.draw(2000, 500, 300), plant.step(2000, 500, 300), plant.fit
+    power, peak = gpu.tdp_w, gpu.bf16_flops
+    prefill = k.s * power * step.prefill_s + k.phi * power / peak * plant.prefill_flops(2000, 500)
+    whole = step.floor_j + step.overhead_j + step.arithmetic_j + step.traffic_j
+    assert draw.prefill_joules / draw.gpu_joules == pytest.approx(prefill / whole)
+    assert draw.prefill_seconds == pytest.approx(step.prefill_s)
+    assert 0.02 < prefill / whole < 0.9
+
+
 def test_two_calls_on_a_cached_prefix_cost_what_one_long_call_costs():
     plant = roofline("llama-3.1-8b-instruct", n_gpus=1)
     one = plant.draw(1000, 0, 400).gpu_joules

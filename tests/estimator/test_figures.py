@@ -24,6 +24,7 @@ def expected(made) -> tuple[float | None, ...]:
     return (
         made.flops.mid,
         *(joules.low, joules.mid, joules.high),
+        made.prefill_joules.mid,
         made.it_joules.mid,
         *(grams.low, grams.mid, grams.high),
         made.embodied_grams_co2e.mid,
