@@ -25,11 +25,11 @@ import msgspec
 
 from proxy.call import Closed, Opened
 from proxy.errors import LedgerError, LedgerReplacedError
-from proxy.in_flight import InFlight
 from proxy.lag import Lag
 from proxy.ledger.row import Estimator, Familiar, composed, interrupted_row, time_at
 from proxy.ledger.tables import CallRow
 from proxy.ledger.write import Beside, Ledger, Position
+from proxy.progress import Progress
 from proxy.space import Space, space
 from proxy.tail import Entry, Tail, set_aside
 from proxy.told import Told
@@ -149,11 +149,8 @@ class Recorder:
         self._lock_fd = -1
         self._journal = ""
         self._tail: Tail | None = None
-        self._committed: dict[str, Position] = {}  # as found at the start: what lies before was done by another
-        self._read_to: dict[str, int] = {}
+        self._progress = Progress({})
         self._undeletable: set[str] = set()
-        self._moved: set[str] = set()  # segments read on since their position was committed
-        self._in_flight = InFlight()
         self._told = Told()
         self._entries: list[Entry] = []  # read, not digested yet
         self._batch: _Batch | None = None
@@ -174,12 +171,12 @@ class Recorder:
     @property
     def calls_in_flight(self) -> int:
         """Calls opened and not yet closed."""
-        return len(self._in_flight)
+        return len(self._progress.in_flight)
 
     @property
     def streams_open(self) -> int:
         """Streamed calls opened and not yet closed."""
-        return self._in_flight.streams
+        return self._progress.in_flight.streams
 
     @property
     def lag_seconds(self) -> float:
@@ -287,14 +284,14 @@ class Recorder:
         caught_up = len(entries) < limit
         ended = [entry.record.ended_at_us for entry in entries if isinstance(entry.record, Closed)]
         self._oldest_us = min(ended, default=None if caught_up else self._oldest_us)
-        lost = self._told.count(entries if self._fresh(entries) else [e for e in entries if not self._done_before(e)])
+        before = self._progress.done_before
+        lost = self._told.count(entries if self._progress.fresh(entries) else [e for e in entries if not before(e)])
         if lost:
             _log.error("the ends of %d calls could not be written by a gate process and are lost", lost)
         self._told.counts["torn"] = self._torn_before + tail.torn
         self._told.counts["poison"] = self._poison_before + tail.poison
         if rows or lost:  # else only calls that began: their position can wait
-            positions = {segment: self._position(segment) for segment in self._moved}
-            self._commit(tail, _Batch(rows=tuple(rows), positions=positions, caught_up=caught_up))
+            self._commit(tail, _Batch(rows=tuple(rows), positions=self._progress.moved(), caught_up=caught_up))
         self._trim(tail)
         if self._reckoning is not None:
             if caught_up:
@@ -343,10 +340,10 @@ class Recorder:
         gone = [segment for segment in positions if not (self._directory / segment).exists()]
         if gone:  # a crash came between deleting them and forgetting them
             self._ledger.forget(self._journal, gone)
-        self._committed = {segment: position for segment, position in positions.items() if segment not in gone}
-        self._read_to, self._moved, self._in_flight = {}, set(), InFlight()
+        there = {segment: position for segment, position in positions.items() if segment not in gone}
+        self._progress = Progress(there)
         self._entries, self._batch, self._oldest_us = [], None, None
-        self._tail = Tail(self._directory, {name: each.resolved_to for name, each in self._committed.items()})
+        self._tail = Tail(self._directory, {segment: position.resolved_to for segment, position in there.items()})
         return self._tail
 
     def _identity(self) -> str:
@@ -360,32 +357,29 @@ class Recorder:
 
     def _digest(self, tail: Tail, entries: Sequence[Entry], limit: int) -> list[_Composed]:
         """Pair openings with ends and make rows of what ended."""
-        read_to = {entry.segment: entry.end for entry in entries}
-        self._read_to |= read_to
-        self._moved |= read_to.keys()
-        fresh = self._fresh(entries)
-        replayed = (
-            [] if fresh else [e.record.id for e in entries if isinstance(e.record, Opened) and self._done_before(e)]
-        )
+        progress = self._progress
+        progress.read(entries)
+        fresh, before, in_flight = progress.fresh(entries), progress.done_before, progress.in_flight
+        replayed = [] if fresh else [e.record.id for e in entries if isinstance(e.record, Opened) and before(e)]
         closed_before = self._ledger.known(replayed) if replayed else set()
         rows: list[_Composed] = []
         for entry in entries:
             record = entry.record
             if isinstance(record, Opened):
                 if record.id not in closed_before:
-                    self._in_flight.begin(entry.segment, entry.offset, record)
+                    in_flight.begin(entry.segment, entry.offset, record)
             elif isinstance(record, Closed):
-                self._end(record.opened.id)
-                if fresh or not self._done_before(entry):
+                progress.end(record.opened.id)
+                if fresh or not before(entry):
                     self._told.again(entry, record.opened.id)
                     self._compose(rows, entry.segment, record)
             else:
-                for opened in filter(None, map(self._end, record.ids)):
+                for opened in filter(None, map(progress.end, record.ids)):
                     self._told.again(entry, opened.id)
                     self._compose(rows, entry.segment, opened, reason=END_LOST)
-        for segment in filter(tail.ended, self._in_flight.segments()):
-            for opened in self._in_flight.of(segment)[: max(0, limit - len(rows))]:
-                self._end(opened.id)
+        for segment in filter(tail.ended, in_flight.segments()):
+            for opened in in_flight.of(segment)[: max(0, limit - len(rows))]:
+                progress.end(opened.id)
                 self._compose(rows, segment, opened)
         return rows
 
@@ -415,30 +409,6 @@ class Recorder:
         except OSError:
             _log.exception("segment %s could not be set aside", segment)
 
-    def _end(self, call_id: str) -> Opened | None:
-        ended = self._in_flight.end(call_id)
-        if ended is None:
-            return None
-        segment, opened = ended
-        self._moved.add(segment)
-        return opened
-
-    def _fresh(self, entries: Sequence[Entry]) -> bool:
-        """Whether no recorder before this one has read of these segments: so as a rule."""
-        return not self._committed or self._committed.keys().isdisjoint({entry.segment for entry in entries})
-
-    def _done_before(self, entry: Entry) -> bool:
-        """Whether a recorder before this one committed what the entry says."""
-        committed = self._committed.get(entry.segment)
-        return committed is not None and entry.end <= committed.read_to
-
-    def _position(self, segment: str) -> Position:
-        before = self._committed.get(segment)
-        read_to = max(self._read_to.get(segment, 0), before.read_to if before else 0)
-        first = self._in_flight.first(segment)
-        resolved_to = self._read_to.get(segment, 0) if first is None else first
-        return Position(resolved_to=resolved_to, read_to=read_to)
-
     def _commit(self, tail: Tail, batch: _Batch) -> int:
         self._batch = replace(batch, tried=True)
         committed = self._ledger.commit(
@@ -455,7 +425,7 @@ class Recorder:
         self._batch = None
         if self._reckoning is not None:
             self._reckoning.committed()
-        self._moved.clear()
+        self._progress.committed()
         new = [row for row in rows if row.id not in self._told.repeated]
         self._told.counts["recorded"] += len(new)
         segment_of = {each.row.id: each.segment for each in batch.rows}
@@ -475,11 +445,11 @@ class Recorder:
 
     def _trim(self, tail: Tail) -> None:
         """Delete the segments that are wholly in the ledger; all that was read is committed now."""
-        needed = {*self._in_flight.segments(), *self._undeletable}
+        needed = {*self._progress.in_flight.segments(), *self._undeletable}
         done = [each for each in tail.drained() if each not in needed]
         if not done:
             return
-        positions = {segment: self._position(segment) for segment in done}
+        positions = {segment: self._progress.position(segment) for segment in done}
         self._ledger.commit((), journal=self._journal, positions=positions, at=self._time(), durable=True)
         for segment in done:
             try:
@@ -488,10 +458,8 @@ class Recorder:
                 _log.exception("segment %s is recorded, but cannot be deleted", segment)
                 self._undeletable.add(segment)
                 continue
-            self._read_to.pop(segment, None)
-            self._committed.pop(segment, None)
+            self._progress.forget(segment)
             self._told.forget(segment)
-            self._moved.discard(segment)
         self._ledger.forget(self._journal, (segment for segment in done if segment not in self._undeletable))
 
     def _say_lag(self) -> None:

@@ -81,6 +81,7 @@ PLAIN = CallRow(
     grams_co2e_shared_down=0.03,
     grams_co2e_shared_up=0.12,
     attributes=None,
+    prefill_joules=50.0,
 )
 
 UNPRICED = {"model": "house-model", "model_requested": "house-model", "cost_usd": None, "price_id": None}
@@ -91,7 +92,7 @@ UNESTIMATED = {
             *("flops", "joules_low", "joules", "joules_high", "it_joules", "grams_co2e_low", "grams_co2e"),
             *("grams_co2e_high", "embodied_grams_co2e", "market_grams_co2e", "liters"),
             *("grid_source", "joules_shared_down", "joules_shared_up"),
-            *("estimate_key", "grams_co2e_shared_down", "grams_co2e_shared_up"),
+            *("estimate_key", "grams_co2e_shared_down", "grams_co2e_shared_up", "prefill_joules"),
         )
     ),
 }

@@ -14,7 +14,12 @@ from proxy.ledger.tables import ESTIMATE, KIND, CallRow, call_rows, picked
 ESTIMATED = tuple(name for name in ESTIMATE if name in call_rows.columns)
 FOUND_BY = ("id", "started_at")  # where months lie apart, the time says in which
 
-_OF_THE_CALL = tuple(each.name for each in call_rows.columns if each.name in CallRow.__struct_fields__[2:])
+_OF_THE_CALL = tuple(
+    each.name
+    for each in call_rows.columns
+    if each.name in CallRow.__struct_fields__[2:] and each.name != "prefill_joules"
+)
+_PREFILL = CallRow.__struct_fields__.index("prefill_joules")
 _kind = picked(*KIND)
 _of_the_call = picked(*_OF_THE_CALL)
 _estimated = picked(*ESTIMATED, *FOUND_BY)
@@ -46,7 +51,8 @@ def stored(call: tuple[Values, int]) -> Values:
     """Give a call as ``call_rows`` has it when it is new: estimated once, and in the sums."""
     values, kind = call
     name, operation = values[:2]
-    return (name, None if operation == name else operation, kind, *_of_the_call(values), None, True)
+    own_operation = None if operation == name else operation
+    return (name, own_operation, kind, *_of_the_call(values), None, True, values[_PREFILL])
 
 
 def estimated_anew(call: tuple[Values, int]) -> Values:

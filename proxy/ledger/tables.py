@@ -114,13 +114,13 @@ calls = sa.Table(
     sa.Column("grams_co2e_shared_down", sa.Double),
     sa.Column("grams_co2e_shared_up", sa.Double),
     sa.Column("attributes", Json),  # what else the request said about its caller: SDK, retry, metadata, …
-    # These three say nothing in rows of releases before them.
+    # These say nothing in rows of releases before them.
     sa.Column("summed_calls", sa.BigInteger),  # whose sum the tokens are: a batch answers many at once
     sa.Column("region", sa.Text),  # where the provider said that it kept the call, at a price of its own
-    sa.Column("prefill_joules", sa.Double),  # of joules, what reading the prompt took; writing the output took the rest
     sa.Column("rolled_up", sa.Boolean, nullable=False),  # ours: whether the sums of the rollups have it
     # Which of estimate_generations its estimate is of; NULL: it is the one it was recorded with.
     sa.Column("generation", sa.BigInteger),
+    sa.Column("prefill_joules", sa.Double),  # of joules, what reading the prompt took; writing the output took the rest
 )
 
 
@@ -128,6 +128,8 @@ def _stored(name: str) -> sa.Column[Any]:
     column = calls.c[name]
     return sa.Column(name, column.type, nullable=column.nullable)
 
+
+_LAST = ("generation", "rolled_up", "prefill_joules")  # of call_rows; later columns come behind
 
 call_kinds = sa.Table(
     "call_kinds",
@@ -143,8 +145,8 @@ call_rows = sa.Table(
     sa.Column("id", sa.Text, primary_key=True),
     sa.Column("operation_id", sa.Text),  # NULL: the id, as it is where nothing was tried again
     sa.Column("kind", sa.BigInteger, nullable=False),
-    *(_stored(each.name) for each in calls.c if each.name not in ("id", "operation_id", "rolled_up", *KIND)),
-    sa.Column("rolled_up", sa.Boolean, nullable=False),
+    *(_stored(each.name) for each in calls.c if each.name not in ("id", "operation_id", *_LAST, *KIND)),
+    *map(_stored, _LAST),
     sa.Index("ix_call_rows_started_at", "started_at"),
     sa.Index(
         "ix_call_rows_not_rolled_up",

@@ -53,10 +53,13 @@ def random_rows(draw: random.Random, number: int, begin: datetime, days: float):
         yield call_row(**changes | draw.choice(kinds))
 
 
-def known(group: Totals) -> list[object]:
+def figures(group: Totals) -> list[object]:
+    return [getattr(group, field.name) for field in fields(Totals)[1:]]
+
+
+def nearly(group: Totals) -> list[object]:
     """The figures, those that are no whole or decimal numbers as nearly what they are."""
-    figures = [getattr(group, field.name) for field in fields(Totals)[1:]]
-    return [pytest.approx(each, rel=1e-9) if isinstance(each, float) else each for each in figures]
+    return [pytest.approx(each, rel=1e-9) if isinstance(each, float | dict) else each for each in figures(group)]
 
 
 def same(engine: sa.Engine, by: tuple[str, ...], start: datetime, end: datetime, zone: ZoneInfo, **more) -> int:
@@ -69,8 +72,8 @@ def same(engine: sa.Engine, by: tuple[str, ...], start: datetime, end: datetime,
     left, right = ({group.key: group for group in groups} for groups in (found, expected))
     assert left.keys() == right.keys(), (by, asked)
     for key, group in left.items():
-        assert known(group) == known(right[key]), (by, key, asked)
-    assert known(total) == known(whole)
+        assert figures(group) == nearly(right[key]), (by, key, asked)
+    assert figures(total) == nearly(whole)
     assert sum(group.calls for group in found) == total.calls
     return total.calls
 
@@ -115,7 +118,7 @@ def test_one_group_alone_has_the_figures_it_has_among_the_others(engine, by):
         for group in groups:
             where = dict(zip(by, group.key, strict=True))
             ((alone,),) = splits(connection, ((),), **asked, where=where)
-            assert known(alone) == known(group), where
+            assert figures(alone) == nearly(group), where
         nobody, (total,) = splits(connection, (by, ()), **asked, where={by[0]: "nobody's"})
     assert (nobody, total) == ([], Totals())
     for where in ({by[0]: groups[0].key[0]}, {"surface": "other", by[0]: groups[-1].key[0]}):

@@ -4,7 +4,7 @@ import msgspec
 
 from proxy.ledger.tables import CallRow, calls
 
-OURS = ["rolled_up", "generation"]  # the columns that are for the ledger itself; they come last
+OURS = ["rolled_up", "generation"]  # the columns that are for the ledger itself
 
 # The columns of `calls` that the public contract promises, as users' own queries name them.
 _PROMISED = """
@@ -24,7 +24,9 @@ def test_every_promised_column_is_there():
 
 def test_a_row_in_python_has_the_columns_in_their_order():
     assert msgspec.structs.fields(CallRow)
-    assert [*CallRow.__struct_fields__, *OURS] == calls.columns.keys()
+    names = calls.columns.keys()
+    assert [*CallRow.__struct_fields__] == [name for name in names if name not in OURS]
+    assert set(OURS) < set(names)
 
 
 def test_a_row_may_be_none_exactly_where_the_column_may_be_null():

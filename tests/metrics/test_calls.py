@@ -26,6 +26,7 @@ def test_one_call_adds_every_figure_it_has():
     }
     assert value(metrics, "joulegate_flops_total", **GPT) == 1.2e14
     assert value(metrics, "joulegate_energy_joules_total", **GPT) == 800
+    assert value(metrics, "joulegate_prefill_energy_joules_total", **GPT) == 100
     assert value(metrics, "joulegate_energy_joules_low_total", **GPT) == 200
     assert value(metrics, "joulegate_energy_joules_high_total", **GPT) == 3200
     assert value(metrics, "joulegate_carbon_grams_total", **GPT, scope="operational") == pytest.approx(0.08)

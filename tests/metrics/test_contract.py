@@ -28,6 +28,7 @@ CONTRACT = {
     "joulegate_tokens_total": ("counter", WHO | {"kind"}),
     "joulegate_flops_total": ("counter", WHO),
     "joulegate_energy_joules_total": ("counter", WHO),
+    "joulegate_prefill_energy_joules_total": ("counter", WHO),
     "joulegate_energy_joules_low_total": ("counter", WHO),
     "joulegate_energy_joules_high_total": ("counter", WHO),
     "joulegate_carbon_grams_total": ("counter", WHO | {"scope"}),
