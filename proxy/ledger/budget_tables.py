@@ -91,8 +91,8 @@ budget_leases = sa.Table(
     sa.Column("holder", sa.Text, primary_key=True),  # a journal directory, by its own name
     sa.Column("amount", Steps, nullable=False),
     sa.Column("wanting", sa.Boolean, nullable=False),  # it has calls now
-    sa.Column("needed", Steps, nullable=False, server_default="0"),  # with less it refuses calls that it has had lately
     sa.Column("expires_at", UtcDateTime, nullable=False),
+    sa.Column("needed", Steps, nullable=False, server_default="0"),  # with less it refuses calls that it has had lately
 )
 
 # Which thresholds were passed, and when that was noticed; of a rolling window at most once a day.
