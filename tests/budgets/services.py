@@ -70,7 +70,7 @@ def asks(team: str = "search", output_limit: int | None = 1000) -> bytes:
     return head.encode() + written
 
 
-def call(gates: list[str], count: int, request: bytes) -> Calls:
+def call(gates: list[str], count: int, request: bytes, *, again: int = COME_AGAIN_MOST) -> Calls:
     """Make so many calls at once, spread over gates; gives what was answered.
 
     Who is told that nobody can say yet what is left comes again a second later, as SDKs do: on a busy machine the
@@ -80,9 +80,9 @@ def call(gates: list[str], count: int, request: bytes) -> Calls:
 
     async def one(number: int) -> None:
         port = int(gates[number % len(gates)].rsplit(":", 1)[1])
-        for _ in range(COME_AGAIN_MOST):
+        for _ in range(again):
             status, headers, body = await _answered(port, request)
-            if status != 429 or json.loads(body)["error"]["code"] != "budget_unknown":
+            if status != 429 or again == 1 or json.loads(body)["error"]["code"] != "budget_unknown":
                 break
             await asyncio.sleep(int(headers["retry-after"]))
         made.statuses[status] += 1
