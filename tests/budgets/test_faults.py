@@ -15,8 +15,7 @@ import sqlalchemy as sa
 from proxy.budgets.units import steps_of
 from proxy.ledger.engine import open_engine
 from proxy.ledger.tables import calls as calls_table
-from tests.budgets.services import answers, asks, budget, call, config
-from tests.budgets.test_services import SETTLED_S, a_call, kill, spent, use_up
+from tests.budgets.services import SETTLED_S, a_call, answers, asks, budget, call, config, kill, spent, use_up
 from tests.crash.running import wait_for
 from tests.databases import PostgresServer, running_postgres
 from tests.loopback import provider

@@ -10,8 +10,19 @@ import time
 
 import pytest
 
-from tests.budgets.services import answers, asks, budget, call, config
-from tests.budgets.test_services import SETTLED_S, a_call, one_of, spent, use_up, wait_for_rows
+from tests.budgets.services import (
+    SETTLED_S,
+    a_call,
+    answers,
+    asks,
+    budget,
+    call,
+    config,
+    one_of,
+    spent,
+    use_up,
+    wait_for_rows,
+)
 from tests.crash.running import wait_for
 from tests.loopback import Script, provider
 from tests.service.running import service

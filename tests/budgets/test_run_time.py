@@ -10,8 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from proxy.cli import command_line
-from tests.budgets.services import answers, asks, budget, call, config
-from tests.budgets.test_services import SETTLED_S, a_call, rows, use_up, wait_for_rows
+from tests.budgets.services import SETTLED_S, a_call, answers, asks, budget, call, config, rows, use_up, wait_for_rows
 from tests.crash.running import wait_for
 from tests.loopback import provider
 from tests.service.running import Service, service

@@ -1,217 +1,30 @@
-"""Budgets of whole services: rushes, deaths, and several machines on one ledger.
-
-Every answer costs the same. Where a request says how long its answer may be, a budget is never overshot; where it
-does not, by no more than its calls in flight use beyond what is assumed.
-"""
+"""Budgets of whole services: new processes, and several machines on one ledger. Every answer costs the same."""
 
 from __future__ import annotations
 
 import contextlib
-import os
 import signal
-import threading
 import time
-from collections import Counter
 from pathlib import Path
 
 import pytest
-import sqlalchemy as sa
 
-from estimator import Usage, estimate
-from proxy.budgets.expecting import OUTPUT_TOKENS_ASSUMED
 from proxy.budgets.units import steps_of
-from proxy.ledger.engine import open_engine
-from proxy.ledger.tables import calls as calls_table
-from tests.budgets.services import MODEL, answers, asks, budget, call, config
-from tests.crash.running import wait_for
-from tests.loopback import Client, provider
-from tests.service.running import Service, service
-
-SETTLED_S = 40.0
-
-
-def a_call(unit: str, output_tokens: int = 1000) -> float:
-    """What an answer takes of a unit."""
-    made = estimate(Usage(input_tokens=10, output_tokens=output_tokens), MODEL, provider="openai", zone="USA")
-    return float(made.cost_usd) if unit == "usd" else made.grams_co2e.mid
-
-
-def spent(url: str, unit: str) -> int:
-    """What the rows of the team say, in steps."""
-    column = calls_table.c.cost_usd if unit == "usd" else calls_table.c.grams_co2e
-    engine = open_engine(url)
-    with engine.connect() as connection:
-        found = connection.scalars(sa.select(column).where(calls_table.c.team == "search", column.is_not(None)))
-        total = sum(steps_of(each, unit) for each in found)
-    engine.dispose()
-    return total
-
-
-def rows(url: str) -> Counter[str]:
-    engine = open_engine(url)
-    with engine.connect() as connection:
-        found = connection.execute(sa.select(calls_table.c.outcome, sa.func.count()).group_by(calls_table.c.outcome))
-        counted = Counter({row.outcome: row[1] for row in found})
-    engine.dispose()
-    return counted
-
-
-def wait_for_rows(url: str, count: int) -> None:
-    deadline = time.monotonic() + SETTLED_S
-    while (there := rows(url)).total() < count:
-        assert time.monotonic() < deadline, there
-        time.sleep(0.1)
-
-
-def use_up(gates: list[str], request: bytes) -> tuple[int, int]:
-    """Make calls at all machines at once until none is answered any more; gives how many were, and how many made."""
-    answered = asked = refused = 0
-    deadline = time.monotonic() + SETTLED_S
-    while refused < 2 and time.monotonic() < deadline:
-        made = call(gates, len(gates), request)
-        asked += len(gates)
-        if made.statuses[200]:
-            answered, refused = answered + made.statuses[200], 0
-        elif any(int(headers["retry-after"]) == 1 for headers, _ in made.refusals):  # somebody holds what is left
-            time.sleep(0.3)
-        else:
-            refused += 1
-    return answered, asked
-
-
-def one_of(url: str | None, folder: Path) -> str:
-    return url or f"sqlite:///{folder}/joulegate.db"
-
-
-def test_a_hard_budget_is_used_to_its_end_and_then_refused(tmp_path):
-    with provider(answers(lambda: 1000)) as origin:
-        toml = config(origin.origin, budget(limit=10.5 * a_call("usd")), workers=2)
-        with service(tmp_path, toml) as running:
-            done = [call([running.gate], 1, asks()) for _ in range(12)]
-            assert [next(iter(each.statuses)) for each in done] == [200] * 10 + [429] * 2
-            (_, said), *_ = done[-1].refusals
-            assert said["error"]["code"] == "budget_exceeded"
-            assert said["error"]["type"] == "rate_limit_error"
-            ended = running.wait_for_calls(12)
-            wait_for(
-                lambda: int(call([running.gate], 1, asks()).headers[0]["retry-after"]) > 1, running
-            )  # the ledger has them
-            assert [(row["outcome"], row["reason"], row["team"]) for row in ended[-2:]] == [
-                ("rejected", "budget_exceeded", "search")
-            ] * 2
-            assert next(iter(call([running.gate], 1, asks("other")).statuses)) == 200  # it is no call of the team
-
-
-@pytest.mark.parametrize("unit", ["usd", "gco2e"])
-def test_a_rush_on_a_nearly_used_up_budget_does_not_overshoot_it(tmp_path, unit):
-    limit = 8.5 * a_call(unit)
-    url = one_of(None, tmp_path)
-    with provider(answers(lambda: 1000, wait_s=0.2)) as origin:
-        toml = config(origin.origin, budget(unit=unit, limit=limit), workers=2)
-        with service(tmp_path, toml) as running:
-            rush = call([running.gate], 24, asks())
-            assert rush.statuses.total() == 24
-            more, asked = use_up([running.gate], asks())
-            wait_for_rows(url, 24 + asked)
-            assert rush.statuses[200] + more == 8
-            assert limit - a_call(unit) < spent(url, unit) / 10**12 <= limit
-
-
-def test_what_calls_use_beyond_what_is_assumed_is_all_that_a_budget_is_overshot_by(tmp_path):
-    used = 3 * OUTPUT_TOKENS_ASSUMED
-    limit = 8.5 * a_call("usd", OUTPUT_TOKENS_ASSUMED)
-    url = one_of(None, tmp_path)
-    with provider(answers(lambda: used, wait_s=0.2)) as origin:
-        toml = config(origin.origin, budget(limit=limit), workers=2)
-        with service(tmp_path, toml) as running:
-            rush = call([running.gate], 24, asks(output_limit=None))
-            _, asked = use_up([running.gate], asks(output_limit=None))
-            wait_for_rows(url, 24 + asked)
-            beyond = a_call("usd", used) - a_call("usd", OUTPUT_TOKENS_ASSUMED)
-            assert 0 < rush.statuses[200] <= 8
-            assert limit < spent(url, "usd") / 10**12 <= limit + 8 * beyond
-
-
-def test_a_soft_budget_refuses_nothing_and_says_so(tmp_path):
-    with provider(answers(lambda: 1000)) as origin:
-        toml = config(origin.origin, budget(limit=2.2 * a_call("usd"), mode="soft", thresholds=[0.5]))
-        with service(tmp_path, toml) as running:
-            first = call([running.gate], 1, asks())
-            assert "x-joulegate-budget" not in first.headers[0]
-            call([running.gate], 2, asks())
-            running.wait_for_calls(3)
-            deadline = time.monotonic() + SETTLED_S
-            while not (said := call([running.gate], 1, asks()).headers[0].get("x-joulegate-budget")):
-                assert time.monotonic() < deadline
-                time.sleep(0.1)
-            name, used = said.split(";used=")
-            assert name == "b"
-            assert float(used) > 0.9
-
-
-def test_requests_a_minute_and_requests_at_once_are_limited(tmp_path):
-    with provider(answers(lambda: 10, wait_s=0.4)) as origin:
-        toml = config(
-            origin.origin,
-            budget("at-once", "concurrent_requests", 3, None),
-            budget("often", "requests", 6, "24h", team="often"),
-            workers=2,
-        )
-        with service(tmp_path, toml) as running:
-            rush = call([running.gate], 10, asks())
-            assert 1 <= rush.statuses[200] <= 3
-            assert {said["error"]["code"] for _, said in rush.refusals} == {"rate_limit_exceeded"}
-            assert {headers["retry-after"] for headers, _ in rush.refusals} == {"1"}
-            assert call([running.gate], 1, asks()).statuses == {200: 1}  # they have ended
-            often = [call([running.gate], 1, asks("often")) for _ in range(8)]
-            assert [next(iter(each.statuses)) for each in often] == [200] * 6 + [429] * 2
-
-
-def kill(running: Service, victim: str) -> None:
-    pids = running.named_children()
-    os.kill(pids[victim], signal.SIGKILL)
-
-
-@pytest.mark.parametrize("victim", ["gate 1", "console"])
-def test_who_is_killed_leaves_nothing_reserved(tmp_path, victim):
-    limit = 8.5 * a_call("usd")
-    url = one_of(None, tmp_path)
-    with provider(answers(lambda: 1000, wait_s=0.3)) as origin:
-        toml = config(origin.origin, budget(limit=limit), workers=1)
-        with service(tmp_path, toml) as running:
-            killer = threading.Timer(0.15, kill, (running, victim))
-            killer.start()
-            with contextlib.suppress(OSError, IndexError, ExceptionGroup):  # of a connection that was cut
-                call([running.gate], 6, asks())
-            killer.join()
-            deadline = time.monotonic() + SETTLED_S
-            while victim not in running.named_children():
-                assert time.monotonic() < deadline
-                time.sleep(0.05)
-            use_up([running.gate], asks())
-            while spent(url, "usd") / 10**12 <= limit - a_call("usd"):
-                assert time.monotonic() < deadline
-                time.sleep(0.1)
-            assert spent(url, "usd") / 10**12 <= limit
-
-
-def test_clients_that_leave_leave_nothing_reserved(tmp_path):
-    limit = 8.5 * a_call("usd")
-    url = one_of(None, tmp_path)
-    with contextlib.ExitStack() as stack:
-        origin = stack.enter_context(provider(answers(lambda: 1000, wait_s=0.2)))
-        toml = config(origin.origin, budget(limit=limit), workers=2)
-        running = stack.enter_context(service(tmp_path, toml))
-        assert call([running.gate], 1, asks()).statuses == {200: 1}  # so there is a lease
-        for _ in range(4):
-            client = Client(int(running.gate.rsplit(":", 1)[1]))
-            client.send(asks())
-            time.sleep(0.05)
-            client.reset()
-        _, asked = use_up([running.gate], asks())
-        wait_for_rows(url, 5 + asked)
-        assert rows(url)["aborted"] == 4, rows(url)
-        assert limit - a_call("usd") < spent(url, "usd") / 10**12 <= limit
+from tests.budgets.services import (
+    SETTLED_S,
+    a_call,
+    answers,
+    asks,
+    budget,
+    call,
+    config,
+    one_of,
+    spent,
+    use_up,
+    wait_for_rows,
+)
+from tests.loopback import provider
+from tests.service.running import service
 
 
 def test_a_service_that_was_killed_goes_on_with_what_its_ledger_says(tmp_path):
