@@ -63,8 +63,7 @@ budgets = sa.Table(
     sa.Column("file", sa.Text),  # and that file, by machine and path
 )
 
-# One row: the number of the last change of a budget, in the table `changes`. Who writes rows of calls holds it while he
-# does, so that a budget is counted from all of them or added to by them.
+# One row: the number of the last change of a budget, in the table `changes`.
 budget_revision = sa.Table(
     "budget_revision",
     metadata,

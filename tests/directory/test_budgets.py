@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
@@ -130,6 +131,23 @@ def test_a_budget_that_comes_while_calls_are_recorded_counts_each_of_them_once(s
     one.tend()
     slot = one.exposure.places()[made("b").measure]
     assert one.allowed(slot) == 4 * A_CALL  # before a gate hears of it
+
+
+def test_a_change_waits_for_rows_that_are_being_written(search):
+    machine = Machine(search)
+    adding = threading.Thread(target=add, args=(search,))
+
+    def meanwhile(connection: sa.Connection, rows: object) -> None:
+        machine.keeping.add(connection, rows)
+        adding.start()
+        adding.join(0.3)
+        assert adding.is_alive()
+
+    machine.ledger.beside_rows = meanwhile
+    machine.record(call_row())
+    adding.join()
+    with search.connect() as connection:
+        assert states(connection, NOW)[0].used == Decimal("0.00075")
 
 
 def test_a_budget_that_was_away_counts_what_came_meanwhile(search):
