@@ -85,7 +85,10 @@ def build_console(
     """
     access = access or Access({})
     evidence = Evidence()
-    console = _Console(engine, evidence, metrics, recent, recorder, key_problems, gate_url, closing, now)
+    calculator = Calculator(engine, now, configured)
+    console = _Console(
+        engine, evidence, calculator.prepare, metrics, recent, recorder, key_problems, gate_url, closing, now
+    )
     return Starlette(
         routes=[
             Route("/", console.page),
@@ -101,7 +104,7 @@ def build_console(
             *Directory(engine, providers, now).routes(),
             *Screens(engine, evidence, estimate_call, lambda: health(recorder, key_problems()), now).routes(),
             *Reports(engine, estimate, now, lambda: said(health(recorder, key_problems()))).routes(),
-            *Calculator(engine, now, configured).routes(),
+            *calculator.routes(),
             *SigningIn(access).routes(),
             Mount("/static", StaticFiles(directory=_STATIC)),
         ],
@@ -122,6 +125,7 @@ class _Console:
         self,
         engine: Engine,
         evidence: Evidence,
+        on_page: Callable[[], None],
         metrics: Metrics,
         recent: RecentCalls,
         recorder: Recording,
@@ -131,6 +135,7 @@ class _Console:
         now: Callable[[], datetime],
     ) -> None:
         self._engine = engine
+        self._on_page = on_page
         self._metrics = metrics
         self._recent = recent
         self._recorder = recorder
@@ -155,6 +160,7 @@ class _Console:
                 signed_in=SESSION in request.scope,
             )
 
+        self._on_page()
         return HTMLResponse(await run_in_threadpool(draw))
 
     async def live(self, request: Request) -> Response:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from datetime import date, datetime, timedelta
 from pathlib import Path
@@ -18,7 +19,7 @@ from starlette.staticfiles import StaticFiles
 
 import proxy.calculator
 from estimator import resolve
-from proxy.calculator.asked import AskedError, asked_of
+from proxy.calculator.asked import Asked, AskedError, asked_of
 from proxy.calculator.documents import served
 from proxy.calculator.own import Own
 from proxy.console.describing import get, list_of
@@ -32,6 +33,7 @@ _STATIC: Final = Path(proxy.calculator.__file__).parent / "static"
 _POLICY: Final = HEADERS["content-security-policy"].replace("form-action 'none'", "form-action 'self'")
 DAYS: Final = 30
 MODELS: Final = 50  # that are given at most
+PREPARED_AFTER_S: Final = 1.0
 
 
 class Mean(msgspec.Struct, kw_only=True, frozen=True):
@@ -56,6 +58,7 @@ class Calculator:
     ) -> None:
         self._engine, self._now, self._configured = engine, now, configured
         self._own: tuple[date, Own | None] | None = None
+        self._prepared = False
 
     def _today(self) -> Own | None:
         """Give the configuration with today's prices."""
@@ -71,6 +74,14 @@ class Calculator:
             Route("/api/traffic", self.traffic),
             Mount("/calculator/static", StaticFiles(directory=_STATIC)),
         ]
+
+    def prepare(self) -> None:
+        """Make the calculator's facts ready in a while, off the way of who looks at another page: it takes a second."""
+        if not self._prepared:
+            self._prepared = True
+            timer = threading.Timer(PREPARED_AFTER_S, lambda: served(Asked(), own=self._today()))
+            timer.daemon = True
+            timer.start()
 
     async def page(self, request: Request) -> Response:
         """Answer with the page, filled in as the query asks."""

@@ -47,7 +47,8 @@ def page_body(connection: Connection, asked: Asked, now: datetime, evidence: Evi
     if asked.measure not in MEASURES:
         raise QuestionError(f"measure={asked.measure!r}: choose from {', '.join(MEASURES)}")
     asked, period = of_sums(asked, now)
-    found = split(connection, asked.by, period, where=asked.where)
+    # The chart is of the first of the dimensions, the table of all: one reading.
+    found = split(connection, asked.by[:1], period, asked.by, asked.where)
     evidence.read(connection, found.total)
     measure = MEASURES[asked.measure]
     head = f"{_form(asked, period)}{period_links(asked, PATH, now)}{chosen(asked, PATH)}"
@@ -55,17 +56,16 @@ def page_body(connection: Connection, asked: Asked, now: datetime, evidence: Evi
         return f"{head}{_nothing(asked)}"
     return (
         f"{head}<h2>{escape(measure.title)} <small>{escape(period.title())}</small></h2>"
-        f"{_drawn(asked, measure, _first(connection, asked, period, found))}{_table(asked, measure, found, evidence)}"
+        f"{_drawn(asked, measure, _first(asked, period, found))}{_table(asked, measure, found, evidence)}"
         f"{standing(evidence.shares(found.total))}"
         f"<details class='method'><summary>How {escape(measure.title)} is made</summary><p>{escape(measure.method)}</p>"
         '<p>Facts of each model, price and grid, with their sources: <a href="/facts">Facts</a>.</p></details>'
     )
 
 
-def _first(connection: Connection, asked: Asked, period: Period, found: Split) -> Sequence[Totals]:
-    """Give the sums by what the chart is of, the first of the dimensions."""
-    groups = found.groups if len(asked.by) == 1 else split(connection, asked.by[:1], period, where=asked.where).groups
-    return every_day(groups, period) if asked.by[:1] == ("day",) else groups
+def _first(asked: Asked, period: Period, found: Split) -> Sequence[Totals]:
+    """Give the sums by what the chart is of."""
+    return every_day(found.groups, period) if asked.by[:1] == ("day",) else found.groups
 
 
 def question(query: QueryParams) -> Asked:
@@ -151,7 +151,7 @@ def _drawn(asked: Asked, measure: Measure, groups: Sequence[Totals]) -> str:
 
 
 def _table(asked: Asked, measure: Measure, found: Split, evidence: Evidence) -> str:
-    ranked = _ranked(asked, measure, found.groups)
+    ranked = _ranked(asked, measure, found.parts)
     peak = max((each.cost_usd for each in [*ranked, found.total] if each.cost_usd is not None), default=None)
     titles = "".join(
         f'<th scope="col" class="key">{escape(each.replace("_", " ").capitalize())}</th>' for each in asked.by

@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from estimator.profiles import Tier
 from proxy.ledger.read import Totals
 from proxy.ledger.rollup_tables import detail_keys
+from proxy.ledger.rollups import any_left
 from proxy.ledger.tables import NOT_ROLLED_UP, calls
 
 TIERS: tuple[str, ...] = get_args(Tier)  # from the surest to none
@@ -54,10 +55,11 @@ class Evidence:
 def _read(connection: sa.Connection) -> dict[str, str]:
     """Read the tiers of all keys, of calls that no sum has yet too."""
     estimated = calls.c.joules.is_not(None)
-    questions = (
-        sa.select(detail_keys.c.estimate_key, detail_keys.c.tier).where(detail_keys.c.tier != TIERS[-1]).distinct(),
-        sa.select(calls.c.estimate_key, calls.c.tier).where(NOT_ROLLED_UP, estimated).distinct(),
-    )
+    questions = [
+        sa.select(detail_keys.c.estimate_key, detail_keys.c.tier).where(detail_keys.c.tier != TIERS[-1]).distinct()
+    ]
+    if any_left(connection):
+        questions.append(sa.select(calls.c.estimate_key, calls.c.tier).where(NOT_ROLLED_UP, estimated).distinct())
     found: dict[str, str] = {}
     for question in questions:
         for key, tier in connection.execute(question):
