@@ -20,7 +20,9 @@ def used(team: str) -> Bars:
             ),
         ),
         says=Says(
-            shows="How much of each budget is spent in its present window: dollars, energy, carbon, water or tokens.",
+            shows="How much of each budget is used in its present window: dollars, energy, carbon, water, tokens or"
+            " requests. Of those of one team, unit and window the fullest; `other` are budgets of projects, users and"
+            " keys.",
             reckoned="joulegate_budget_used_ratio, the largest that a console says; full is 100 %, and may be passed.",
             empty="no team has a budget.",
         ),

@@ -15,8 +15,9 @@ from dashboards.quantities import (
     TOKENS,
     Quantity,
     against_the_week_before,
+    outcomes,
 )
-from dashboards.queries import SERVED, Query, quantile, rate, total
+from dashboards.queries import SERVED, Query, quantile, total
 from dashboards.sdk import model
 
 MISSING = Figure(
@@ -97,18 +98,6 @@ FIRST_TOKEN = Curve(
         empty="no reply was streamed.",
     ),
 )
-OUTCOMES = Curve(
-    title="Calls per minute by outcome",
-    unit="short",
-    stacked=True,
-    queries=(Query(expr=rate("joulegate_calls_total", by="outcome", per=" * 60"), legend="{{outcome}}"),),
-    says=Says(
-        shows="How calls ended: ok, error (of the provider or on the way to it), aborted by the client, interrupted by"
-        " the end of a gate, rejected by the gate.",
-        reckoned="the rate of joulegate_calls_total.",
-        empty=NO_CALLS,
-    ),
-)
 
 
 def overview() -> model.Dashboard:
@@ -140,6 +129,6 @@ def overview() -> model.Dashboard:
             title="By model",
             panels=((by("model"), 24), *((each.by("model"), 8) for each in (CALLS, TOKENS, DOLLARS))),
         ),
-        Row(title="Speed and outcomes", panels=((LATENCY, 8), (FIRST_TOKEN, 8), (OUTCOMES, 8))),
+        Row(title="Speed and outcomes", panels=((LATENCY, 8), (FIRST_TOKEN, 8), (outcomes(), 8))),
     )
     return finished(board, rows)

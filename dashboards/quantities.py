@@ -212,3 +212,21 @@ def against_the_week_before(where: str = SELECTED) -> Figure:
             empty="Prometheus has nothing of a week before, or there was nothing then.",
         ),
     )
+
+
+def outcomes(where: str = SELECTED) -> Curve:
+    """Show how calls ended."""
+    return Curve(
+        title="Calls per minute by outcome",
+        unit="short",
+        stacked=True,
+        queries=(
+            Query(expr=rate("joulegate_calls_total", where=where, by="outcome", per=" * 60"), legend="{{outcome}}"),
+        ),
+        says=Says(
+            shows="How calls ended: ok, error (of the provider or on the way to it), aborted by the client, interrupted"
+            " by the end of a gate, rejected by the gate.",
+            reckoned="the rate of joulegate_calls_total.",
+            empty=NO_CALLS,
+        ),
+    )

@@ -16,6 +16,7 @@ from dashboards.quantities import (
     TOKENS,
     WATER,
     against_the_week_before,
+    outcomes,
 )
 from dashboards.queries import ONE_TEAM, Query, rate, total
 from dashboards.ratios import DOLLARS_PER_TOKENS, GRAMS_PER_DOLLAR, JOULES_PER_TOKENS
@@ -52,19 +53,6 @@ TOKENS_BY_KIND = Curve(
         " reasoning of output.",
         reckoned="the rate of joulegate_tokens_total by kind.",
         empty="no call whose tokens are known.",
-    ),
-)
-OUTCOMES = Curve(
-    title="Calls per minute by outcome",
-    unit="short",
-    stacked=True,
-    queries=(
-        Query(expr=rate("joulegate_calls_total", where=ONE_TEAM, by="outcome", per=" * 60"), legend="{{outcome}}"),
-    ),
-    says=Says(
-        shows="How the team's calls ended: ok, error, aborted by the client, interrupted, rejected by the gate.",
-        reckoned="the rate of joulegate_calls_total.",
-        empty=NO_CALLS,
     ),
 )
 
@@ -109,7 +97,7 @@ def team() -> model.Dashboard:
             panels=(
                 (used('team="$team"'), 8),
                 *((each.paced(ONE_TEAM), 8) for each in (DOLLARS, ENERGY, CARBON, WATER)),
-                (OUTCOMES, 8),
+                (outcomes(ONE_TEAM), 8),
             ),
         ),
         Row(title="On what", panels=tuple((each.by("model", ONE_TEAM), 8) for each in (DOLLARS, ENERGY, TOKENS))),
