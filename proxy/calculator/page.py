@@ -234,7 +234,7 @@ def _likes(draw: Drawing) -> str:
     rows = []
     for like in equivalences():
         amount = (
-            f"{like.joules_or_grams / JOULES_PER_WH:g} Wh"
+            f"{like.joules_or_grams / JOULES_PER_WH:,g} Wh"
             if like.of == "energy"
             else f"{like.joules_or_grams:g} g CO₂e"
         )

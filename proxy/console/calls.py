@@ -59,7 +59,7 @@ def _form(asked: Asked) -> str:
     return (
         f'<form class="ask" method="get" action="{PATH}">{hidden(asked)}'
         + select("Only", "only", choices, "")
-        + field("is", "is", "", hint="a value, or nothing")
+        + field("is", "is", "", hint="any value")
         + field("From", "from", (asked.start or "")[:10], kind="date")
         + field("To", "to", (asked.end or "")[:10], kind="date")
         + field("Time zone", "tz", asked.tz)

@@ -86,7 +86,7 @@ def _form(asked: Asked, period: Period) -> str:
         + by
         + period_fields(asked, period)
         + select("Only", "only", [("", "all calls"), *((each, each.replace("_", " ")) for each in CHOICE)], "")
-        + field("is", "is", "", hint="a value, or nothing")
+        + field("is", "is", "", hint="any value")
         + '<button type="submit">Show</button></form>'
     )
 
@@ -157,7 +157,7 @@ def _table(asked: Asked, measure: Measure, found: Split, evidence: Evidence) -> 
         f'<th scope="col" class="key">{escape(each.replace("_", " ").capitalize())}</th>' for each in asked.by
     )
     figures = "".join(
-        f'<th scope="col"{_minor(key)}>{words}</th>'
+        f'<th scope="col"{_minor(key, asked)}>{words}</th>'
         for key, words in (
             ("calls", "Calls"),
             ("tokens", "Tokens"),
@@ -170,14 +170,14 @@ def _table(asked: Asked, measure: Measure, found: Split, evidence: Evidence) -> 
             f'<th scope="row">{_look_into(asked, dimension, each)}</th>'
             for dimension, each in zip(asked.by, group.key, strict=True)
         )
-        return f"<tr>{keys}{_figures(group, peak, _calls_link(asked, group), evidence)}</tr>"
+        return f"<tr>{keys}{_figures(asked, group, peak, _calls_link(asked, group), evidence)}</tr>"
 
     more = len(ranked) - ROWS_SHOWN
     told = ""
     if more > 0:
         csv = replace(asked, measure="").link("/api/reports/cost", format="csv")
         told = f'<p class="soft">{more:,} more rows: <a href="{csv}">all of them as CSV</a>.</p>'
-    whole = _figures(found.total, peak, replace(asked, by=(), measure="").link("/calls"), evidence)
+    whole = _figures(asked, found.total, peak, replace(asked, by=(), measure="").link("/calls"), evidence)
     total = f'<tr><th scope="row" colspan="{len(asked.by)}">All</th>{whole}</tr>'
     return (
         '<div class="scroll" tabindex="0" role="region" aria-label="Figures"><table class="figures">'
@@ -186,18 +186,19 @@ def _table(asked: Asked, measure: Measure, found: Split, evidence: Evidence) -> 
     )
 
 
-def _figures(group: Totals, peak: Decimal | None, calls: str, evidence: Evidence) -> str:
+def _figures(asked: Asked, group: Totals, peak: Decimal | None, calls: str, evidence: Evidence) -> str:
     shares = evidence.shares(group)
     cells = (
         ("calls", f'<a href="{calls}">{count(group.calls)}</a>'),
         ("tokens", value(count(tokens(group.input_tokens, group.output_tokens)))),
         *((key, figure(group, key, shares, peak=peak)) for key in MEASURES if key != "calls"),
     )
-    return "".join(f"<td{_minor(key)}>{content}</td>" for key, content in cells)
+    return "".join(f"<td{_minor(key, asked)}>{content}</td>" for key, content in cells)
 
 
-def _minor(key: str) -> str:
-    return ' class="minor"' if key in ("tokens", "compute", "water") else ""
+def _minor(key: str, asked: Asked) -> str:
+    """Let all but the calls and what was asked for give way on a narrow screen."""
+    return "" if key in ("calls", "dollars" if asked.measure == "calls" else asked.measure) else ' class="minor"'
 
 
 def _narrowed(asked: Asked, dimension: str, each: str | None) -> Asked:

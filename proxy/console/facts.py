@@ -52,10 +52,10 @@ def page_body(connection: Connection, query: QueryParams, now: datetime) -> str:
     if not shown:
         return f"{form}{_nothing(kind, wanted)}"
     heads = "".join(f'<th scope="col">{each}</th>' for each in titles)
-    body = "".join(f"<tr>{row.html}</tr>" for row in shown)
+    body = "".join(row.drawn(titles) for row in shown)
     return (
         f"{form}<h2>{KINDS[kind]} <small>{count(len(found))}, facts {facts_version()}</small></h2>"
-        f'<div class="scroll" tabindex="0" role="region" aria-label="{KINDS[kind]}"><table class="words">'
+        f'<div class="scroll" tabindex="0" role="region" aria-label="{KINDS[kind]}"><table class="words cards">'
         f"<thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table></div>"
         f"{_further(kind, wanted, int(start), len(found))}"
     )
@@ -66,8 +66,13 @@ class Row:
 
     def __init__(self, *cells: tuple[str, str]) -> None:
         self.found_by = " ".join(text for text, _ in cells).casefold()
-        first, *rest = (shown for _, shown in cells)
-        self.html = f'<th scope="row">{first}</th>{"".join(f"<td>{each}</td>" for each in rest)}'
+        self.cells = tuple(shown for _, shown in cells)
+
+    def drawn(self, titles: Sequence[str]) -> str:
+        """Draw it; on a narrow screen a row is a card, and each cell has its title beside it."""
+        first, *rest = self.cells
+        cells = (f'<td data-title="{escape(title)}">{each}</td>' for title, each in zip(titles[1:], rest, strict=True))
+        return f'<tr><th scope="row">{first}</th>{"".join(cells)}</tr>'
 
 
 def _text(text: str, below: str = "") -> tuple[str, str]:
@@ -139,40 +144,48 @@ def _billions(span: tuple[float, float] | None) -> str:
     if span is None:
         return "not public"
     low, high = (digits(each / 1e9) for each in span)
-    return f"{low} B" if low == high else f"{low}–{high} B"
+    return f"{low}\u00a0B" if low == high else f"{low}–{high}\u00a0B"
 
 
 @cache
 def _prices() -> Table:
-    titles = ("Price", "Provider", "Dollars per million tokens", "In force", "Source")
+    titles = ("Model", "Provider", *(f"$/M {each}" for each in _RATES.values()), "Beside", "In force", "Source")
     return titles, [_price(price) for seller in sorted(price_lists()) for price in every_price(seller)]
 
 
+_RATES = {"input": "input", "cached_input": "cached", "output": "output"}  # with a column of their own
+
+
 def _price(price: Price) -> Row:
-    rates = [
-        f"{bucket.replace('_', ' ')} {steps[0][1].scaleb(6).normalize():f}" for bucket, steps in price.rates.items()
-    ]
-    units = [f"{unit.replace('_', ' ')} {each.normalize():f} each" for unit, each in price.units.items()]
-    longer = "more for long inputs" if any(len(steps) > 1 for steps in price.rates.values()) else ""
-    since = "since it was listed" if price.valid_from is None else f"from {price.valid_from}"
+    def rate(bucket: str) -> str:
+        steps = price.rates.get(bucket)
+        return "–" if steps is None else f"{steps[0][1].scaleb(6).normalize():f}"
+
+    def longer(bucket: str) -> str:
+        steps = price.rates.get(bucket, ())[1:]
+        return ", ".join(f"{each.scaleb(6).normalize():f} over {count(above)}" for above, each in steps)
+
+    others = [f"{bucket.replace('_', ' ')} {rate(bucket)}" for bucket in price.rates if bucket not in _RATES]
+    units = [f"{unit.replace('_', ' ')} ${each.normalize():f} each" for unit, each in price.units.items()]
     return Row(
         _text(price.model, f"tier {price.tier}" if price.tier else ""),
         _text(price.provider),
-        _text(", ".join([*rates, *units]), longer),
-        _text(since),
+        *(_text(rate(bucket), longer(bucket)) for bucket in _RATES),
+        _text(", ".join([*others, *units])),
+        _text("no\u00a0date\u00a0stated" if price.valid_from is None else f"from {price.valid_from}"),
         _cited(price.source),
     )
 
 
 @cache
 def _grids() -> Table:
-    titles = ("Zone", "Code", "g CO₂e per kWh", "Release of 2023", "Liters per kWh", "Source")
+    titles = ("Zone", "Code", "g CO₂e per kWh, newest release", "Release of 2023, its year", "Liters per kWh", "Source")
     places = sorted((grid(each) for each in known_zones()), key=lambda each: each.name)
     return titles, [
         Row(
             _text(each.name),
             _text(each.zone),
-            _text(digits(each.grams_per_kwh), "the newest release, its year not stated"),
+            _text(digits(each.grams_per_kwh)),
             _text(
                 "–" if each.grams_per_kwh_2023 is None else digits(each.grams_per_kwh_2023), f"{each.year_2023 or ''}"
             ),

@@ -85,7 +85,9 @@ def answer(
 
 def sorry(words: str, way_out: str = "") -> str:
     """Say what is wrong, and what to do; ``way_out`` is HTML."""
-    return f'<section class="empty" role="alert"><p>{escape(words)}</p><p>{way_out}</p></section>'
+    return (
+        f'<section class="empty" role="alert"><p>{escape(words[:1].upper() + words[1:])}</p><p>{way_out}</p></section>'
+    )
 
 
 def wants_page(request: Request) -> bool:

@@ -94,7 +94,7 @@ def today_section(sums: Sums | None) -> str:
 
 def _headlines(total: Totals, shares: Mapping[str, float]) -> str:
     def tile(name: str, value: str, below: str, extra: str = "", sign: str = "") -> str:
-        return f'<div><dt>{name}</dt><dd>{sign}{escape(value)}</dd>{extra}<dd class="note">{escape(below)}</dd></div>'
+        return f'<div><dt>{name}{sign}</dt><dd>{escape(value)}</dd>{extra}<dd class="note">{escape(below)}</dd></div>'
 
     def estimated(of: str) -> str:
         measure = MEASURES[of]
@@ -122,7 +122,7 @@ def _empty(gate_url: str) -> str:
     code = f'from openai import OpenAI\nclient = OpenAI(base_url="{gate_url}/v1")'
     return (
         '<section class="empty"><h2>Send the first call</h2><p>Point an OpenAI SDK at the gate; nothing else changes. '
-        f"The call appears here within a second.</p><pre><code>{escape(code)}</code></pre></section>"
+        f"The call appears here within a second.</p><pre tabindex='0'><code>{escape(code)}</code></pre></section>"
     )
 
 

@@ -21,36 +21,41 @@ class Measure:
     column: str
     unit: str
     unknown: str | None
+    brief: str  # how it is made and from what, in some words; ``method`` in sentences
     method: str
 
 
 MEASURES = {
     "dollars": Measure(
         "Dollars", "cost_usd", "USD", "unpriced_calls",
+        "tokens × dated list price",
         "Tokens times the dated list price of the provider, exact to the last digit. Discounts, credits and taxes are"
         " not in it. Calls without a known price are left out and counted.",
     ),
     "energy": Measure(
         "Energy", "joules", "J", "energy_unknown_calls",
+        "tokens × model's size × hardware, at the facility's meter",
         "An estimate at the facility's meter, servers and cooling included, from tokens, the model's size and the"
         " hardware it runs on. The range is 90 %.",
     ),
     "carbon": Measure(
         "CO₂e", "grams_co2e", "g", "carbon_unknown_calls",
+        "energy × the zone's g/kWh",
         "Energy times the grams per kWh of the zone's electricity, location-based, its life cycle included. The range"
         " is 90 %.",
     ),
     "water": Measure(
         "Water", "liters", "L", "water_unknown_calls",
+        "energy × liters/kWh, on site and at power plants",
         "Water consumed by cooling on site and by the power plants of the zone, estimated from energy.",
     ),
     "compute": Measure(
         "Compute", "flops", "FLOP", "energy_unknown_calls",
+        "tokens × the model's shape",
         "Floating-point operations of prefill and decode, from tokens and the model's shape, estimated.",
     ),
-    "calls": Measure("Calls", "calls", "", None, "Attempts at a provider, and calls that were turned away."),
+    "calls": Measure("Calls", "calls", "", None, "counted", "Attempts at a provider, and calls that were turned away."),
 }  # fmt: skip
-_SOURCES = "Sources of the models, prices and grids: Facts."
 
 
 def written(group: Totals, measure: Measure, peak: Decimal | None = None) -> str:
@@ -77,7 +82,7 @@ def figure(
     if getattr(group, measure.column) is None:
         return f'<span class="none">{UNKNOWN}</span>'
     estimated = of != "dollars"
-    text = f'<span title="{escape(f"{measure.method} {_SOURCES}")}">{escape(written(group, measure, peak))}</span>'
+    text = f'<span title="{escape(f"{measure.brief}; sources: Facts")}">{escape(written(group, measure, peak))}</span>'
     return (mark(shares) if estimated else "") + text + below(group, of, unpriced if not estimated else "unknown")
 
 

@@ -14,13 +14,13 @@ from proxy.ledger.evidence import Evidence
 from proxy.ledger.read import Totals
 from proxy.ledger.tables import CallRow
 from proxy.reasons import sentence
-from proxy.reports.figures import UNKNOWN, count, dollars, quantity
+from proxy.reports.figures import UNKNOWN, carried, count, dollars, quantity
 
 
 def groups(dimension: str, rows: Sequence[Totals], evidence: Evidence) -> str:
     """Draw one line per team or model."""
     of = map(title, ("dollars", "energy", "carbon"))
-    titles = head(dimension.capitalize(), "Calls", "Tokens", *of, minor=(title("carbon"),))
+    titles = head(dimension.capitalize(), "Calls", "Tokens", *of, minor=("Tokens", title("carbon")))
     dearest = max((row.cost_usd for row in rows if row.cost_usd is not None), default=Decimal(0))
     body = "".join(_group(row, dearest, evidence) for row in rows)
     return _table(f"By {dimension}", titles, f"<tbody>{body}</tbody>")
@@ -57,7 +57,7 @@ def _group(group: Totals, dearest: Decimal, evidence: Evidence) -> str:
     shares = evidence.shares(group)
     cells = (
         cell(value(count(group.calls))),
-        cell(value(count(tokens(group.input_tokens, group.output_tokens)))),
+        cell(value(count(tokens(group.input_tokens, group.output_tokens))), minor=True),
         cell(figure(group, "dollars", shares, peak=dearest)),
         cell(figure(group, "energy", shares)),
         cell(figure(group, "carbon", shares), minor=True),
@@ -79,7 +79,7 @@ def _call(row: CallRow) -> str:
         cell(name(row.model or row.model_requested) + provider_below),
         cell(_in_and_out(row) + price_below),
         cell(price, minor=True),
-        cell(value(quantity(row.flops, "FLOP")), minor=True),
+        cell(value(quantity(row.flops, "FLOP", carried(row.joules_low, row.joules, row.joules_high))), minor=True),
         cell(_tier(row) + (_why(row) or estimate(row.joules_low, row.joules, row.joules_high, "J"))),
         cell(estimate(row.grams_co2e_low, row.grams_co2e, row.grams_co2e_high, "g"), minor=True),
         cell(value(quantity(seconds, "s")), minor=True),

@@ -66,7 +66,7 @@ def page_body(connection: Connection, query: QueryParams, now: datetime, evidenc
 
 _NONE = (
     '<section class="empty"><h2>No teams yet</h2><p>Make one, and a key for it:</p>'
-    "<pre><code>joulegate teams add search\njoulegate keys issue search</code></pre>"
+    "<pre tabindex='0'><code>joulegate teams add search\njoulegate keys issue search</code></pre>"
     "<p>A call without a key can name its team in the header <code>x-joulegate-team</code>.</p></section>"
 )
 

@@ -62,13 +62,21 @@ def _body(made: Statement) -> str:
 def _headlines(total: Totals) -> str:
     read, written = total.input_tokens, total.output_tokens
     unpriced = f"{figures.count(total.unpriced_calls)} calls have no price" if total.unpriced_calls else "list prices"
-    market = "not published" if total.market_grams_co2e is None else _grams(total.market_grams_co2e)
+    market = (
+        "not published"
+        if total.market_grams_co2e is None
+        else figures.quantity(total.market_grams_co2e, "g", _carried(total))
+    )
     tiles = (
         ("Dollars", figures.dollars(total.cost_usd), unpriced),
-        ("Energy", _energy(total.joules), _energy_band(total)),
-        ("CO₂e, location-based", _grams(total.grams_co2e), _grams_band(total)),
-        ("CO₂e, market-based", market, f"embodied, beside either: {_grams(total.embodied_grams_co2e)}"),
-        ("Water", _liters(total.liters), "on site and at the power plant"),
+        ("Energy", _energy(total), _energy_band(total)),
+        ("CO₂e, location-based", _grams(total), _grams_band(total)),
+        (
+            "CO₂e, market-based",
+            market,
+            f"embodied, beside either: {figures.quantity(total.embodied_grams_co2e, 'g', _carried(total))}",
+        ),
+        ("Water", figures.quantity(total.liters, "L", _carried(total)), "on site and at the power plant"),
         ("Calls", figures.count(total.calls), f"{_tokens(read)} tokens read, {_tokens(written)} written"),
     )
     drawn = (
@@ -95,7 +103,7 @@ def _charts(days: Sequence[Totals]) -> str:
             value=0.0 if not day.calls else None if day.grams_co2e is None else day.grams_co2e / grams,
             low=None if day.grams_co2e_low is None else day.grams_co2e_low / grams,
             high=None if day.grams_co2e_high is None else day.grams_co2e_high / grams,
-            said=f"{day.key[0]}: " + (f"{_grams(day.grams_co2e)} ({_grams_band(day)})" if day.calls else "no calls"),
+            said=f"{day.key[0]}: " + (f"{_grams(day)} ({_grams_band(day)})" if day.calls else "no calls"),
         )
         for day in days
     ]
@@ -136,8 +144,8 @@ def _line(key: Sequence[str | None], group: Totals, peak: Decimal) -> str:
         figures.count(group.calls),
         _tokens(tokens),
         escape(figures.dollars(group.cost_usd, peak)),
-        f"{escape(_energy(group.joules))}<small>{escape(_energy_band(group))}</small>",
-        f"{escape(_grams(group.grams_co2e))}<small>{escape(_grams_band(group))}</small>",
+        f"{escape(_energy(group))}<small>{escape(_energy_band(group))}</small>",
+        f"{escape(_grams(group))}<small>{escape(_grams_band(group))}</small>",
     )
     return f"<tr><th scope='row'>{escape(first)}</th>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>"
 
@@ -152,9 +160,7 @@ def _evidence(made: Statement) -> str:
         (_TIERS.get(group.key[0] or "unknown", str(group.key[0])), figures.count(group.calls), _share(group, whole))
         for group in made.tiers
     ]
-    grids = [
-        f"{group.key[0] or 'no zone'}, by {_source(group.key[1])}: {_grams(group.grams_co2e)}" for group in made.grids
-    ]
+    grids = [f"{group.key[0] or 'no zone'}, by {_source(group.key[1])}: {_grams(group)}" for group in made.grids]
     return (
         f"<h2>What the estimates rest on</h2>{_plain(('Evidence', 'Calls', 'Of the energy'), rows)}"
         f"<p>Electricity was taken from: {escape('; '.join(grids))}.</p>"
@@ -187,7 +193,8 @@ def _comparisons(made: Statement) -> str:
 def _plain(titles: Iterable[str], rows: Iterable[Iterable[str]], *, left: bool = False) -> str:
     head = "".join(f"<th scope='col'>{title}</th>" for title in titles)
     body = "".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in rows)
-    return f"<table{' class=left' if left else ''}><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+    kind = " class=left" if left else ""
+    return f'<div class="scroll"><table{kind}><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
 
 
 def _metering(made: Statement) -> str:
@@ -219,8 +226,15 @@ def _method(made: Statement) -> str:
     return f"<h2>Method and sources</h2>{listed(_METHOD)}{listed(lines)}"
 
 
-def _energy(joules: float | None) -> str:
-    return figures.UNKNOWN if joules is None else figures.quantity(joules / JOULES_PER_WH, "Wh")
+def _energy(group: Totals) -> str:
+    if group.joules is None:
+        return figures.UNKNOWN
+    return figures.quantity(group.joules / JOULES_PER_WH, "Wh", _carried(group))
+
+
+def _carried(group: Totals) -> int:
+    """Say how many digits the energy carries; what follows from it carries no more."""
+    return figures.carried(group.joules_low, group.joules, group.joules_high)
 
 
 def _energy_band(group: Totals) -> str:
@@ -230,16 +244,13 @@ def _energy_band(group: Totals) -> str:
     return figures.band(low / JOULES_PER_WH, high / JOULES_PER_WH, "Wh")
 
 
-def _grams(grams: float | None) -> str:
-    return figures.quantity(grams, "g")
+def _grams(group: Totals) -> str:
+    carried = figures.carried(group.grams_co2e_low, group.grams_co2e, group.grams_co2e_high)
+    return figures.quantity(group.grams_co2e, "g", carried)
 
 
 def _grams_band(group: Totals) -> str:
     return "" if group.grams_co2e_low is None else figures.band(group.grams_co2e_low, group.grams_co2e_high, "g")
-
-
-def _liters(liters: float | None) -> str:
-    return figures.quantity(liters, "L")
 
 
 def _tokens(count: int | None) -> str:

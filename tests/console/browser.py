@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import itertools
 import json
@@ -70,6 +71,17 @@ class Browser:
         while not self.evaluate(script):
             assert time.monotonic() < deadline, f"never: {script}; {self.complaints}"
             time.sleep(0.05)
+
+    def shot(self, *, width: int, height: int | None = None, scale: float = 1) -> bytes:
+        """Take a picture of the page (PNG), of all of it where no height is given."""
+        tall = height or int(self.evaluate("document.documentElement.scrollHeight"))
+        clip = {"x": 0, "y": 0, "width": width, "height": tall, "scale": scale}
+        return base64.b64decode(self.send("Page.captureScreenshot", captureBeyondViewport=True, clip=clip)["data"])
+
+    def look(self, *, width: int, scheme: str, height: int = 900) -> None:
+        """Look with a screen so wide, in `light` or `dark`."""
+        self.send("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False)
+        self.send("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
 
     def _next(self) -> dict[str, Any]:
         while b"\0" not in self._held:

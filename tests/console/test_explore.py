@@ -53,12 +53,12 @@ def test_every_value_leads_to_what_it_is_made_of(console):
 @pytest.mark.parametrize(
     ("query", "says"),
     [
-        ("by=nonsense", "cannot split by 'nonsense'"),
+        ("by=nonsense", "Cannot split by 'nonsense'"),
         ("measure=nonsense", "choose from dollars"),
         ("by=hour&where=zone%3DUSA", "choose days"),
         ("by=zone&from=2026-11-23T10:30&to=2026-11-23T11:00", "choose whole days"),
         ("month=2026-13", "write it as 2026-11"),
-        ("tz=%3Cscript%3E", "no time zone"),
+        ("tz=%3Cscript%3E", "No time zone"),
     ],
 )
 def test_what_cannot_be_asked_is_said_on_a_page(console, query, says):

@@ -138,9 +138,9 @@ def test_what_belongs_to_some_reports_alone_goes_to_these(console):
 
 def test_what_cannot_be_shown_is_said_on_a_page_to_who_opened_it(console):
     for path, status, says, way_out in (
-        ("/api/reports/cost?by=colour", 400, "cannot split by 'colour'", "/reports"),
-        ("/reports/statement?team=adz", 400, "no team 'adz'", "/reports"),
-        ("/?tz=Nowhere", 400, "no time zone", "/"),
+        ("/api/reports/cost?by=colour", 400, "Cannot split by 'colour'", "/reports"),
+        ("/reports/statement?team=adz", 400, "No team 'adz'", "/reports"),
+        ("/?tz=Nowhere", 400, "No time zone", "/"),
         ("/nowhere", 404, "no such page", "/"),
     ):
         reply = console.get(path, accept="text/html,application/xhtml+xml")
@@ -178,8 +178,8 @@ def test_health_needs_no_ledger_and_the_rest_says_that_it_is_away(tmp_path):
     ("query", "says"),
     [
         ("q=gpt-4o-mini", "gpt-4o-mini openai"),
-        ("q=llama-3.1-8b-instruct", "8.03 B 8.03 B ◐ open weights shape checked"),
-        ("show=prices&q=openai+gpt-4o-mini", "input 0.15"),
+        ("q=llama-3.1-8b-instruct", "8.03\u00a0B 8.03\u00a0B ◐ open weights shape checked"),
+        ("show=prices&q=openai+gpt-4o-mini", "gpt-4o-mini openai 0.15 0.075 0.6"),
         ("show=grids&q=france", "FRA"),
         ("show=sources&q=ember", "checked 20"),
         ("show=missing", "Nothing is missing"),
@@ -193,7 +193,7 @@ def test_facts_are_found(console, query, says):
 def test_sizes_are_written_without_exponents(console):
     words = text(console, "/facts?q=claude-1")
     assert "e+" not in words
-    assert re.search(r"[\d.]+–\d,\d{3} B", words)
+    assert re.search(r"[\d.]+–\d,\d{3}\u00a0B", words)
 
 
 def test_facts_come_page_by_page(console):

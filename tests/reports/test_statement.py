@@ -96,7 +96,7 @@ def test_the_page_says_what_the_statement_does_and_a_name_is_text(filled):
     for said in (
         figures.dollars(total.cost_usd),
         figures.band(total.joules_low / 3600, total.joules_high / 3600, "Wh"),
-        figures.quantity(total.grams_co2e, "g"),
+        figures.quantity(total.grams_co2e, "g", 2),  # its band is of a factor
         figures.band(total.grams_co2e_low, total.grams_co2e_high, "g"),
         "1 of 26 calls have no price (house-model): the sums leave them out",
         "modelled for a model whose size is not public",
@@ -171,7 +171,12 @@ def test_the_same_statement_on_paper(filled, tmp_path, monkeypatch):
     pages = list(pypdfium2.PdfDocument(result.stdout_bytes))
     text = "".join(page.get_textpage().get_text_bounded() for page in pages)
     total = made(filled, "search").total
-    for said in (figures.dollars(total.cost_usd), figures.quantity(total.grams_co2e, "g"), EVIL, f"1 / {len(pages)}"):
+    for said in (
+        figures.dollars(total.cost_usd),
+        figures.quantity(total.grams_co2e, "g", 2),
+        EVIL,
+        f"1 / {len(pages)}",
+    ):
         assert said in text.replace("\r\n", " "), said
     for page in pages:  # nothing reaches the paper's edges
         picture = page.render(scale=1).to_pil().convert("L")
