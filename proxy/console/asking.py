@@ -96,16 +96,16 @@ def asked_of(query: QueryParams, *, by: tuple[str, ...] = (), measure: str = "")
 def of_sums(asked: Asked, now: datetime) -> tuple[Asked, Period]:
     """Give the question so that sums alone can answer it, and its period; raises QuestionError where none can.
 
-    Sums over all dimensions are kept by days of UTC: what is finer than team, provider and model gets these.
+    Sums over all dimensions are kept by days of UTC: what is finer than the few of hours and quarters gets these.
     """
     if {*asked.by, *asked.where} - set(TIME_DIMENSIONS) <= FEW.keys():
         return asked, asked.period(now)
     if "hour" in asked.by:
-        raise QuestionError("by hour there are sums of team, provider and model alone: choose days")
+        raise QuestionError(f"by hour there are sums of {', '.join(FEW)} alone: choose days")
     asked = replace(asked, tz="UTC")
     period = asked.period(now)
     if period.start.time() != time.min or period.end.time() != time.min:
-        raise QuestionError("of parts of a day there are sums of team, provider and model alone: choose whole days")
+        raise QuestionError(f"of parts of a day there are sums of {', '.join(FEW)} alone: choose whole days")
     return asked, period
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 import sqlalchemy as sa
@@ -46,7 +47,7 @@ class Emptied:
         self._alike = [
             column.is_not_distinct_from(sa.bindparam(f"{name}_", type_=sa.Text)) for name, column in its.items()
         ]
-        self._known = {name: self._knowing(name) for name in SUMS}
+        self._knowing = lru_cache(maxsize=None)(self._asking)
 
     def mend(self, connection: Connection, taken: Mapping[Place, tuple[Key, Sums, Sums | None]]) -> None:
         """Look at sums by time and key: whose they are, what was taken out of them, what was put in instead."""
@@ -87,10 +88,12 @@ class Emptied:
 
     def _is_known(self, connection: Connection, time: int, dimensions: Key, name: str) -> bool:
         start, end = self._ends(time)
-        its = {f"{each}_": value for each, value in zip(self._dimensions, dimensions, strict=True)}
-        return connection.execute(self._known[name], {"start_": start, "end_": end, **its}).first() is not None
+        # Sums of an earlier release have the first of the dimensions alone.
+        its = {f"{each}_": value for each, value in zip(self._dimensions, dimensions, strict=False)}
+        select = self._knowing(name, len(dimensions))
+        return connection.execute(select, {"start_": start, "end_": end, **its}).first() is not None
 
-    def _knowing(self, name: str) -> sa.Select[Any]:
+    def _asking(self, name: str, dimensions: int) -> sa.Select[Any]:
         """Ask for a call in the sums that has the figure; the last ones first, which nobody has looked at yet."""
         return (
             sa.select(calls.c.id)
@@ -99,7 +102,7 @@ class Emptied:
                 calls.c.started_at < sa.bindparam("end_", type_=calls.c.started_at.type),
                 calls.c.rolled_up,
                 calls.c[name].is_not(None),
-                *self._alike,
+                *self._alike[:dimensions],
             )
             .order_by(calls.c.started_at.desc())
             .limit(1)

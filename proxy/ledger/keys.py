@@ -34,6 +34,7 @@ class Keys:
 
     def __init__(self, table: sa.Table, dialect: Dialect) -> None:
         self._rows = Bulk(table, dialect, tuple)
+        self._width = len(table.columns)
         self._known: set[int] = set()
         self.fresh = False  # some were written since the last `remember`
 
@@ -42,7 +43,12 @@ class Keys:
         fresh = sorted(keys.keys() - self._known)
         if fresh:
             self.fresh = True
-            connection.exec_driver_sql(self._rows.insert, [self._rows.values((key, *keys[key])) for key in fresh])
+            rows = [self._rows.values(self._padded(number, keys[number])) for number in fresh]
+            connection.exec_driver_sql(self._rows.insert, rows)
+
+    def _padded(self, number: int, key: Key) -> Key:
+        """Give a row; a key of fewer parts than there are columns has nothing in the last ones."""
+        return (number, *key, *(None,) * (self._width - 1 - len(key)))
 
     def remember(self, keys: Iterable[int]) -> None:
         """Take note of keys that are there to stay: the transaction that wrote them is committed."""

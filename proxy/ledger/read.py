@@ -19,7 +19,7 @@ from zoneinfo import ZoneInfo
 import sqlalchemy as sa
 
 from estimator.uncertainty import range_of
-from proxy.ledger.rollup_tables import BANDED, COUNTS, DEVIATING, DEVIATIONS, FIGURES, SUMS, calls_by_day
+from proxy.ledger.rollup_tables import BANDED, COUNTS, DEVIATING, DEVIATIONS, FIGURES, SUMS, calls_by_day, finer_from
 from proxy.ledger.rollups import EPOCH, any_left
 from proxy.ledger.sources import DIMENSIONS, TIME_DIMENSIONS, Where
 from proxy.ledger.stretches import questions
@@ -117,6 +117,7 @@ def splits(
         end=end,
         zone=zone,
         figures=columns,
+        finer_from=0 if mirrored else finer_from(connection),
         rows_from=kept,
         left=left,
         from_rows=from_rows,
@@ -146,13 +147,13 @@ def _split(found: Mapping[Key, Sequence[Sums]], places: Sequence[int], columns: 
         alike.setdefault((*(key[place] for place in places), key[-1] or ""), []).extend(several)
     groups: dict[Key, dict[str, Sums]] = {} if places else {(): {}}
     for key, several in alike.items():
-        groups.setdefault(key[:-1], {})[key[-1] or ""] = several[0] if len(several) == 1 else _added(several)
+        groups.setdefault(key[:-1], {})[key[-1] or ""] = _added(several)
     return [_totals(key, sums, columns) for key, sums in groups.items()]
 
 
 def _added(several: Sequence[Sums]) -> Sums:
     """Add up column by column; unknown and unknown is unknown."""
-    return [_sum(column) for column in zip(*several, strict=True)]
+    return several[0] if len(several) == 1 else [_sum(column) for column in zip(*several, strict=True)]
 
 
 def _sum(column: Sequence[Any]) -> Any:

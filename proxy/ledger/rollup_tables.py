@@ -1,6 +1,7 @@
 """The sums that reports read: by quarter, hour and day (UTC) over few dimensions, by day also over all.
 
-The few are what most reports are split by; where users are many, the sums over all dimensions hardly shrink.
+The few are what the named reports are split by, and few of their combinations are in use; where users are many, the
+sums over all dimensions hardly shrink.
 Every time zone in use is off UTC by whole quarters of an hour, so quarters can be put together to anyone's days; hours
 make that quick, since a local day cuts one of them at most.
 A key is a digest of its dimensions: no machine has to ask another for the number of a key.
@@ -14,7 +15,8 @@ from proxy.ledger.sqltypes import UsdSum
 from proxy.ledger.tables import metadata
 
 # Here `model` is as served, else as asked for. What errs alike is never summed into one.
-FEW_DIMENSIONS = ("team", "provider", "model", "estimate_key")
+FIRST_DIMENSIONS = ("team", "provider", "model", "estimate_key")
+FEW_DIMENSIONS = (*FIRST_DIMENSIONS, "project", "tier", "zone", "grid_source")
 ALL_DIMENSIONS = (
     "team", "project", "user", "key_id", "provider", "model", "model_requested", "surface", "outcome", "usage_source",
     "service_tier", "tier", "zone", "grid_source", "estimate_key",
@@ -57,6 +59,15 @@ def _keys(name: str, dimensions: tuple[str, ...]) -> sa.Table:
 
 model_keys = _keys("model_keys", FEW_DIMENSIONS)
 detail_keys = _keys("detail_keys", ALL_DIMENSIONS)
+# From which quarter on the sums over few dimensions tell apart more than the first of these; without a row, always.
+finer_sums = sa.Table(
+    "finer_sums", metadata, sa.Column("quarter", sa.BigInteger, primary_key=True, autoincrement=False)
+)
+
+
+def finer_from(connection: sa.Connection) -> int:
+    """Give the quarter, which begins a day, from which on sums over few dimensions have all of them."""
+    return connection.scalar(sa.select(finer_sums.c.quarter)) or 0
 
 
 def _sums(name: str, time: str) -> sa.Table:

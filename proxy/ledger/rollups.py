@@ -20,13 +20,16 @@ from proxy.ledger.keys import Key, Keys, key_of
 from proxy.ledger.rollup_tables import (
     ALL_DIMENSIONS,
     BANDED,
+    FEW_DIMENSIONS,
     FIGURES,
+    FIRST_DIMENSIONS,
     SUMS,
     calls_by_day,
     calls_by_hour,
     calls_by_quarter,
     detail_keys,
     details_by_day,
+    finer_from,
     model_keys,
 )
 from proxy.ledger.sqltypes import USD_DECIMALS
@@ -45,6 +48,7 @@ Sums = tuple[Any, ...]  # in the order of FIGURES; dollars in units of the last 
 _started_at = CallRow.__struct_fields__.index("started_at")
 _details = picked(*ALL_DIMENSIONS)
 _few = picked("team", "provider", "model", "model_requested", "estimate_key")
+_finer = picked(*FEW_DIMENSIONS[len(FIRST_DIMENSIONS) :])
 _source = picked("usage_source", "provider")
 _summed = picked(*SUMS)
 # What a call whose tokens are known should have, in the order of the counts of those that lack it.
@@ -100,8 +104,11 @@ def merged(one: Sums, other: Sums) -> Sums:
     return tuple(b if a is None else a if b is None else a + b for a, b in zip(one, other, strict=True))
 
 
-def _summed_up(batch: Batch) -> tuple[dict[Place, Sums], ...]:
-    """Give what calls add up to: by quarter, by hour and by day over few dimensions, by day over all."""
+def _summed_up(batch: Batch, finer_from: int) -> tuple[dict[Place, Sums], ...]:
+    """Give what calls add up to: by quarter, by hour and by day over few dimensions, by day over all.
+
+    Before the quarter ``finer_from`` the few are those of an earlier release, whose sums go on.
+    """
     alike: dict[tuple[int, int], list[Values]] = {}
     for values, kind in batch.calls():
         alike.setdefault(((values[_started_at] - EPOCH) // QUARTER, kind), []).append(values)
@@ -113,7 +120,9 @@ def _summed_up(batch: Batch) -> tuple[dict[Place, Sums], ...]:
         sums, first = _sums_of(group), group[0]
         wide = _details(first)
         team, provider, served, requested, key = _few(first)
-        few = (team, provider, served if served is not None else requested, key)
+        few: Key = (team, provider, served if served is not None else requested, key)
+        if quarter >= finer_from:
+            few += _finer(first)
         hour, day = quarter // QUARTERS_AN_HOUR, quarter // QUARTERS_A_DAY
         places = ((quarters, (quarter, few)), (hours, (hour, few)), (days, (day, few)), (details, (day, wide)))
         for found, place in places:
@@ -134,6 +143,7 @@ class Rollups:
     """Writes sums; one for each writer of a ledger."""
 
     def __init__(self, dialect: Dialect) -> None:
+        self._finer: int | None = None
         hour, day = QUARTER * QUARTERS_AN_HOUR, QUARTER * QUARTERS_A_DAY
         self._all = (
             _Rollup(calls_by_quarter, model_keys, QUARTER, dialect),
@@ -148,7 +158,7 @@ class Rollups:
         Everything is written in one order, so that machines which share a ledger wait for each other and never in
         a circle.
         """
-        for rollup, sums in zip(self._all, _summed_up(batch), strict=True):
+        for rollup, sums in zip(self._all, _summed_up(batch, self._finer_from(connection)), strict=True):
             rollup.add(connection, sums)
 
     def replace(self, connection: Connection, before: Sequence[CallRow], after: Sequence[CallRow]) -> None:
@@ -157,7 +167,9 @@ class Rollups:
         Whole numbers and dollars stay exact; what is not whole stays as it was to the digit where nothing of it
         changed, and may be off in its last digits where something did. The order is that of :meth:`add`.
         """
-        for rollup, old, new in zip(self._all, *map(_summed_up, (Batch.of(before), Batch.of(after))), strict=True):
+        finer = self._finer_from(connection)
+        old_and_new = (_summed_up(Batch.of(rows), finer) for rows in (before, after))
+        for rollup, old, new in zip(self._all, *old_and_new, strict=True):
             rollup.replace(connection, old, new)
 
     def committed(self) -> None:
@@ -167,8 +179,14 @@ class Rollups:
 
     def forget(self) -> None:
         """Take nothing for granted any more: the ledger is, or may be, another."""
+        self._finer = None
         for each in self._all:
             each.forget()
+
+    def _finer_from(self, connection: Connection) -> int:
+        if self._finer is None:
+            self._finer = finer_from(connection)
+        return self._finer
 
 
 class _Rollup:

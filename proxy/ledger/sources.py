@@ -16,6 +16,7 @@ from sqlalchemy.sql.functions import FunctionElement
 from proxy.ledger.rollup_tables import (
     BANDED,
     DEVIATIONS,
+    FEW_DIMENSIONS,
     SUMS,
     calls_by_day,
     calls_by_hour,
@@ -198,7 +199,7 @@ def _figures_of_rows() -> dict[str, ColumnElement[Any]]:
 
 
 ROWS = RowsSource(dimensions_of(calls.c), _figures_of_rows(), _QuarterHour(calls.c.started_at))
-FEW: dict[str, ColumnElement[Any]] = {name: model_keys.c[name] for name in ("team", "provider", "model")}
+FEW: dict[str, ColumnElement[Any]] = {name: model_keys.c[name] for name in FEW_DIMENSIONS if name != "estimate_key"}
 QUARTERS = SumsSource(calls_by_quarter, model_keys, FEW, 1)
 HOURS = SumsSource(calls_by_hour, model_keys, FEW, QUARTERS_AN_HOUR)
 DAYS = SumsSource(calls_by_day, model_keys, FEW, QUARTERS_A_DAY)

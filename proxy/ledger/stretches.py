@@ -1,14 +1,14 @@
 """How a period is put together from sums: whole days (UTC) where they do, hours where days are cut, and quarters.
 
 A day or an hour is cut where the period begins or ends in it, and where the hours, days or months asked for change
-within it, as local days of any zone but UTC do. Hours and quarters know team, provider and model; where more is asked
+within it, as local days of any zone but UTC do. Hours and quarters know few dimensions; where more is asked
 for, the cut days are summed from the calls themselves. So is what lies outside of whole quarters, and what no sum has
 yet.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Set
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
 from types import MappingProxyType
@@ -19,7 +19,7 @@ import sqlalchemy as sa
 from sqlalchemy.sql.expression import ColumnElement
 
 from proxy.errors import RowsGoneError
-from proxy.ledger.rollup_tables import FIGURES
+from proxy.ledger.rollup_tables import FIGURES, FIRST_DIMENSIONS
 from proxy.ledger.rollups import EPOCH, QUARTER, QUARTERS_A_DAY, QUARTERS_AN_HOUR
 from proxy.ledger.sources import (
     DAYS,
@@ -57,6 +57,7 @@ def questions(
     end: datetime,
     zone: ZoneInfo,
     figures: Sequence[str] = FIGURES,
+    finer_from: int = 0,
     rows_from: datetime | None = None,
     left: bool = True,
     from_rows: bool = False,
@@ -64,8 +65,9 @@ def questions(
 ) -> Iterator[Question]:
     """Give what must be asked to sum [start, end) by the named dimensions; raises KeyError on an unknown one.
 
-    ``figures`` are columns of the sums. ``where``: only calls that have these values. ``left``: some calls are in no
-    sum yet. Raises :class:`RowsGoneError` where rows from before ``rows_from`` are needed, which are deleted.
+    ``figures`` are columns of the sums, ``finer_from`` is said with their tables. ``where``: only calls that have these
+    values. ``left``: some calls are in no sum yet. Raises :class:`RowsGoneError` where rows from before ``rows_from``
+    are needed, which are deleted.
     """
     wanted = Wanted(names=names, where=where, figures=figures)
     others = {*names, *where} - set(wanted.times)
@@ -79,11 +81,15 @@ def questions(
         yield _of_rows(wanted, [(start, end)], zone)
         return
     rolled: list[Stretch] = []
-    rest: list[Stretch] = [(first, last)]
-    for source in (DAYS, HOURS, QUARTERS) if others <= FEW.keys() else (DETAILS,):
-        whole, rest = _cut(rest, source.width, wanted.times, zone)
-        rolled += whole
-        yield from _of_sums(wanted, source, whole, zone)
+    rest: list[Stretch] = []
+    cut = _few_from(others, finer_from, (first, last))
+    for stretch, sources in (((first, cut), (DETAILS,)), ((cut, last), (DAYS, HOURS, QUARTERS))):
+        left_over = [stretch]
+        for source in sources:
+            whole, left_over = _cut(left_over, source.width, wanted.times, zone)
+            rolled += whole
+            yield from _of_sums(wanted, source, whole, zone)
+        rest += left_over
     edges = [(start, _time(first)), *((_time(a), _time(b)) for a, b in rest), (_time(last), end)]
     rows = [(a, b) for a, b in edges if a < b]
     for a, _ in rows:
@@ -94,12 +100,18 @@ def questions(
         yield _of_rows(wanted, [(_time(a), _time(b)) for a, b in some], zone, NOT_ROLLED_UP)
 
 
+def _few_from(others: Set[str], finer_from: int, within: Stretch) -> int:
+    """Say from when on the sums over few dimensions have all that is asked for."""
+    if others <= set(FIRST_DIMENSIONS):
+        return within[0]
+    return min(max(within[0], finer_from), within[1]) if others <= FEW.keys() else within[1]
+
+
 def _require_rows(start: datetime, rows_from: datetime | None) -> None:
     if rows_from is not None and start < rows_from:
         raise RowsGoneError(
-            f"of calls before {rows_from:%Y-%m-%d} only sums are kept: of team, provider and model by quarters of an"
-            " hour, of all else by days of UTC; ask for whole days with UTC as the time zone, or split by those three"
-            " alone"
+            f"of calls before {rows_from:%Y-%m-%d} only sums are kept: of {', '.join(FEW)} by quarters of an hour, of"
+            " all else by days of UTC; ask for whole days with UTC as the time zone, or split by those alone"
         )
 
 

@@ -55,8 +55,8 @@ def test_every_value_leads_to_what_it_is_made_of(console):
     [
         ("by=nonsense", "Cannot split by 'nonsense'"),
         ("measure=nonsense", "choose from dollars"),
-        ("by=hour&where=zone%3DUSA", "choose days"),
-        ("by=zone&from=2026-11-23T10:30&to=2026-11-23T11:00", "choose whole days"),
+        ("by=hour&where=user%3Dben", "choose days"),
+        ("by=user&from=2026-11-23T10:30&to=2026-11-23T11:00", "choose whole days"),
         ("month=2026-13", "write it as 2026-11"),
         ("tz=%3Cscript%3E", "No time zone"),
     ],

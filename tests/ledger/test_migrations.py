@@ -14,6 +14,7 @@ from proxy.ledger.engine import WRITE, open_engine
 from proxy.ledger.file import make_file, sqlite_file
 from proxy.ledger.read import recent, totals
 from proxy.ledger.revision import alembic_config, migrate, require_head
+from proxy.ledger.rollup_tables import finer_from
 from proxy.ledger.tables import CallRow, calls
 from proxy.ledger.write import Ledger
 from tests.rows import PLAIN, UNESTIMATED, UNMETERED, UNPRICED, call_row, insert
@@ -100,6 +101,22 @@ def test_what_an_old_release_wrote_is_all_there_after_the_migration(empty_url, r
     insert(engine, new)  # what this release writes fits in
     with engine.connect() as connection:
         assert new in recent(connection, limit=2)
+    engine.dispose()
+
+
+def test_0016_makes_sums_finer_from_a_day_on_that_the_old_release_does_not_see(empty_url):
+    engine = upgraded_to(empty_url, "0015")
+    migrate(engine)
+    with engine.connect() as connection:
+        assert finer_from(connection) == 0  # there was nothing yet
+    with engine.connect().execution_options(**{WRITE: True}) as connection, connection.begin():
+        command.downgrade(alembic_config(connection), "0015")
+        connection.exec_driver_sql("INSERT INTO model_keys (key, team) VALUES (1, 'search')")
+    migrate(engine)
+    with engine.connect() as connection:
+        day, rest = divmod(finer_from(connection), 96)
+    assert rest == 0
+    assert 1 <= day - datetime.now(UTC).timestamp() / 86_400 <= 2
     engine.dispose()
 
 

@@ -74,7 +74,7 @@ def test_a_question_that_needs_deleted_rows_is_told_what_to_ask(filled):
     list(delete(filled, CUT, now=NOW, rest=lambda _: None))
     for by, period in (
         (("user", "day"), {"zone": KOLKATA}),
-        (("tier", "hour"), {}),
+        (("outcome", "hour"), {}),
         (("team",), {"start": BEGIN + timedelta(minutes=7)}),
     ):
         with pytest.raises(RowsGoneError, match="ask for whole days"):

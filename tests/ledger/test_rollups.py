@@ -8,9 +8,11 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from zoneinfo import ZoneInfo
 
+import msgspec
 import pytest
 import sqlalchemy as sa
 
+from proxy.ledger.engine import WRITE
 from proxy.ledger.read import Totals, splits
 from proxy.ledger.rollup_tables import (
     calls_by_day,
@@ -18,11 +20,13 @@ from proxy.ledger.rollup_tables import (
     calls_by_quarter,
     detail_keys,
     details_by_day,
+    finer_sums,
     model_keys,
 )
-from proxy.ledger.sources import DIMENSIONS, TIME_DIMENSIONS
+from proxy.ledger.rollups import Rollups
+from proxy.ledger.sources import DIMENSIONS, FEW, TIME_DIMENSIONS
 from proxy.ledger.stretches import questions
-from proxy.ledger.tables import call_rows, calls
+from proxy.ledger.tables import call_kinds, call_rows, calls
 from proxy.ledger.write import Ledger
 from tests.ledger.test_write import NOW
 from tests.rows import UNESTIMATED, UNMETERED, UNPRICED, call_row, insert
@@ -62,6 +66,12 @@ def nearly(group: Totals) -> list[object]:
     return [pytest.approx(each, rel=1e-9) if isinstance(each, float | dict) else each for each in figures(group)]
 
 
+def finer_after(engine: sa.Engine, at: datetime) -> None:
+    """Let sums over few dimensions have all of them from a day on, as the migration of a filled ledger does."""
+    with engine.begin() as connection:
+        connection.execute(sa.insert(finer_sums).values(quarter=int(at.timestamp()) // 86_400 * 96))
+
+
 def same(engine: sa.Engine, by: tuple[str, ...], start: datetime, end: datetime, zone: ZoneInfo, **more) -> int:
     """Compare the two ways of reading; gives how many calls there were."""
     asked = {"start": start, "end": end, "zone": zone} | more
@@ -82,6 +92,8 @@ def same(engine: sa.Engine, by: tuple[str, ...], start: datetime, end: datetime,
 def test_sums_of_the_rollups_are_those_of_the_rows(engine, seed):
     draw = random.Random(seed)
     begin = draw.choice(AROUND) - timedelta(days=2)
+    if seed == 2:  # a ledger of an earlier release
+        finer_after(engine, begin + timedelta(days=2))
     ledger, rows = Ledger(engine), list(random_rows(draw, 400, begin, 5))
     draw.shuffle(rows)
     for start in range(0, 300, 60):
@@ -182,6 +194,42 @@ def test_the_rollups_are_all_that_a_report_of_whole_days_reads(engine):
     with engine.connect() as connection:
         assert [splits(connection, (by,), **period) for period, by in asked] == before
     assert sum(group.calls for group in before[0][0]) == 200
+
+
+def test_no_report_by_few_dimensions_reads_rows_in_any_zone(engine):
+    begin = datetime(2026, 11, 1, tzinfo=UTC)
+    finer_after(engine, begin + timedelta(days=20))
+    Ledger(engine).commit(random_rows(random.Random(1), 300, begin, 30), journal="j", positions={}, at=NOW)
+    by, kathmandu = ("day", *FEW), {"zone": ZoneInfo("Asia/Kathmandu")}
+    since = {"start": begin + timedelta(days=20, minutes=15), "end": begin + timedelta(days=30)} | kathmandu
+    assert same(engine, by, **since) > 0
+    assert same(engine, by, **since | {"start": begin + timedelta(minutes=15)}) > 0
+    with engine.connect() as connection:
+        before = splits(connection, (by, ("project",)), **since)
+    with engine.begin() as connection:
+        connection.execute(sa.delete(call_rows))
+    with engine.connect() as connection:
+        after = splits(connection, (by, ("project",)), **since)
+    for one, other in zip(before, after, strict=True):
+        assert sorted((str(each.key), each.calls) for each in one) == sorted(
+            (str(each.key), each.calls) for each in other
+        )
+
+
+def test_calls_of_before_the_sums_were_finer_are_changed_where_they_are(engine):
+    rows = list(random_rows(random.Random(5), 60, AROUND[2], 1))
+    finer_after(engine, AROUND[2] + timedelta(days=9))
+    Ledger(engine).commit(rows, journal="j", positions={}, at=NOW)
+    changed = [msgspec.structs.replace(row, cost_usd=None, tier="measured") for row in rows]
+    with engine.connect().execution_options(**{WRITE: True}) as connection, connection.begin():
+        connection.execute(sa.update(call_kinds).values(tier="measured"))
+        connection.execute(sa.update(call_rows).values(cost_usd=None))
+        Rollups(engine.dialect).replace(connection, rows, changed)
+    period = {"start": AROUND[2], "end": AROUND[2] + timedelta(days=1), "zone": ZoneInfo("UTC")}
+    with engine.connect() as connection:
+        assert connection.scalar(sa.select(sa.func.count()).where(model_keys.c.tier.is_not(None))) == 0
+    for by in (("team", "model"), ("tier", "project")):
+        assert same(engine, by, **period) == 60
 
 
 def test_days_are_asked_for_as_days():
