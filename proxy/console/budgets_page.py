@@ -44,8 +44,8 @@ def page_body(connection: Connection, now: datetime, evidence: Evidence) -> str:
 _NONE = (
     '<section class="empty"><h2>No budgets</h2><p>Make one; gates go by it within seconds:</p>'
     "<pre tabindex='0'><code>joulegate budgets add search-month --team search --unit usd --limit 500 --window month"
-    " --mode hard</code></pre><p>In dollars, kilowatt-hours, grams, liters, tokens or requests. A soft one refuses nothing. They"
-    " can stand in the configuration, too: <code>[[budget]]</code>.</p></section>"
+    " --mode hard</code></pre><p>In dollars, kilowatt-hours, grams, liters, tokens or requests. A soft one refuses"
+    " nothing. They can stand in the configuration, too: <code>[[budget]]</code>.</p></section>"
 )
 
 
