@@ -104,13 +104,13 @@ def test_what_an_old_release_wrote_is_all_there_after_the_migration(empty_url, r
     engine.dispose()
 
 
-def test_0016_makes_sums_finer_from_a_day_on_that_the_old_release_does_not_see(empty_url):
-    engine = upgraded_to(empty_url, "0015")
+def test_0017_makes_sums_finer_from_a_day_on_that_the_old_release_does_not_see(empty_url):
+    engine = upgraded_to(empty_url, "0016")
     migrate(engine)
     with engine.connect() as connection:
         assert finer_from(connection) == 0  # there was nothing yet
     with engine.connect().execution_options(**{WRITE: True}) as connection, connection.begin():
-        command.downgrade(alembic_config(connection), "0015")
+        command.downgrade(alembic_config(connection), "0016")
         connection.exec_driver_sql("INSERT INTO model_keys (key, team) VALUES (1, 'search')")
     migrate(engine)
     with engine.connect() as connection:
