@@ -68,6 +68,7 @@ Key = tuple[str | None, ...]  # the values of the dimensions asked for
 Sums = Sequence[Any]  # of the figures asked for, in their order
 
 SUMMED = ("calls", *SUMS, *COUNTS)  # what can be asked for; with what has a band comes the band
+_PARTS = {name: (name, *(f"{name}_{part}" for part in DEVIATING)) for name in BANDED}  # of a figure with its band
 _WHOLE = {name for name in SUMMED if name.endswith(("calls", "_tokens"))}
 
 
@@ -174,9 +175,9 @@ def _totals(key: Key, by_alike: Mapping[str, Sums], columns: Sequence[str]) -> T
         for name, figure in figures.items()
         if figure is not None and name not in DEVIATIONS
     }
-    for name in BANDED:
+    for name, parts in _PARTS.items():
         if name in figures:
-            places = [columns.index(each) for each in (name, *(f"{name}_{part}" for part in DEVIATING))]
+            places = [columns.index(each) for each in parts]
             known = {each: sums for each, sums in by_alike.items() if sums[places[0]] is not None}
             mid, down, up, own_down, own_up = ([sums[place] for sums in known.values()] for place in places)
             # A difference of squares may fall below zero by a rounding.

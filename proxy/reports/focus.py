@@ -20,7 +20,7 @@ from proxy.ledger.read import Totals
 from proxy.ledger.sqltypes import USD_DECIMALS
 from proxy.reports import notes
 from proxy.reports.metering import metering_of
-from proxy.reports.period import day_of, month_of
+from proxy.reports.period import Period, day_of, month_of
 from proxy.reports.split import Split
 from proxy.reports.table import Cell, Column, Report
 
@@ -116,8 +116,6 @@ def _figures(group: Totals) -> dict[str, Cell]:
 
 def _charge(split: Split, group: Totals) -> dict[str, Cell]:
     day, team, project, provider, model = group.key
-    zone, period = split.period.zone, split.period
-    whole, month = day_of(str(day), zone), month_of(str(day)[:7], zone)
     tokens = (group.input_tokens or 0) + (group.output_tokens or 0)
     named = f"{model or _UNNAMED} at {provider or _UNNAMED}"
     lacking = f"; no price is known of {group.unpriced_calls}, which add 0" if group.unpriced_calls else ""
@@ -130,15 +128,23 @@ def _charge(split: Split, group: Totals) -> dict[str, Cell]:
         "sku": f"{provider or _UNNAMED}/{model or _UNNAMED}",
         "description": f"{named}, calls: {group.calls}{lacking}",
         "tags": msgspec.json.encode({} if project is None else {"project": project}).decode(),
-        "start": _written(max(whole.start, period.start)),
-        "end": _written(min(whole.end, period.end)),
-        "month_start": _written(month.start),
-        "month_end": _written(month.end),
         "quantity": float(tokens or group.calls),  # FOCUS wants a decimal, and its readers look for the point
         "unit": TOKENS if tokens else REQUESTS,
         "cost": _dollars(group.cost_usd),
     }
-    return _figures(group) | texts
+    return _figures(group) | texts | _times(str(day), split.period)
+
+
+@lru_cache
+def _times(day: str, period: Period) -> dict[str, Cell]:
+    """Write from when to when charges of a local day are, and their month."""
+    whole, month = day_of(day, period.zone), month_of(day[:7], period.zone)
+    return {
+        "start": _written(max(whole.start, period.start)),
+        "end": _written(min(whole.end, period.end)),
+        "month_start": _written(month.start),
+        "month_end": _written(month.end),
+    }
 
 
 def _dollars(cost: Decimal | None) -> str:

@@ -24,6 +24,7 @@ from proxy.reports.period import Period
 from proxy.reports.split import said
 
 _NO_LIMIT = 10_000  # characters in a line
+_LIKE_FORMULAS = tuple("=+-@\t\r")
 _LONGEST_NAME = 48  # characters of a name before it goes on in the next line
 
 Cell = str | int | float | Decimal | None
@@ -104,8 +105,9 @@ def as_csv(report: Report) -> str:
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\r\n")
     writer.writerow([column.key for column in report.columns])
+    texts = [column.kind == "text" for column in report.columns]
     for row in report.rows:
-        writer.writerow([_csv_cell(column, cell) for column, cell in zip(report.columns, row, strict=True)])
+        writer.writerow([_csv_cell(cell, text=text) for text, cell in zip(texts, row, strict=True)])
     return out.getvalue()
 
 
@@ -164,12 +166,10 @@ def _plain(text: str) -> Text:
     return Text("".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in text))
 
 
-def _csv_cell(column: Column, cell: Cell) -> str:
-    if cell is None:
-        return ""
-    text = str(_exact(cell))
+def _csv_cell(cell: Cell, *, text: bool) -> Cell:
+    """Give a cell that the csv module writes: None as nothing, a number with all its digits."""
     # A spreadsheet runs a cell that starts like a formula; a client can choose a user's or project's name.
-    return f"'{text}" if column.kind == "text" and text[:1] in tuple("=+-@\t\r") and text else text
+    return f"'{cell}" if text and isinstance(cell, str) and cell.startswith(_LIKE_FORMULAS) else _exact(cell)
 
 
 def _exact(cell: Cell) -> Cell:
