@@ -17,7 +17,7 @@ from estimator import Usage
 from proxy.budgets.budget import budgets_of
 from proxy.budgets.expecting import Expecting
 from proxy.budgets.exposure import MOST, Exposure
-from proxy.budgets.reserving import Reserving
+from proxy.budgets.reserving import InForce, Reserving
 from proxy.call import Closed, Opened
 from proxy.config import load
 from proxy.estimating import ConfiguredEstimator
@@ -54,7 +54,7 @@ class Bench:
             self.exposure.claim(slot, budget.measure)
             self.exposure.allow(slot, 2**60, 2**62)
         self.reserving = Reserving(self.exposure, 0, Expecting(ConfiguredEstimator(config)), Nowhere())
-        self.reserving.follow(found)
+        self.reserving.follow(InForce.of(found, self.exposure))
         self.call = Received.begin("POST", b"/v1/chat/completions")
         self.call.asked = Asked(model=MODEL, output_limit=500)
         self.call.body = b"x" * 2000

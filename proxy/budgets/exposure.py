@@ -219,16 +219,16 @@ class Exposure:
 
     def allowed(self, slot: int) -> int | None:
         """Give what the exposure may come to; ``None``: nobody has said so for now."""
-        at = self._slot(slot)
+        at = self._slots_at + slot * _SLOT_WORDS
         return self._words[at + _ALLOWED] if self._clock_ns() < self._words[at + _UNTIL] else None
 
     def want(self, slot: int) -> None:
         """Let the recorder know that there are calls for this budget."""
-        self._words[self._slot(slot) + _WANTED] = self._clock_ns()
+        self._words[self._slots_at + slot * _SLOT_WORDS + _WANTED] = self._clock_ns()
 
     def used(self, slot: int) -> float:
         """Give the share of the limit that the ledger says is used."""
-        return self._words[self._slot(slot) + _USED] / MILLIONTHS
+        return self._words[self._slots_at + slot * _SLOT_WORDS + _USED] / MILLIONTHS
 
     def left(self, slot: int) -> int:
         """Give what the ledger says is left of the limit, in steps: what is not recorded yet is still in it."""

@@ -20,7 +20,7 @@ from proxy.sections import BudgetSection
 
 if TYPE_CHECKING:
     from proxy.budgets.budget import Budget
-    from proxy.budgets.reserving import Reserving
+    from proxy.budgets.reserving import InForce, Reserving
     from proxy.estimating import ConfiguredEstimator
 
 _log = logging.getLogger("joulegate.budgets")
@@ -58,22 +58,17 @@ class Following:
             sections |= {section.name: section for section in configured}
         if sections:
             self._budgets = _budgets(list(sections.values()))
-            self._reserving = self._made()
-        self._go_by_them()
+        self._go_by(self._found())
 
     async def look(self, *, fresh: bool) -> None:
         """Go by other budgets where there are; ``fresh``: the roster is another one. Never raises."""
         if fresh:
             if not self._by_ledger:  # from now on, whatever it says
                 self._by_ledger, self._revision = True, -1
-            read = await asyncio.to_thread(self._read)  # thousands take a thread some hundredths of a second
-            if read is not None:
-                self._budgets = await asyncio.to_thread(_budgets, read) if read else ()
+            if await asyncio.to_thread(self._read_on):
                 self._complete = False
-        if self._budgets and self._reserving is None:
-            self._reserving = await asyncio.to_thread(self._made)
         if not self._complete:
-            self._go_by_them()
+            self._go_by(await asyncio.to_thread(self._found))
 
     def give_way(self) -> None:
         """Take note that another process has taken this one's place: it finishes what it has."""
@@ -93,19 +88,32 @@ class Following:
         self._revision = found[0]
         return found[1]
 
-    def _made(self) -> Reserving:
-        from proxy.budgets.expecting import Expecting  # only where there are budgets
-        from proxy.budgets.reserving import Reserving
+    def _read_on(self) -> bool:
+        read = self._read()
+        if read is not None:
+            self._budgets = _budgets(read) if read else ()
+        return read is not None
 
-        made = Reserving(self._exposure, self._column, Expecting(self._estimator()), self._plain)
-        made.alone = self._alone
-        return made
+    def _found(self) -> InForce | None:
+        """Look up where budgets have their slots; ``None``: there is no budget, and there was none."""
+        if self._budgets and self._reserving is None:
+            from proxy.budgets.expecting import Expecting  # only where there are budgets
+            from proxy.budgets.reserving import Reserving
 
-    def _go_by_them(self) -> None:
+            self._reserving = Reserving(self._exposure, self._column, Expecting(self._estimator()), self._plain)
+            self._reserving.alone = self._alone
+        if self._reserving is None:
+            return None
+        from proxy.budgets.reserving import InForce
+
+        return InForce.of(self._budgets, self._exposure)
+
+    def _go_by(self, found: InForce | None) -> None:
         gate, reserving = self._gate, self._reserving
         self._complete = True
-        if reserving is not None:
-            self._complete = reserving.follow(self._budgets)
+        if reserving is not None and found is not None:
+            reserving.follow(found)
+            self._complete = found.complete
             if self._budgets:
                 gate.journal, gate.reach = reserving, reserving.reach
             else:

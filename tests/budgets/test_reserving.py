@@ -12,7 +12,7 @@ from estimator import Usage
 from proxy.budgets.budget import Budget
 from proxy.budgets.expecting import Expecting
 from proxy.budgets.exposure import Exposure
-from proxy.budgets.reserving import Reserving
+from proxy.budgets.reserving import InForce, Reserving
 from proxy.budgets.units import steps_of
 from proxy.call import Closed, Opened
 from proxy.config import load
@@ -55,7 +55,7 @@ class Worker:
         for slot, each in enumerate(budgets):
             self.exposure.claim(slot, each.measure)
             self.allow(each.limit, slot)
-        assert self.reserving.follow(budgets)
+        self.reserving.follow(InForce.of(budgets, self.exposure))
 
     def allow(self, steps: int, slot: int = 0) -> None:
         self.exposure.allow(slot, steps, 2**62)
