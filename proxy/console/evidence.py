@@ -5,17 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from html import escape
 
+from proxy.reports import evidence
 from proxy.reports.figures import percent
 
-# By the ledger's column `tier`, from the surest to none: a mark and what it means.
-TIERS = {
-    "measured": ("●", "measured on the hardware"),
-    "disclosed": ("●", "disclosed by the provider"),
-    "deployment": ("◐", "modelled for a known deployment"),
-    "open_model": ("◐", "modelled for a model whose weights are open"),
-    "closed_model": ("○", "modelled for a model whose size is not public"),
-    "unknown": ("○", "of evidence that was not recorded"),
-}
+_SIGNS = {"measured": "●", "disclosed": "●", "deployment": "◐", "open_model": "◐", "closed_model": "○", "unknown": "○"}
+TIERS = {tier: (_SIGNS[tier], words) for tier, words in evidence.TIERS.items()}  # a mark and what it means
 _MEANT = {
     "●": ("sure", "measured or disclosed"),
     "◐": ("open", "modelled, model or deployment known"),
@@ -39,7 +33,7 @@ def mark(shares: Mapping[str, float]) -> str:
 def _said(shares: Mapping[str, float]) -> str:
     if len(shares) == 1:
         return TIERS[next(iter(shares))][1]
-    return ", ".join(f"{percent(share)} {TIERS[tier][1]}" for tier, share in shares.items()) + " (of the energy)"
+    return f"{evidence.said(shares)} (of the energy)"
 
 
 def standing(shares: Mapping[str, float]) -> str:

@@ -43,10 +43,15 @@ class Kind:
     by: tuple[str, ...] = ("team", "model")  # where nothing else is asked for
 
     @property
+    def evidenced(self) -> bool:
+        """Whether it says what its estimates rest on: where there are some, and tiers are not what its rows are by."""
+        return self.unknown != "unpriced_calls" and "tier" not in self.by
+
+    @property
     def figures(self) -> set[str]:
         """What of the ledger's sums it is made of."""
         shown = {column.key.removesuffix("_low").removesuffix("_high") for column in self.columns}
-        return {*self.reads, *shown.intersection(SUMMED)}
+        return {*self.reads, *shown.intersection(SUMMED), *(["joules"] if self.evidenced else [])}
 
 
 def lay_out(kind: Kind, split: Split, service: str | None = None) -> Report:
@@ -83,6 +88,7 @@ def lay_out(kind: Kind, split: Split, service: str | None = None) -> Report:
         notes=(
             *notes.nothing(split),
             *(kind.says(split) if split.total.calls else ()),
+            *(notes.evidence(split) if kind.evidenced else ()),
             *notes.band(getattr(split.total, f"{kind.rank}_low", None)),
             *notes.without(split, kind.unknown, kind.lacking, kind.so),
             *notes.health(split, kind.unknown, service),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from sqlalchemy import Connection
@@ -26,6 +26,7 @@ from proxy.reports.conversations import (
 )
 from proxy.reports.cost import COST
 from proxy.reports.energy import ENERGY
+from proxy.reports.evidence import shares_of
 from proxy.reports.focus import BY, focus
 from proxy.reports.ghg import GHG
 from proxy.reports.kind import lay_out
@@ -54,7 +55,9 @@ class Question:
 
     def ask(self, connection: Connection, period: Period, service: str | None = None) -> Report:
         """Read the ledger and make the report; ``service`` is what a running gate says of it. Raises QuestionError."""
-        return self.make(split(connection, self.by, period, self.within, self.where, self.figures), service)
+        found = split(connection, self.by, period, self.within, self.where, self.figures)
+        shares = shares_of(connection, found.total) if found.total.joules_by_estimate_key else {}
+        return self.make(replace(found, evidence=shares), service)
 
 
 def question_of(name: str, words: Words, estimate: Estimating, now: datetime) -> Question:

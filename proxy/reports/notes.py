@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from proxy.ledger.read import Totals
 from proxy.reports import figures
+from proxy.reports.evidence import said
 from proxy.reports.split import Split
 
 _SHOWN = 5
@@ -17,6 +18,11 @@ def band(low: float | None) -> list[str]:
         "low and high are the sum's own 90 % band: what errs alike for all calls of a model adds up, "
         "what errs call by call evens out"
     ]
+
+
+def evidence(split: Split) -> list[str]:
+    """Say what the estimates rest on, where that was asked of the ledger."""
+    return [f"evidence, by energy: {said(split.evidence)}"] if split.evidence else []
 
 
 def without(split: Split, unknown: str, lacking: str, so: str) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from types import MappingProxyType
@@ -26,6 +26,7 @@ class Split:
     where: Where = field(default_factory=dict)  # only the calls that have these values are in it
     part_names: tuple[str, ...] = ()  # what the parts are split by: ``by``, and then what else was asked for
     parts: Sequence[Totals] = ()
+    evidence: Mapping[str, float] = field(default_factory=dict)  # shares of the joules by tier, where that was read
     _by_group: dict[tuple[str | None, ...], list[Totals]] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:

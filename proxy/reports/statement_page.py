@@ -11,17 +11,11 @@ from estimator.units import JOULES_PER_WH
 from proxy.ledger.read import Totals
 from proxy.reports import figures
 from proxy.reports.charts import Bar, bars
+from proxy.reports.evidence import TIERS
 from proxy.reports.page import listed, page
 from proxy.reports.statement import MODELS_SHOWN, PROJECTS_SHOWN, Statement
 
-_TIERS = {
-    "measured": "measured on the hardware",
-    "disclosed": "disclosed by the provider",
-    "deployment": "modelled for a known deployment",
-    "open_model": "modelled for a model whose weights are open",
-    "closed_model": "modelled for a model whose size is not public",
-    "unknown": "no estimate",
-}
+_TIERS = {**TIERS, "unknown": "no estimate"}
 _METHOD = (
     "Tokens are those that the provider states in each reply, unless the section on metering says otherwise.",
     "Dollars are exact sums of list prices of the day of each call, or of the prices that the operator configured.",

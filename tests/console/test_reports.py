@@ -42,6 +42,19 @@ def test_reports_are_those_of_the_command(filled):
     assert (only["where"], only["total"]["calls"]) == ({"team": "search", "project": None}, 1)
 
 
+def test_estimates_say_what_they_rest_on_and_dollars_need_not(filled):
+    filled.record(call_row(tier="measured", estimate_key="house@us", joules=1200.0))
+    for name in ("energy", "carbon", "water", "sci"):
+        notes = get(filled, f"/api/reports/{name}", described="/api/reports/{name}")["notes"]
+        assert (
+            "evidence, by energy: 60 % measured on the hardware, 40 % modelled for a model whose size is not public"
+            in notes
+        )
+    assert not any(
+        "evidence" in each for each in get(filled, "/api/reports/cost", described="/api/reports/{name}")["notes"]
+    )
+
+
 def test_a_report_as_a_page_draws_itself_and_does_nothing_else(filled):
     reply = filled.get("/api/reports/energy?by=team&format=html")
     assert (reply.status, reply.headers["content-type"]) == (200, "text/html; charset=utf-8")
