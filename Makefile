@@ -9,8 +9,9 @@ UV_VERSION := 0.13.9
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 export PIP_NO_COMPILE := 1
 
-# On all cores, a file of tests on one of them: what its tests share is made once. One by one: ARGS=-n0.
-TESTS := $(BIN)/python -m pytest --numprocesses=auto --maxprocesses=8 --dist=loadfile
+# On all cores, a file of tests on one of them: what its tests share is made once. One by one: ARGS=-n0. In the order of
+# their names, or files of few tests would come last, and some of these take minutes.
+TESTS := $(BIN)/python -m pytest --numprocesses=auto --maxprocesses=8 --dist=loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
 .PHONY: help demo serve test test-all crash lint types bench docs lock clean
