@@ -7,6 +7,7 @@ import os
 import signal
 import threading
 import time
+from collections import Counter
 
 import pytest
 
@@ -84,3 +85,31 @@ def test_calls_in_flight_of_replaced_gates_count_for_those_that_take_their_place
             assert time.monotonic() < deadline
             use_up([running.gate], asks())
         assert limit - a_call("usd") < spent(url, "usd") / 10**12 <= limit
+
+
+@pytest.mark.heavy
+def test_no_call_waits_in_vain_for_a_lease_while_processes_are_replaced(tmp_path):
+    over, made = threading.Event(), Counter[int]()
+    with (
+        provider(answers(lambda: 10)) as origin,
+        service(tmp_path, config(origin.origin, budget(limit=1000), workers=2)) as running,
+    ):
+
+        def traffic() -> None:
+            while not over.is_set():
+                made.update(call([running.gate], 4, asks(), again=1).statuses)
+
+        assert call([running.gate], 1, asks()).statuses == {200: 1}  # so there is a lease
+        calling = threading.Thread(target=traffic)
+        calling.start()
+        try:
+            for _ in range(2):
+                old = running.named_children()
+                running.process.send_signal(signal.SIGHUP)
+                wait_for(lambda old=old: old["console"] not in running.children()["all"], running)
+                time.sleep(2)
+        finally:
+            over.set()
+            calling.join()
+        assert made.keys() == {200}, made
+        assert made[200] > 100

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 
 import httpx2
 import pytest
@@ -61,6 +64,42 @@ def test_a_gate_learns_of_new_changed_and_removed_budgets(tmp_path):
         running.wait_for_calls(asked)
         health = httpx2.get(f"{running.console}/api/health").json()
         assert health["status"] == "ok", health
+
+
+@pytest.mark.heavy
+def test_no_call_fails_of_a_change(tmp_path):
+    """Not even of the budgets that it has: what one of them allows goes on until gates know of the next."""
+    wide = {"name": "b", "team": "search", "unit": "usd", "window": "month", "mode": "hard", "limit": 1000}
+    changes = [
+        ("POST", "/api/budgets", wide, 201), ("PATCH", "/api/budgets/b", {"limit": 900}, 200),
+        ("PATCH", "/api/budgets/b", {"window": "30d"}, 200), ("PATCH", "/api/budgets/b", {"mode": "soft"}, 200),
+        ("PATCH", "/api/budgets/b", {"mode": "hard"}, 200), ("PATCH", "/api/budgets/b", {"window": "week"}, 200),
+        ("DELETE", "/api/budgets/b", {}, 200), ("POST", "/api/budgets", wide, 201),
+        ("DELETE", "/api/budgets/b", {}, 200),
+    ]  # fmt: skip
+    over = threading.Event()
+    with (
+        provider(answers(lambda: 10)) as origin,
+        service(tmp_path, config(origin.origin, workers=2)) as running,
+        ThreadPoolExecutor() as pool,
+    ):
+
+        def traffic() -> Counter[int]:
+            made: Counter[int] = Counter()
+            while not over.is_set():
+                made += call([running.gate], 4, asks(), again=1).statuses
+            return made
+
+        wait_for(lambda: httpx2.get(f"{running.console}/api/teams/search").status_code == 200, running)
+        calls = pool.submit(traffic)
+        try:
+            for one in changes:
+                change(running, *one)
+                time.sleep(3)  # for gates to follow
+        finally:
+            over.set()
+        assert calls.result().keys() == {200}, calls.result()
+        assert calls.result()[200] > 100
 
 
 @pytest.mark.heavy
