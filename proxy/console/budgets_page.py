@@ -36,7 +36,7 @@ def page_body(connection: Connection, now: datetime, evidence: Evidence) -> str:
     return (
         '<p class="soft">What is used is what the ledger has; calls on their way are held back from a hard budget'
         ' beside it. For programs: <a href="/api/budgets">/api/budgets</a>.</p>'
-        f'<div class="scroll" tabindex="0" role="region" aria-label="Budgets"><table>{titles}'
+        f'<div class="scroll" tabindex="0" role="region" aria-label="Budgets"><table class="budgets">{titles}'
         f"<tbody>{rows}</tbody></table></div>{more}{legend() if shares else ''}"
     )
 
