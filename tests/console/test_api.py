@@ -120,11 +120,11 @@ def test_metrics_are_prometheus_text(console):
     assert {"joulegate_calls", "joulegate_streams_open", "joulegate_overhead_seconds"} <= names
 
 
-def test_nothing_but_teams_and_keys_is_changed(console):
+def test_nothing_but_teams_keys_and_budgets_is_changed(console):
     document = json.loads(console.get("/api/openapi.json").text)
-    assert {method for path in document["paths"].values() for method in path} == {"get", "post"}
-    changing = {path for path, methods in document["paths"].items() if "post" in methods}
-    assert {path.split("/")[2] for path in changing} == {"teams", "keys"}
+    assert {method for path in document["paths"].values() for method in path} == {"get", "post", "patch", "delete"}
+    changing = {path for path, methods in document["paths"].items() if methods.keys() - {"get"}}
+    assert {path.split("/")[2] for path in changing} == {"teams", "keys", "budgets"}
 
 
 def test_a_call_is_found_under_one_name_in_metrics_totals_and_on_the_page(console):
