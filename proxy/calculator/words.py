@@ -37,6 +37,7 @@ QUANTITIES: Final = {
 NAMES: Final = {name: words for name, (words, _) in QUANTITIES.items()} | {
     "gpu_joules": "energy of the accelerators",
     "it_joules": "energy of the servers",
+    "prefill_joules": "energy of the prompt",
     "cost_usd": "dollars",
 }
 TIERS: Final = {

@@ -503,11 +503,12 @@ function estimatorOf(facts) {
       sources: price === null ? [] : [price.source],
     };
     for (const name of energy) found[name] = null;
+    const without = energy.flatMap((name) => (name === "joules" ? [name, "prefill_joules"] : [name])); // which is not shown
     if (made === null) {
       const why = card === null
         ? `no card for ${quoted(named)}: add an entry to estimator/data/models or pass a ModelCard`
         : `no public figure for the size of ${card.id}`;
-      for (const name of energy) reasons[name] = why;
+      for (const name of without) reasons[name] = why;
       return found;
     }
     const stages = stagesOf(made, nIn, nCached, nOut), { place, operator } = made;
