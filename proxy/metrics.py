@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
-from typing import Protocol
+from typing import Any, Protocol
 
 import msgspec
 import prometheus_client
@@ -269,7 +269,7 @@ class Metrics:
 
 def _sum(column: Sequence[float | Decimal | None]) -> float | None:
     """Add up what is known; a counter must never fall, and one NaN would spoil it for good."""
-    known = [each for each in column if each is not None]
+    known: Sequence[Any] = column if None not in column else [each for each in column if each is not None]
     if not known:
         return None
     total = float(sum(known))

@@ -426,7 +426,8 @@ class Recorder:
         if self._reckoning is not None:
             self._reckoning.committed()
         self._progress.committed()
-        new = [row for row in rows if row.id not in self._told.repeated]
+        repeated = self._told.repeated
+        new = [row for row in rows if row.id not in repeated] if repeated else rows
         self._told.counts["recorded"] += len(new)
         segment_of = {each.row.id: each.segment for each in batch.rows}
         for row, reason in committed.refused:

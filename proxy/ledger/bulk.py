@@ -6,6 +6,7 @@ takes a row four times as long as binary, most of it for floats that are written
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -63,15 +64,17 @@ class Bulk:
 
         Raises what the driver raises, which is not always a ``SQLAlchemyError``.
         """
-        if self._sqlite:
-            values = list(map(self.values, rows))
-            return connection.exec_driver_sql(self.insert, values).rowcount == len(values)
-        return self._copied(connection, rows)
+        with contextlib.closing(connection.connection.cursor()) as cursor:
+            return self._inserted(cursor, rows) if self._sqlite else self._copied(cursor, rows)
 
-    def _copied(self, connection: Connection, rows: Iterable[object]) -> bool:
+    def _inserted(self, cursor: Any, rows: Iterable[object]) -> bool:
+        values = [_converted(list(self._values(row)), self._converters) for row in rows]
+        cursor.executemany(self.insert, values)
+        return bool(cursor.rowcount == len(values))
+
+    def _copied(self, cursor: Any, rows: Iterable[object]) -> bool:
         from psycopg.errors import UniqueViolation  # only where PostgreSQL is used is it installed
 
-        cursor: Any = connection.connection.cursor()
         try:
             with cursor.copy(self._copy) as copy:
                 copy.set_types(self._binary)
@@ -79,8 +82,6 @@ class Bulk:
                     copy.write_row(_converted(list(self._values(row)), self._binary_converters))
         except UniqueViolation:
             return False
-        finally:
-            cursor.close()
         return True
 
 
@@ -172,10 +173,11 @@ def _small(value: int) -> int:
 
 
 def _utc_text(value: datetime) -> str:
-    if value.tzinfo is None:
-        raise ValueError(f"{value!r} has no time zone")
-    utc = value if value.tzinfo is UTC else value.astimezone(UTC)
-    return utc.isoformat(" ", "microseconds")[:26]  # without its +00:00
+    if value.tzinfo is not UTC:
+        if value.tzinfo is None:
+            raise ValueError(f"{value!r} has no time zone")
+        value = value.astimezone(UTC)
+    return value.isoformat(" ", "microseconds")[:26]  # without its +00:00
 
 
 def _dollars_text(value: Decimal) -> str:

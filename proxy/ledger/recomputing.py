@@ -308,11 +308,12 @@ def _read(
 
 @contextlib.contextmanager
 def _said(engine: Engine) -> Iterator[None]:
-    """Say what the database has against it."""
+    """Say what the database has against it; rows in bulk go past SQLAlchemy, whose errors are the driver's own."""
+    driver: Any = engine.dialect.loaded_dbapi
     try:
         yield
     except IntegrityError as error:
         raise LedgerError("another `joulegate recompute` began at the same moment; try again") from error
-    except SQLAlchemyError as error:
+    except (SQLAlchemyError, driver.Error) as error:
         cause = error.orig if isinstance(error, DBAPIError) else error
         raise LedgerError(f"calls of the ledger {shown(engine.url)} cannot be estimated anew: {cause}") from error

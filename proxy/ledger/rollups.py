@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
+from decimal import Context, Decimal
+from functools import reduce
 from typing import Any
 
 import sqlalchemy as sa
@@ -59,6 +60,7 @@ _deviating = tuple(
 )
 _LEFT = sa.literal_column("NOT rolled_up", sa.Boolean())  # in the words of the partial index
 _NUMBER_OF_COST = SUMS.index("cost_usd")
+_EXACTLY = Context(prec=60)  # more digits than any sum of dollars has
 
 
 def _sums_of(values: Sequence[Values]) -> Sums:
@@ -68,8 +70,9 @@ def _sums_of(values: Sequence[Values]) -> Sums:
     for number, column in enumerate(zip(*map(_summed, values), strict=True)):
         known = column if None not in column else [each for each in column if each is not None]
         if number == _NUMBER_OF_COST:
-            known = [int(each.scaleb(USD_DECIMALS)) for each in known]
-        sums.append(sum(known) if known else None)
+            sums.append(int(_EXACTLY.scaleb(reduce(_EXACTLY.add, known), USD_DECIMALS)) if known else None)
+        else:
+            sums.append(sum(known) if known else None)
     metered = [wanted for n_in, n_out, *wanted in map(_wanted, values) if n_in is not None or n_out is not None]
     sums += [column.count(None) for column in zip(*metered, strict=True)] if metered else _NONE_WANTED
     sums += [calls if source == each else 0 for each in ("reported", "counted", "inferred")]
