@@ -68,7 +68,6 @@ Key = tuple[str | None, ...]  # the values of the dimensions asked for
 Sums = Sequence[Any]  # of the figures asked for, in their order
 
 SUMMED = ("calls", *SUMS, *COUNTS)  # what can be asked for; with what has a band comes the band
-_PARTS = {name: (name, *(f"{name}_{part}" for part in DEVIATING)) for name in BANDED}  # of a figure with its band
 _WHOLE = {name for name in SUMMED if name.endswith(("calls", "_tokens"))}
 
 
@@ -133,7 +132,8 @@ def splits(
             for place in times:
                 key[place] = written(names[place], key[place])
             found.setdefault(tuple(key), []).append(row[len(names) + 1 :])
-    return [_split(found, [names.index(name) for name in each], columns) for each in by]
+    adding = _Adding(columns)
+    return [_split(found, [names.index(name) for name in each], adding) for each in by]
 
 
 def _band_of(column: str) -> str | None:
@@ -141,7 +141,7 @@ def _band_of(column: str) -> str | None:
     return next((name for name in BANDED if column in DEVIATIONS and column.startswith(name)), None)
 
 
-def _split(found: Mapping[Key, Sequence[Sums]], places: Sequence[int], columns: Sequence[str]) -> list[Totals]:
+def _split(found: Mapping[Key, Sequence[Sums]], places: Sequence[int], adding: _Adding) -> list[Totals]:
     """Put together what has the same values in these places."""
     alike: dict[Key, list[Sums]] = {}
     for key, several in found.items():
@@ -149,7 +149,7 @@ def _split(found: Mapping[Key, Sequence[Sums]], places: Sequence[int], columns: 
     groups: dict[Key, dict[str, Sums]] = {} if places else {(): {}}
     for key, several in alike.items():
         groups.setdefault(key[:-1], {})[key[-1] or ""] = _added(several)
-    return [_totals(key, sums, columns) for key, sums in groups.items()]
+    return [adding.totals(key, sums) for key, sums in groups.items()]
 
 
 def _added(several: Sequence[Sums]) -> Sums:
@@ -164,29 +164,38 @@ def _sum(column: Sequence[Any]) -> Any:
     return math.fsum(known) if isinstance(known[0], float) else sum(known)  # whatever the order they came in
 
 
-def _totals(key: Key, by_alike: Mapping[str, Sums], columns: Sequence[str]) -> Totals:
-    """Add up sums by what errs alike."""
-    if not by_alike:
-        return Totals(key=key)
-    figures: dict[str, Any] = dict(zip(columns, _added(list(by_alike.values())), strict=True))
-    figures = {
+class _Adding:
+    """Adds up sums by what errs alike, whose figures are named ``columns``; where each is, is looked up once."""
+
+    def __init__(self, columns: Sequence[str]) -> None:
+        plain = [(place, name) for place, name in enumerate(columns) if name not in DEVIATIONS]
+        self._whole = [(place, name) for place, name in plain if name in _WHOLE]
+        self._others = [(place, name) for place, name in plain if name not in _WHOLE]
+        self._banded = [
+            (name, [columns.index(each) for each in (name, *(f"{name}_{part}" for part in DEVIATING))])
+            for name in BANDED
+            if name in columns
+        ]
+
+    def totals(self, key: Key, by_alike: Mapping[str, Sums]) -> Totals:
+        """Give the figures of a group and their bands."""
+        if not by_alike:
+            return Totals(key=key)
+        sums = _added(list(by_alike.values()))
+        figures: dict[str, Any] = {name: sums[place] for place, name in self._others if sums[place] is not None}
         # PostgreSQL sums whole numbers to a decimal.
-        name: int(figure) if name in _WHOLE else figure
-        for name, figure in figures.items()
-        if figure is not None and name not in DEVIATIONS
-    }
-    for name, parts in _PARTS.items():
-        if name in figures:
-            places = [columns.index(each) for each in parts]
-            known = {each: sums for each, sums in by_alike.items() if sums[places[0]] is not None}
-            mid, down, up, own_down, own_up = ([sums[place] for sums in known.values()] for place in places)
-            # A difference of squares may fall below zero by a rounding.
-            own = ([max(0.0, each) for each in ends] for ends in (own_down, own_up))
-            band = range_of(mid, down, up, *own)
-            figures |= {f"{name}_low": band.low, f"{name}_high": band.high}
-            if name == "joules":
-                figures["joules_by_estimate_key"] = dict(zip(known, mid, strict=True))
-    return Totals(key=key, **figures)
+        figures |= {name: int(sums[place]) for place, name in self._whole if sums[place] is not None}
+        for name, places in self._banded:
+            if name in figures:
+                known = {each: sums for each, sums in by_alike.items() if sums[places[0]] is not None}
+                mid, down, up, own_down, own_up = ([sums[place] for sums in known.values()] for place in places)
+                # A difference of squares may fall below zero by a rounding.
+                own = ([max(0.0, each) for each in ends] for ends in (own_down, own_up))
+                band = range_of(mid, down, up, *own)
+                figures[f"{name}_low"], figures[f"{name}_high"] = band.low, band.high
+                if name == "joules":
+                    figures["joules_by_estimate_key"] = dict(zip(known, mid, strict=True))
+        return Totals(key=key, **figures)
 
 
 def _where_calls_are(

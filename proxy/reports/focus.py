@@ -107,7 +107,7 @@ def _is_charge(group: Totals) -> bool:
 
 
 def _row(listed: dict[str, _Column], figures: dict[str, Cell]) -> tuple[Cell, ...]:
-    return tuple(column.fixed if column.of is None else figures.get(column.of) for column in listed.values())
+    return tuple([column.fixed if column.of is None else figures.get(column.of) for column in listed.values()])
 
 
 def _figures(group: Totals) -> dict[str, Cell]:

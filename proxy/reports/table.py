@@ -105,9 +105,13 @@ def as_csv(report: Report) -> str:
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\r\n")
     writer.writerow([column.key for column in report.columns])
-    texts = [column.kind == "text" for column in report.columns]
+    ways = {"text": _harmless, "dollars": _exact}  # the others' cells are written as they are
+    changed = [(place, ways[column.kind]) for place, column in enumerate(report.columns) if column.kind in ways]
     for row in report.rows:
-        writer.writerow([_csv_cell(cell, text=text) for text, cell in zip(texts, row, strict=True)])
+        cells = list(row)
+        for place, way in changed:
+            cells[place] = way(cells[place])
+        writer.writerow(cells)
     return out.getvalue()
 
 
@@ -166,10 +170,9 @@ def _plain(text: str) -> Text:
     return Text("".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in text))
 
 
-def _csv_cell(cell: Cell, *, text: bool) -> Cell:
-    """Give a cell that the csv module writes: None as nothing, a number with all its digits."""
-    # A spreadsheet runs a cell that starts like a formula; a client can choose a user's or project's name.
-    return f"'{cell}" if text and isinstance(cell, str) and cell.startswith(_LIKE_FORMULAS) else _exact(cell)
+def _harmless(cell: Cell) -> Cell:
+    """Keep a spreadsheet from running a text that starts like a formula: clients choose users' and projects' names."""
+    return f"'{cell}" if isinstance(cell, str) and cell.startswith(_LIKE_FORMULAS) else cell
 
 
 def _exact(cell: Cell) -> Cell:
