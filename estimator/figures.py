@@ -97,11 +97,11 @@ def figures_of(made: Profile, grams_per_kwh: float | None = None) -> Reckoned:
 @lru_cache(maxsize=2048)
 def middle_of(made: Profile) -> Callable[[int, int, int], tuple[float, float]]:
     """Compile no more of a profile than the middle joules and grams."""
-    stages = _stages(made.points[len(made.points) // 2])
+    facility = _joules(made.points[len(made.points) // 2])
     per_joule = operational_grams(1.0, made.grid.grams_per_kwh)
 
     def middle(n_in: int, n_cached: int, n_out: int) -> tuple[float, float]:
-        joules = stages(n_in, n_cached, n_out)[0]
+        joules = facility(n_in, n_cached, n_out)
         return joules, joules * per_joule
 
     return middle
@@ -141,6 +141,18 @@ def _stages(point: Point) -> Callable[[int, int, int], tuple[float, float, float
     return stages
 
 
+def _joules(point: Point) -> Callable[[int, int, int], float]:
+    """Give the facility joules at one point alone."""
+    draw = point.roofline.drawing()
+    host_w, reserve, on_facility, pue = point.host_w, point.reserve, point.factors[2], point.pue
+
+    def joules(n_in: int, n_cached: int, n_out: int) -> float:
+        drawn, seconds, _, _ = draw(n_in, n_cached, n_out)
+        return (drawn + host_w * seconds) * reserve * on_facility * pue
+
+    return joules
+
+
 def _facility(made: Profile) -> Callable[[int, int, int], tuple[float, float, float, float, float, float]]:
     """Give the facility's joules with their band, IT joules, embodied grams and the prefill's share."""
     if len(made.points) == 1:
@@ -152,13 +164,14 @@ def _facility(made: Profile) -> Callable[[int, int, int], tuple[float, float, fl
             return joules * down, joules, joules * up, it_joules, embodied, share
 
         return around
-    lowest, middle, highest = map(_stages, made.points)
+    low_point, middle_point, high_point = made.points
+    lowest, middle, highest = _joules(low_point), _stages(middle_point), _joules(high_point)
     least_down, least_up = made.points[1].roofline.band
     widen = _widening(made.silicon_band)
     on_gpus = made.silicon_band == _NONE
 
     def spanned(n_in: int, n_cached: int, n_out: int) -> tuple[float, float, float, float, float, float]:
-        one, other = lowest(n_in, n_cached, n_out)[0], highest(n_in, n_cached, n_out)[0]
+        one, other = lowest(n_in, n_cached, n_out), highest(n_in, n_cached, n_out)
         joules, it_joules, embodied, share = middle(n_in, n_cached, n_out)
         low, high = (one, other) if one < other else (other, one)
         least, most = joules * least_down, joules * least_up
