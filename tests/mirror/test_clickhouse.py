@@ -31,7 +31,7 @@ from proxy.mirror.clickhouse import ClickHouse, open_mirror
 from proxy.mirror.comparing import differences
 from proxy.mirror.mirror import Mirror, OtherMirrorError
 from tests.commands.typed import typed
-from tests.ledger.test_rollups import known, random_rows
+from tests.ledger.test_rollups import figures, nearly, random_rows
 from tests.ledger.test_write import NOW, line
 from tests.rows import call_row
 from tests.service.running import service
@@ -90,8 +90,8 @@ def same_reports(engine: sa.Engine, other: sa.Engine, *, by: tuple[str, ...], **
     (left, one), (right, another) = answers
     assert left.keys() == right.keys(), (by, asked)
     for key, group in left.items():
-        assert known(group) == known(right[key]), (by, key, asked)
-    assert known(one) == known(another)
+        assert figures(group) == nearly(right[key]), (by, key, asked)
+    assert figures(one) == nearly(another)
     assert isinstance(another.cost_usd, Decimal)
     return len(left)
 
