@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from types import MappingProxyType
 
 from sqlalchemy import Connection
 
@@ -20,13 +19,10 @@ TIERS = {
     "closed_model": "modelled for a model whose size is not public",
     "unknown": "of evidence that was not recorded",
 }
-NONE: Mapping[str, float] = MappingProxyType({})
 
 
 def shares_of(connection: Connection, total: Totals) -> Mapping[str, float]:
-    """Give the share of each tier in a sum's joules; a mirror has no keys of sums to read it from."""
-    if connection.dialect.name == "clickhousedb":
-        return NONE
+    """Give the share of each tier in a sum's joules."""
     evidence = Evidence()
     evidence.read(connection, total)
     return evidence.shares(total)
