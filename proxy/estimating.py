@@ -113,7 +113,6 @@ class ConfiguredEstimator:
     def known(
         self,
         model: str,
-        *,
         provider: str | None,
         zone: str | None,
         at_us: int,

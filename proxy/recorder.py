@@ -362,11 +362,12 @@ class Recorder:
         fresh, before, in_flight = progress.fresh(entries), progress.done_before, progress.in_flight
         replayed = [] if fresh else [e.record.id for e in entries if isinstance(e.record, Opened) and before(e)]
         closed_before = self._ledger.known(replayed) if replayed else set()
+        closed = {entry.record.opened.id for entry in entries if isinstance(entry.record, Closed)}
         rows: list[_Composed] = []
         for entry in entries:
             record = entry.record
             if isinstance(record, Opened):
-                if record.id not in closed_before:
+                if record.id not in closed and record.id not in closed_before:
                     in_flight.begin(entry.segment, entry.offset, record)
             elif isinstance(record, Closed):
                 progress.end(record.opened.id)

@@ -44,13 +44,12 @@ class Bulk:
     def __init__(
         self, table: sa.Table, dialect: Dialect, values: Callable[[Any], Sequence[Any]] = msgspec.structs.astuple
     ) -> None:
-        quote = dialect.identifier_preparer.quote
         self._sqlite = dialect.name == "sqlite"
-        self._values = values
-        columns = ", ".join(quote(column.name) for column in table.columns)
-        marks = ", ".join(["?" if self._sqlite else "%s"] * len(table.columns))
-        self.insert = f"INSERT INTO {table.name} ({columns}) VALUES ({marks}) ON CONFLICT DO NOTHING"  # noqa: S608
-        self._copy = f"COPY {table.name} ({columns}) FROM STDIN (FORMAT BINARY)"
+        self._table, self._values = table.name, values
+        self._names = [dialect.identifier_preparer.quote(column.name) for column in table.columns]
+        self._optional = {place for place, column in enumerate(table.columns) if column.nullable}
+        self.insert = self._insert_of(self._names)
+        self._copy = f"COPY {table.name} ({', '.join(self._names)}) FROM STDIN (FORMAT BINARY)"
         self._converters = _converters(table.columns, _to_sqlite if self._sqlite else _to_postgresql)
         self._binary = [] if self._sqlite else [_in_binary(column.type) for column in table.columns]
         self._binary_converters = _converters(table.columns, _to_binary)
@@ -67,10 +66,26 @@ class Bulk:
         with contextlib.closing(connection.connection.cursor()) as cursor:
             return self._inserted(cursor, rows) if self._sqlite else self._copied(cursor, rows)
 
+    def _insert_of(self, names: Sequence[str]) -> str:
+        marks = ", ".join(["?" if self._sqlite else "%s"] * len(names))
+        return f"INSERT INTO {self._table} ({', '.join(names)}) VALUES ({marks}) ON CONFLICT DO NOTHING"  # noqa: S608
+
     def _inserted(self, cursor: Any, rows: Iterable[object]) -> bool:
-        values = [_converted(list(self._values(row)), self._converters) for row in rows]
-        cursor.executemany(self.insert, values)
-        return bool(cursor.rowcount == len(values))
+        """Insert column by column: those in which no row has anything are left out, for a NULL takes Python longest."""
+        columns: list[Sequence[Any]] = list(zip(*map(self._values, rows), strict=True))
+        if not columns:
+            return True
+        for place, convert in self._converters:
+            columns[place] = [None if value is None else convert(value) for value in columns[place]]
+        count = len(columns[0])
+        kept = [
+            place
+            for place, column in enumerate(columns)
+            if any(column) or place not in self._optional or column.count(None) < count
+        ]
+        values = zip(*(columns[place] for place in kept), strict=True)
+        cursor.executemany(self._insert_of([self._names[place] for place in kept]), values)
+        return bool(cursor.rowcount == count)
 
     def _copied(self, cursor: Any, rows: Iterable[object]) -> bool:
         from psycopg.errors import UniqueViolation  # only where PostgreSQL is used is it installed
@@ -137,6 +152,8 @@ def _to_sqlite(kind: sa.types.TypeEngine[Any]) -> Converter:
         return _utc_text
     if isinstance(kind, Usd):
         return _dollars_text
+    if isinstance(kind, sa.Boolean):
+        return int  # which needs no adapter to be looked for
     return _json_text if isinstance(kind, sa.JSON) else None
 
 

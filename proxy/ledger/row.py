@@ -65,7 +65,6 @@ class Familiar(Protocol):
     def __call__(
         self,
         model: str,
-        *,
         provider: str | None,
         zone: str | None,
         at_us: int,
@@ -305,12 +304,7 @@ def _own_row(closed: Closed, estimate: Estimator, familiar: Familiar | None) -> 
     if model is not None and familiar is not None:
         try:
             known = familiar(
-                model,
-                provider=opened.provider,
-                zone=opened.zone,
-                at_us=opened.started_at_us,
-                service_tier=closed.service_tier,
-                region=closed.region,
+                model, opened.provider, opened.zone, opened.started_at_us, closed.service_tier, closed.region
             )
             row = None if known is None else known_row(closed, known)
         except Exception:  # whatever it is, the estimate itself says it
