@@ -1,7 +1,7 @@
 """Many rows at once, by the shortest way each database has: executemany into SQLite, binary COPY into PostgreSQL.
 
 Both go past SQLAlchemy's types: measured at a third of the time that its Core takes with dictionaries. COPY of text
-takes a row four times as long as binary, most of it for floats that are written out and read again.
+takes four times the processor time of binary, most of it for floats that are written out and read again.
 """
 
 from __future__ import annotations
