@@ -151,6 +151,9 @@ def range_of(
 
 def _joined(shared: Sequence[float], own_squared: Sequence[float], alike: float) -> float:
     """Return the deviation of a sum whose shared parts correlate by ``alike`` between keys."""
+    if len(shared) == 1:  # the most frequent case by far
+        one, own = shared[0], own_squared[0]
+        return math.sqrt(alike * one * one + (1 - alike) * (one * one) + own)
     together = math.fsum(shared)
     apart = math.fsum(value * value for value in shared)
     return math.sqrt(alike * together * together + (1 - alike) * apart + math.fsum(own_squared))

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
 from functools import cache
+from operator import itemgetter
 from types import MappingProxyType
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -172,7 +173,7 @@ class _Adding:
         self._whole = [(place, name) for place, name in plain if name in _WHOLE]
         self._others = [(place, name) for place, name in plain if name not in _WHOLE]
         self._banded = [
-            (name, [columns.index(each) for each in (name, *(f"{name}_{part}" for part in DEVIATING))])
+            (name, itemgetter(*(columns.index(each) for each in (name, *(f"{name}_{part}" for part in DEVIATING)))))
             for name in BANDED
             if name in columns
         ]
@@ -185,12 +186,12 @@ class _Adding:
         figures: dict[str, Any] = {name: sums[place] for place, name in self._others if sums[place] is not None}
         # PostgreSQL sums whole numbers to a decimal.
         figures |= {name: int(sums[place]) for place, name in self._whole if sums[place] is not None}
-        for name, places in self._banded:
+        for name, parts in self._banded:
             if name in figures:
-                known = {each: sums for each, sums in by_alike.items() if sums[places[0]] is not None}
-                mid, down, up, own_down, own_up = ([sums[place] for sums in known.values()] for place in places)
+                known = {each: found for each, sums in by_alike.items() if (found := parts(sums))[0] is not None}
+                mid, down, up, own_down, own_up = zip(*known.values(), strict=True)
                 # A difference of squares may fall below zero by a rounding.
-                own = ([max(0.0, each) for each in ends] for ends in (own_down, own_up))
+                own = [[each if each > 0 else 0.0 for each in ends] for ends in (own_down, own_up)]
                 band = range_of(mid, down, up, *own)
                 figures[f"{name}_low"], figures[f"{name}_high"] = band.low, band.high
                 if name == "joules":

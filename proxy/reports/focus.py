@@ -12,6 +12,7 @@ from datetime import datetime
 from decimal import Decimal
 from functools import lru_cache
 from importlib import resources
+from operator import attrgetter
 from typing import Any, Literal
 
 import msgspec
@@ -65,6 +66,10 @@ def read_columns(text: str) -> Columns:
     return read
 
 
+_NAMES = tuple(name for name in Totals.__slots__ if name != "key")
+_of_all = attrgetter(*_NAMES)
+
+
 @lru_cache(maxsize=1)
 def shipped() -> Columns:
     """Read the lists that come with this release."""
@@ -111,7 +116,7 @@ def _row(listed: dict[str, _Column], figures: dict[str, Cell]) -> tuple[Cell, ..
 
 
 def _figures(group: Totals) -> dict[str, Cell]:
-    return {name: getattr(group, name) for name in Totals.__slots__ if name != "key"}
+    return dict(zip(_NAMES, _of_all(group), strict=True))
 
 
 def _charge(split: Split, group: Totals) -> dict[str, Cell]:
