@@ -119,6 +119,8 @@ class Metrics:
         self._spellings: dict[str, set[str]] = {}
         self._clock = clock
         self._registry = CollectorRegistry()
+        self._gauges = CollectorRegistry()
+        self._shown = True
         self._counters: dict[str, Counter] = {}
         self._histograms: dict[str, Histogram] = {}
         for each in DECLARED:
@@ -143,7 +145,7 @@ class Metrics:
 
     def watch(self, recorder: RecorderState, mirror_lag: Lag | None = None, budgets: BudgetsUsed | None = None) -> None:
         """Show the recorder's gauges from now on, how far a mirror is behind and how budgets stand, where there are."""
-        self._registry.register(_Gauges(recorder, mirror_lag, budgets))
+        self._gauges.register(_Gauges(recorder, mirror_lag, budgets))
 
     def record(self, rows: Sequence[CallRow]) -> None:
         """Add committed ledger rows."""
@@ -185,11 +187,20 @@ class Metrics:
             if name in self._histograms:
                 self._histograms[name].go_on_from(labels, counts, total)
 
+    def withhold(self) -> None:
+        """Show no counters and histograms until ``show``: they are lower than they were seen to be."""
+        self._shown = False
+
+    def show(self) -> None:
+        """Show them again."""
+        self._shown = True
+
     def render(self, *, max_age_seconds: float = 1.0) -> bytes:
         """Give the text exposition, at most ``max_age_seconds`` old: making it takes tens of milliseconds."""
         with self._render_lock:
             if self._clock() - self._rendered_at >= max_age_seconds:
-                self._rendered = generate_latest(self._registry)
+                counted = generate_latest(self._registry) if self._shown else b""
+                self._rendered = counted + generate_latest(self._gauges)
                 self._rendered_at = self._clock()
             return self._rendered
 

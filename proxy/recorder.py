@@ -19,7 +19,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import msgspec
 
@@ -30,6 +30,7 @@ from proxy.ledger.row import Estimator, Familiar, composed, interrupted_row, tim
 from proxy.ledger.tables import CallRow
 from proxy.ledger.write import Beside, Ledger, Position
 from proxy.progress import Progress
+from proxy.recording import Keeper, Reckoning
 from proxy.space import Space, space
 from proxy.tail import Entry, Tail, set_aside
 from proxy.told import Told
@@ -47,38 +48,6 @@ _log = logging.getLogger("joulegate.recorder")
 
 def _ignore(_: Sequence[CallRow]) -> None:
     pass
-
-
-class Keeper(Protocol):
-    """Keeps what listeners have counted while no recorder runs; neither method raises."""
-
-    def restore(self) -> None:
-        """Give it back: this recorder has become the one that works."""
-
-    def save(self) -> None:
-        """Keep it: this recorder has told all that it ever will, and no other works yet."""
-
-
-class Reckoning(Protocol):
-    """Keeps what depends on how far the journals are recorded: budgets. Raises what the ledger raises."""
-
-    def begin(self, holder: str) -> None:
-        """Begin on a ledger, in the name of the journal directory."""
-
-    def look(self) -> Any:
-        """Note how far the gates are; the journals are read after it."""
-
-    def committed(self) -> None:
-        """Take note that the rows just written are there to stay."""
-
-    def recorded(self, looked: Any) -> None:
-        """Take note that all is in the ledger that was in the journals when it was looked."""
-
-    def tend(self) -> None:
-        """Do what is due."""
-
-    def end(self) -> None:
-        """Let go: the recorder ends, in good order."""
 
 
 class _Composed(msgspec.Struct, frozen=True, gc=False):
@@ -152,6 +121,7 @@ class Recorder:
         self._progress = Progress({})
         self._undeletable: set[str] = set()
         self._told = Told()
+        self._doubtful: set[str] = set()  # calls that the recorder before may have written, or not
         self._entries: list[Entry] = []  # read, not digested yet
         self._batch: _Batch | None = None
         self._oldest_us: int | None = None
@@ -340,6 +310,10 @@ class Recorder:
         gone = [segment for segment in positions if not (self._directory / segment).exists()]
         if gone:  # a crash came between deleting them and forgetting them
             self._ledger.forget(self._journal, gone)
+        if self._keeper is not None:
+            found, self._doubtful = self._keeper.missing(self._ledger.rows)
+            self._tell(found)
+            self._keeper.mark(self._doubtful)
         there = {segment: position for segment, position in positions.items() if segment not in gone}
         self._progress = Progress(there)
         self._entries, self._batch, self._oldest_us = [], None, None
@@ -411,6 +385,9 @@ class Recorder:
             _log.exception("segment %s could not be set aside", segment)
 
     def _commit(self, tail: Tail, batch: _Batch) -> int:
+        ids, repeated = [each.row.id for each in batch.rows], self._told.repeated
+        if self._keeper is not None and not batch.tried:
+            self._keeper.name([each for each in ids if each not in repeated] if repeated else ids)
         self._batch = replace(batch, tried=True)
         committed = self._ledger.commit(
             [each.row for each in batch.rows],
@@ -420,14 +397,15 @@ class Recorder:
             at=self._time(),
         )
         rows = list(committed.new)
-        if batch.tried:  # what is there already may be so by the attempt that seemed to fail: nobody was told
+        # What is there already may be so by the attempt that seemed to fail: nobody was told.
+        if unsure := ids if batch.tried else self._doubtful.intersection(ids):
             known = {row.id for row in (*rows, *(row for row, _ in committed.refused))}
-            rows += self._ledger.rows([each.row.id for each in batch.rows if each.row.id not in known])
+            rows += self._ledger.rows([each for each in unsure if each not in known])
         self._batch = None
         if self._reckoning is not None:
             self._reckoning.committed()
         self._progress.committed()
-        repeated = self._told.repeated
+        self._doubtful.difference_update(ids)
         new = [row for row in rows if row.id not in repeated] if repeated else rows
         self._told.counts["recorded"] += len(new)
         segment_of = {each.row.id: each.segment for each in batch.rows}
@@ -437,13 +415,18 @@ class Recorder:
         self._told.tell({segment: position.read_to for segment, position in batch.positions.items()}, segment_of)
         if batch.caught_up:
             self._oldest_us = None
-        if not new:
-            return len(batch.rows)
+        self._tell(new)
+        if self._keeper is not None:
+            self._keeper.told()
+        return len(batch.rows)
+
+    def _tell(self, rows: Sequence[CallRow]) -> None:
+        if not rows:
+            return
         try:
-            self.on_rows(new)
+            self.on_rows(rows)
         except Exception:  # a listener's trouble is its own: the rows are in the ledger
             _log.exception("rows were recorded, but passing them on failed")
-        return len(batch.rows)
 
     def _trim(self, tail: Tail) -> None:
         """Delete the segments that are wholly in the ledger; all that was read is committed now."""

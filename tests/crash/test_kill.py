@@ -1,5 +1,7 @@
 """Processes killed at random moments under load: no call is lost, none is doubled, whoever dies.
 
+Nor in the metrics, which go on where the ones before were.
+
 ``CRASH_ROUNDS`` and ``CRASH_SEED`` change how often and which moments; `make crash` runs 200 rounds on each database.
 """
 
@@ -21,7 +23,7 @@ import sqlalchemy as sa
 from proxy.identity import uuid7
 from proxy.ledger.engine import open_engine
 from tests.crash.accounts import differences, rows, settle, summary, sums_that_differ
-from tests.crash.running import SETTLED_WITHIN_S, port, toml
+from tests.crash.running import SETTLED_WITHIN_S, calls_counted, port, toml, wait_for
 from tests.crash.traffic import Traffic, traffic
 from tests.service.running import Service, service
 
@@ -88,8 +90,9 @@ def test_processes_killed_at_random_moments_lose_and_double_nothing(tmp_path: Pa
             load.rest()
             wrong = settle(lambda: wrong_since(engine, load, first, since_id), SETTLED_WITHIN_S)  # noqa: B023
             assert wrong == [], (f"round {number}, {target}", wrong[:20], running.output.decode()[-3000:])
-        assert running.stop() == 0
         recorded = rows(engine)
+        wait_for(lambda: calls_counted(running) == len(recorded), running)  # noqa: B023
+        assert running.stop() == 0
         sys.stdout.write(f"killed: {dict(killed)}; {summary(load.calls, recorded)}\n")
         assert differences(load.calls, load.reached, recorded) == []
         assert sums_that_differ(engine) == []

@@ -1,4 +1,4 @@
-"""What Prometheus adds up is what the ledger says and what the clients saw, however many processes count."""
+"""What Prometheus adds up is what the ledger says and what the clients saw, however many processes count and die."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from proxy.ledger.engine import open_engine
 from proxy.ledger.tables import calls
 from tests.crash.accounts import differences, rows, settle, summary
-from tests.crash.running import SETTLED_WITHIN_S, metric, port, toml, wait_for
+from tests.crash.running import SETTLED_WITHIN_S, calls_counted, metric, port, toml, wait_for
 from tests.crash.traffic import output_tokens, traffic
 from tests.databases import PostgresServer
 from tests.service.running import service
@@ -36,7 +36,7 @@ SUMS = {
 
 
 def test_four_workers_in_two_instances_on_one_database_add_up(tmp_path: Path, postgres: PostgresServer) -> None:
-    """Workers die on the way: what is counted does not lie with them."""
+    """Workers and consoles die on the way: those who count go on where the ones before were, and never lower."""
     draw = random.Random(SEED)
     url = postgres.migrated()
     folders = [tmp_path / f"machine-{number}" for number in range(INSTANCES)]
@@ -49,17 +49,27 @@ def test_four_workers_in_two_instances_on_one_database_add_up(tmp_path: Path, po
             instances = (one, other)
             load.gates = [port(one), port(other)]
             load.go()
-            while len(load.finished()) < CALLS:
+            seen, killed = [0.0, 0.0], 0
+            while len(load.finished()) < CALLS or killed < 2 * INSTANCES:
                 time.sleep(draw.uniform(0.2, 0.6))
-                running = draw.choice(instances)
-                gates = [pid for name, pid in running.named_children().items() if name.startswith("gate")]
+                number = draw.randrange(INSTANCES)
+                children = instances[number].named_children()
+                gates = [pid for name, pid in children.items() if name.startswith("gate")]
                 if len(gates) == WORKERS:
                     os.kill(draw.choice(gates), signal.SIGKILL)
+                for each, running in enumerate(instances):
+                    if (counted := calls_counted(running)) is not None:
+                        assert counted >= seen[each], killed
+                        seen[each] = counted
+                        if each == number and counted and "console" in children:
+                            os.kill(children["console"], signal.SIGKILL)
+                            killed += 1
             load.rest()
             wrong = settle(lambda: differences(load.calls, load.reached, rows(engine)), SETTLED_WITHIN_S)
             assert wrong == [], wrong[:20]
             recorded = rows(engine)
-            sys.stdout.write(f"\n{summary(load.calls, recorded)}\n")
+            sys.stdout.write(f"\n{killed} consoles killed; {summary(load.calls, recorded)}\n")
+            wait_for(lambda: None not in map(calls_counted, instances), one)
             wait_for(lambda: metric(instances, "joulegate_calls_total", team="crash") == len(recorded), one)
             assert min(metric(each, "joulegate_calls_total") for each in instances) > CALLS / 10
             for outcome in ("ok", "aborted", "interrupted"):

@@ -2,6 +2,7 @@
 
 A step is a statement or a commit that it sends, and a file that it opens, renames or deletes. So the moments between a
 commit and the trimming of the journal are among them, and those between deleting a segment and forgetting its position.
+The metrics of the next one have counted every row once, whoever wrote it.
 """
 
 from __future__ import annotations
@@ -15,16 +16,20 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from prometheus_client.parser import text_string_to_metric_families
 
 import estimator
 from proxy.journal import Journal
 from proxy.ledger.engine import open_engine
 from proxy.ledger.tables import calls, journal_positions
 from proxy.ledger.write import Ledger
+from proxy.metrics import Metrics
+from proxy.metrics_file import MetricsFile
 from proxy.recorder import Recorder
 from tests.crash.accounts import sums_that_differ
 from tests.databases import PostgresServer, open_ledger
 from tests.records import AT_US, closed, opened
+from tests.rows import known
 
 pytestmark = pytest.mark.heavy
 
@@ -48,14 +53,29 @@ def write_journals(folder: Path) -> dict[str, str]:
     return outcomes
 
 
-def record_all(folder: Path, url: str) -> None:
+def record_all(folder: Path, url: str) -> Metrics:
+    """Gives the metrics, which go on where those of the recorder before were."""
     engine = open_engine(url)
-    recorder = Recorder(folder, Ledger(engine), estimate=estimator.estimate, clock=lambda: AT_US / 1e6 + 60)
+    metrics = Metrics(teams={"search"}, providers={"openai"}, model_name=known({"gpt-4o-2024-08-06"}))
+    recorder = Recorder(
+        folder,
+        Ledger(engine),
+        estimate=estimator.estimate,
+        on_rows=metrics.record,
+        clock=lambda: AT_US / 1e6 + 60,
+        keeper=MetricsFile(folder / "metrics.json", metrics, names_at_most=4),
+    )
     for _ in range(3):  # that a writer is gone shows only at the look after its last record
         while recorder.run_once(5):
             pass
     recorder.close()
     engine.dispose()
+    return metrics
+
+
+def counted(metrics: Metrics, name: str) -> float:
+    families = text_string_to_metric_families(metrics.render(max_age_seconds=0).decode())
+    return sum(each.value for family in families for each in family.samples if each.name == name)
 
 
 def killed_at(step: int, work: Callable[[], None]) -> bool:
@@ -104,9 +124,12 @@ def test_a_recorder_killed_at_any_step_leaves_what_the_next_one_completes(
             server: PostgresServer = request.getfixturevalue("postgres")
             url = server.migrated()
         killed = killed_at(step, lambda: record_all(folder, url))  # noqa: B023
-        record_all(folder, url)
+        metrics = record_all(folder, url)
         engine = open_engine(url)
         with engine.connect() as connection:
+            assert counted(metrics, "joulegate_calls_total") == len(outcomes), step
+            joules = connection.execute(sa.select(sa.func.sum(calls.c.joules))).scalar_one()
+            assert counted(metrics, "joulegate_energy_joules_total") == pytest.approx(joules, rel=1e-12), step
             assert dict(connection.execute(sa.select(calls.c.id, calls.c.outcome)).all()) == outcomes, step
             assert connection.execute(sa.select(journal_positions)).all() == [], step
         assert sums_that_differ(engine) == [], step
