@@ -91,7 +91,7 @@ def test_processes_killed_at_random_moments_lose_and_double_nothing(tmp_path: Pa
             wrong = settle(lambda: wrong_since(engine, load, first, since_id), SETTLED_WITHIN_S)  # noqa: B023
             assert wrong == [], (f"round {number}, {target}", wrong[:20], running.output.decode()[-3000:])
         recorded = rows(engine)
-        wait_for(lambda: calls_counted(running) == len(recorded), running)  # noqa: B023
+        wait_for(lambda: calls_counted(running) == len(recorded), running)
         assert running.stop() == 0
         sys.stdout.write(f"killed: {dict(killed)}; {summary(load.calls, recorded)}\n")
         assert differences(load.calls, load.reached, recorded) == []
