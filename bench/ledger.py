@@ -38,6 +38,7 @@ from proxy.ledger.revision import migrate
 from proxy.ledger.tables import calls
 from proxy.ledger.write import Ledger
 from proxy.metrics import Metrics
+from proxy.metrics_file import MetricsFile
 from proxy.recorder import BATCH, Recorder
 from proxy.sections import Config
 
@@ -99,7 +100,12 @@ def recorded(directory: Path, engine: sa.Engine, count: int) -> tuple[float, flo
     estimate = ConfiguredEstimator(Config())
     metrics = Metrics(teams=TEAMS, providers=[provider for provider, _ in MODELS], model_name=lambda row: row.model)
     recorder = Recorder(
-        directory / "journal", Ledger(engine), estimate=estimate, familiar=estimate.known, on_rows=metrics.record
+        directory / "journal",
+        Ledger(engine),
+        estimate=estimate,
+        familiar=estimate.known,
+        on_rows=metrics.record,
+        keeper=MetricsFile(directory / "journal/metrics.json", metrics),
     )
     began, began_cpu = time.perf_counter(), time.process_time()
     while recorder.run_once():

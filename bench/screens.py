@@ -51,7 +51,7 @@ def served(url: str, rate: float) -> Iterator[int]:
     estimator, ledger = ConfiguredEstimator(Config()), Ledger(engine)
     app = build_console(
         engine=engine,
-        metrics=Metrics(teams=set(), providers=set(), model_name=lambda name: name),
+        metrics=Metrics(teams=set(), providers=set(), model_name=lambda row: row.model),
         recent=recent,
         recorder=Recorder(),
         gate_url="http://127.0.0.1:8700",
