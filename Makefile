@@ -11,7 +11,7 @@ export PIP_NO_COMPILE := 1
 
 # On all cores, a file of tests on one of them: what its tests share is made once. One by one: ARGS=-n0. In the order of
 # their names, or files of few tests would come last, and some of these take minutes.
-TESTS := $(BIN)/python -m pytest --numprocesses=auto --maxprocesses=8 --dist=loadfile --no-loadscope-reorder
+TESTS := $(BIN)/python -m pytest --numprocesses=auto --maxprocesses=8 --dist=loadfile --no-loadscope-reorder --max-worker-restart=0
 
 .DEFAULT_GOAL := help
 .PHONY: help demo serve test test-all crash lint types bench docs lock clean
@@ -74,7 +74,7 @@ test-all: $(VENV)/.ready-dev $(VENV)/.ready-sdks $(VENV)/.ready-engines $(VENV)/
 	@$(TESTS) $(ARGS)
 
 crash: $(VENV)/.ready-dev  ## 200 rounds of `kill -9` under load on each database, and a minute without one (half an hour)
-	@CRASH_ROUNDS=200 CRASH_OUTAGE_S=60 $(BIN)/python -m pytest tests/crash -s $(ARGS)
+	@CRASH_ROUNDS=200 CRASH_OUTAGE_S=60 $(BIN)/python -m pytest tests/crash -s -o faulthandler_timeout=0 $(ARGS)
 
 lint: $(VENV)/.ready-dev  ## style, formatting and import contracts
 	@$(BIN)/ruff check .
