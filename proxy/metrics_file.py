@@ -21,7 +21,7 @@ import msgspec
 from proxy.ledger.tables import CallRow
 from proxy.metrics import Counted, Metrics
 
-NAMES_AT_MOST = 20_000  # behind one mark: they are looked up at once after a crash
+NAMES_AT_MOST = 50_000  # behind one mark; after a crash they are looked up at once, in seconds
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 _log = logging.getLogger("joulegate.metrics")
