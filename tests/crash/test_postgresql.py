@@ -17,7 +17,7 @@ import pytest
 
 from proxy.ledger.engine import open_engine
 from tests.crash.accounts import differences, rows, settle, summary, sums_that_differ
-from tests.crash.running import SETTLED_WITHIN_S, metric, port, toml, wait_for
+from tests.crash.running import SETTLED_WITHIN_S, calls_counted, metric, port, toml, wait_for
 from tests.crash.traffic import Traffic, output_tokens, traffic
 from tests.databases import PostgresServer, running_postgres
 from tests.service.running import Service, service
@@ -42,6 +42,13 @@ def loaded(folder: Path, url: str) -> Iterator[tuple[Traffic, Service]]:
         load.gates = [port(running)]
         load.go()
         yield load, running
+
+
+def lag(running: Service) -> float:
+    try:
+        return metric(running, "joulegate_ledger_lag_seconds")
+    except httpx2.TransportError:  # the console is on its way
+        return 0.0
 
 
 def agree(load: Traffic, running: Service, url: str) -> None:
@@ -75,6 +82,12 @@ def test_a_server_that_is_stopped_under_load_costs_nothing(tmp_path: Path, own_p
         assert health["status"] == "standing_still"
         assert health["ledger_lag_seconds"] > OUTAGE_S / 2
         assert metric(running, "joulegate_ledger_lag_seconds") > OUTAGE_S / 2
+        assert calls_counted(running)
+        console = running.named_children()["console"]
+        os.kill(console, signal.SIGKILL)  # the next one cannot know yet what this one has counted
+        wait_for(lambda: running.named_children().get("console", console) != console, running)
+        wait_for(lambda: lag(running) > 0, running)
+        assert calls_counted(running) is None
         own_postgres.start()
         wait_for(lambda: httpx2.get(f"{running.console}/api/health").json()["status"] == "ok", running)
         agree(load, running, url)
