@@ -8,7 +8,6 @@ JOULES_PER_WH: Final = 3_600.0
 JOULES_PER_KWH: Final = 3_600_000.0
 SECONDS_PER_YEAR: Final = 365.0 * 24 * 3_600
 GRAMS_PER_KG: Final = 1_000.0
-MILLILITERS_PER_LITER: Final = 1_000.0
 
 _PREFIXES: Final = (
     (1e18, "E"),

@@ -10,6 +10,7 @@ from estimator.units import JOULES_PER_KWH
 
 Unit = Literal["usd", "kwh", "gco2e", "liters", "tokens", "requests", "concurrent_requests"]
 UNITS: tuple[Unit, ...] = get_args(Unit)
+ESTIMATED = frozenset(("kwh", "gco2e", "liters"))  # what is used of these is no exact sum
 
 _FINE = 10**12  # as the ledger keeps dollars
 _COUNTED = frozenset(("tokens", "requests", "concurrent_requests"))

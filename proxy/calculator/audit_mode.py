@@ -27,7 +27,7 @@ from estimator.fits import constants, find_fit
 from estimator.units import JOULES_PER_KWH
 from proxy.calculator.asked import Asked
 from proxy.calculator.drawing import Drawing, table
-from proxy.calculator.words import DAYS, SMALL, banded, many, rounded
+from proxy.calculator.words import DAYS, SMALL, banded, ends, many, middle, rounded
 from proxy.reports.figures import UNKNOWN, digits, dollars
 
 IN, OUT = 2_000, 1_000  # tokens of the page's conversation
@@ -229,7 +229,7 @@ def _like(name: str, joules: Range | None, grams: Range | None) -> str:
     found = count(next(like for like in equivalences() if like.id == name), joules=joules, grams=grams)
     if found is None:
         return UNKNOWN
-    return f'{digits(found.mid, 2)}<span class="note">{digits(found.low, 2)} to {digits(found.high, 2)}</span>'
+    return f'{middle(found)}<span class="note">{ends(found)}</span>'
 
 
 def _parts() -> str:
@@ -258,7 +258,7 @@ def _scale() -> str:
         (
             "Homes in the USA",
             f"~{printed(year.homes, 0)}",
-            UNKNOWN if homes is None else f"{digits(homes.low, 2)} to {digits(homes.high, 2)}",
+            UNKNOWN if homes is None else ends(homes),
         ),
         ("CO₂e of a year", f"{printed(year.annual_tonnes_co2e, 0)}t", _said(grams, "g")),
         (
@@ -318,9 +318,8 @@ def _per(name: str, made: Estimate) -> str:
     found = count(next(like for like in equivalences() if like.id == name), joules=made.joules, grams=made.grams_co2e)
     if found is None:
         return UNKNOWN
-    return (
-        f'{digits(1 / found.mid, 2)}<span class="note">{digits(1 / found.high, 2)} to {digits(1 / found.low, 2)}</span>'
-    )
+    each = Range(1 / found.high, 1 / found.mid, 1 / found.low)
+    return f'{middle(each)}<span class="note">{ends(each)}</span>'
 
 
 def _differences() -> str:

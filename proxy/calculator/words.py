@@ -20,7 +20,7 @@ from estimator.grid import WORLD, grid
 from estimator.uncertainty import Total, uncertain
 from estimator.units import JOULES_PER_WH
 from proxy.calculator.asked import Asked
-from proxy.reports.figures import UNKNOWN, digits, dollars, scale
+from proxy.reports.figures import UNKNOWN, carried, digits, dollars, scale
 
 if TYPE_CHECKING:
     from proxy.calculator.own import Own
@@ -46,7 +46,6 @@ TIERS: Final = {
     "closed_model": ("○", "modelled: neither size nor machine is public"),
     "unknown": ("–", "nothing to reckon with"),
 }
-_NARROW: Final = 1.5  # high over low up to which a middle has three digits; beyond, two
 _CUBIC_METER: Final = 1e3  # liters
 PARTS: Final = 7  # of a forward pass
 SMALL: Final = "llama-3.1-8b-instruct"  # the small model that others are held against, as on the audit page
@@ -89,7 +88,7 @@ def scaled(peak: float, unit: str) -> tuple[float, str]:
 def rounded(value: Range, unit: str) -> str:
     """Write a middle with as many digits as its band leaves it: 3.4 kJ, 188 TFLOP."""
     size, prefixed = scaled(value.mid, unit)
-    return f"{digits(value.mid / size, 3 if value.high <= _NARROW * value.low else 2)} {prefixed}"
+    return f"{middle(value, size)} {prefixed}"
 
 
 def banded(value: Range, unit: str) -> str:
@@ -97,7 +96,18 @@ def banded(value: Range, unit: str) -> str:
     if value.low == value.high:
         return "no band"
     size, prefixed = scaled(value.high, unit)
-    return f"{digits(value.low / size, 2)} to {digits(value.high / size, 2)} {prefixed}"
+    return f"{ends(value, size)} {prefixed}"
+
+
+def middle(value: Range, size: float = 1.0) -> str:
+    """Write a middle in ``size``, with the digits that its band leaves it."""
+    return digits(value.mid / size, carried(value.low, value.mid, value.high))
+
+
+def ends(value: Range, size: float = 1.0) -> str:
+    """Write the ends of a band in ``size``, with as many digits as its middle has."""
+    significant = carried(value.low, value.mid, value.high)
+    return f"{digits(value.low / size, significant)} to {digits(value.high / size, significant)}"
 
 
 def tenths(shares: Sequence[float]) -> list[int]:
@@ -193,15 +203,11 @@ def many(value: Range, times: int) -> Range:
 def _likes(made: Estimate, calls: int, said: Words) -> None:
     for like in equivalences():
         one = count(like, joules=made.joules, grams=made.grams_co2e)
-        said.texts[f"like.{like.id}"] = UNKNOWN if one is None else digits(one.mid, 2)
-        said.texts[f"like.{like.id}.band"] = "" if one is None else _counted(one)
+        said.texts[f"like.{like.id}"] = UNKNOWN if one is None else middle(one)
+        said.texts[f"like.{like.id}.band"] = "" if one is None else ends(one)
         day = None if one is None else many(one, calls)
-        said.texts[f"like.{like.id}.day"] = UNKNOWN if day is None else digits(day.mid, 2)
-        said.texts[f"like.{like.id}.day.band"] = "" if day is None else _counted(day)
-
-
-def _counted(value: Range) -> str:
-    return f"{digits(value.low, 2)} to {digits(value.high, 2)}"
+        said.texts[f"like.{like.id}.day"] = UNKNOWN if day is None else middle(day)
+        said.texts[f"like.{like.id}.day.band"] = "" if day is None else ends(day)
 
 
 def _lever(name: str, before: Asked, after: Asked, said: Words, own: Own | None) -> None:

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from proxy.budgets.units import ESTIMATED
 from proxy.commands.directory import AsJson, ConfigPath, Database, Directory, day, directory, say_json
 from proxy.errors import ConfigError, DirectoryError
 from proxy.reports.figures import amount
@@ -201,13 +202,17 @@ def _print_table(found: list[BudgetShown]) -> None:
             if who is not None
         )
         limit = f"{amount(each.limit)} {each.unit.replace('_', ' ')}"
-        used = amount(each.used) + (f" ({each.unknown_calls} calls unknown)" if each.unknown_calls else "")
+        estimated = each.unit in ESTIMATED
+        unknown = f" ({each.unknown_calls} calls unknown)" if each.unknown_calls else ""
+        used = f"{amount(each.used, estimated=estimated)}{unknown}"
+        left, forecast = (amount(value, estimated=estimated) for value in (each.left, each.forecast))
         state = "-" if each.state is None else f"{each.state.replace('_', ' ')}, {each.used_ratio or 0:.0%}"
         window = "-" if each.window is None else f"{each.window} to {day(each.window_ends)}".removesuffix(" to -")
-        cells = (each.name, whose, each.mode, limit, used, amount(each.left), amount(each.forecast), window, state)
+        cells = (each.name, whose, each.mode, limit, used, left, forecast, window, state)
         table.add_row(*map(escape, cells))
     Console().print(table)
 
 
 def _crossed(each: Crossing) -> str:
-    return f"{day(each.at)}  {each.threshold:.0%} passed: {amount(each.used)} of {amount(each.limit)} {each.unit}"
+    used = amount(each.used, estimated=each.unit in ESTIMATED)
+    return f"{day(each.at)}  {each.threshold:.0%} passed: {used} of {amount(each.limit)} {each.unit}"

@@ -19,10 +19,11 @@ from estimator import estimate as estimate_call
 from estimator.equivalences import comparisons, equivalences
 from estimator.errors import EstimatorError
 from estimator.training import training_share
-from estimator.units import JOULES_PER_WH, MILLILITERS_PER_LITER, with_prefix
+from estimator.units import JOULES_PER_WH
 from proxy.calculator.asked import ACCEPTANCE, DRAFT_COST
 from proxy.commands.unknown import unknown_model
 from proxy.errors import ConfigError
+from proxy.reports.figures import UNKNOWN, carried, digits, quantity
 
 ANSWER_IS_NO = 1
 
@@ -156,7 +157,7 @@ def estimate(
         _print(model, made)
     if share and not as_json and not unknown:
         grams, basis = share["training_grams_co2e"], share["training_basis"]
-        typer.echo(f"training: {'unknown' if grams is None else with_prefix(grams, 'g')}, not in the figures: {basis}")
+        typer.echo(f"training: {quantity(grams, 'g')}, not in the figures: {basis}")
     if unknown:
         typer.echo(f"{unknown_model(model)}\nWith --widest it gets the widest prior there is.", err=True)
     if nothing:
@@ -232,16 +233,15 @@ def _print(asked: str, made: Estimate) -> None:
         *((("  of it prefill", made.prefill_joules, "J", 1.0),) if made.prefill_joules else ()),
         ("CO2e, operation" + (f" ({grid})" if grid else ""), made.grams_co2e, "g", 1.0),
         ("CO2e, hardware", made.embodied_grams_co2e, "g", 1.0),
-        ("water", made.liters, "mL", MILLILITERS_PER_LITER),
-        *((("  of it on site", made.site_liters, "mL", MILLILITERS_PER_LITER),) if made.site_liters else ()),
+        ("water", made.liters, "L", 1.0),
+        *((("  of it on site", made.site_liters, "L", 1.0),) if made.site_liters else ()),
     )
     for label, value, unit, factor in rows:
         if value is None:
-            table.add_row(label, "", "unknown", "")
-        elif unit == "mL":
-            table.add_row(label, *(f"{point * factor:.3g} mL" for point in (value.low, value.mid, value.high)))
+            table.add_row(label, "", UNKNOWN, "")
         else:
-            table.add_row(label, *(with_prefix(point * factor, unit) for point in (value.low, value.mid, value.high)))
+            low, mid, high = value.low * factor, value.mid * factor, value.high * factor
+            table.add_row(label, *(quantity(point, unit, carried(low, mid, high)) for point in (low, mid, high)))
         if label == "compute":
             for part in made.flops_parts:
                 table.add_row(f"  {part.name}", "", f"{part.share:.1%}", "")
@@ -253,7 +253,7 @@ def _print(asked: str, made: Estimate) -> None:
     if counts:
         likes = ((counts[like.id], like.name) for like in equivalences() if like.id in counts)
         texts = (
-            f"{many.low:.2g}" + ("" if many.low == many.high else f" to {many.high:.2g}") + f" {name}"
+            f"{digits(many.low, 2)}" + ("" if many.low == many.high else f" to {digits(many.high, 2)}") + f" {name}"
             for many, name in likes
         )
         sys.stdout.write(f"like: {', '.join(texts)}\n")

@@ -8,12 +8,12 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection
 
+from proxy.budgets.units import ESTIMATED
 from proxy.errors import RowsGoneError
 from proxy.ledger.budget_states import BudgetShown
 from proxy.ledger.evidence import Evidence
 from proxy.ledger.read import Totals, splits
 
-ESTIMATED = ("kwh", "gco2e", "liters")
 _SCOPES = ("team", "project", "user", "key")
 
 

@@ -10,12 +10,13 @@ from urllib.parse import urlencode
 
 from sqlalchemy import Connection
 
-from proxy.console.budget_evidence import ESTIMATED, shares_of
+from proxy.budgets.units import ESTIMATED
+from proxy.console.budget_evidence import shares_of
 from proxy.console.evidence import legend, mark
 from proxy.console.marks import cell, head, name, note, share
 from proxy.ledger.budget_states import BudgetShown, State, states
 from proxy.ledger.evidence import Evidence
-from proxy.reports.figures import amount, count, digits, percent
+from proxy.reports.figures import amount, count, percent
 
 _SHOWN = 500
 _STATES: dict[State | None, str] = {"ok": "within it", "near": "nearly used up", "used_up": "used up", None: "–"}
@@ -75,11 +76,10 @@ def _mode(each: BudgetShown) -> str:
 
 
 def _amount(value: Decimal | None, each: BudgetShown) -> str:
-    """Write an amount; of what is an estimate with three digits, the limit itself excepted."""
+    """Write an amount; of what is an estimate with few digits, the limit itself excepted."""
     if value is None:
         return "–"
-    exact = each.unit not in ESTIMATED or value == each.limit
-    number = amount(value) if exact else digits(float(value))
+    number = amount(value, estimated=each.unit in ESTIMATED and value != each.limit)
     return escape(f"{number} {_UNITS.get(each.unit, each.unit)}")
 
 

@@ -30,8 +30,9 @@ def note(text: str) -> str:
 
 def estimate(low: float | None, centre: float | None, high: float | None, unit: str) -> str:
     """Write an estimate over its band, with the digits that this allows."""
-    return value(quantity(centre, unit, carried(low, centre, high))) + (
-        note(band(low, high, unit)) if centre is not None else ""
+    significant = carried(low, centre, high)
+    return value(quantity(centre, unit, significant)) + (
+        note(band(low, high, unit, significant)) if centre is not None else ""
     )
 
 

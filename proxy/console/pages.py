@@ -11,12 +11,12 @@ from proxy.console.frame import frame
 from proxy.console.health import Health
 from proxy.console.marks import whisker
 from proxy.console.pulse import Pulse, pulse_section
-from proxy.console.sums import MEASURES, ends, lacking, title, written
+from proxy.console.sums import MEASURES, banded, ends, lacking, title, written
 from proxy.console.tables import groups, last_calls, tokens
 from proxy.console.today import Sums
 from proxy.ledger.read import Totals
 from proxy.ledger.tables import CallRow
-from proxy.reports.figures import band, count, digits, dollars, share
+from proxy.reports.figures import count, digits, dollars, share
 
 CALLS_SHOWN = 50
 
@@ -99,11 +99,9 @@ def _headlines(total: Totals, shares: Mapping[str, float]) -> str:
     def estimated(of: str) -> str:
         measure = MEASURES[of]
         left_out = lacking(getattr(total, measure.unknown or ""), total.calls, "not estimated")
-        banded = hasattr(total, f"{measure.column}_low")
-        low, centre, high = ends(total, measure.column) if banded else (None, None, None)
-        parts = [*([band(low, high, measure.unit)] if centre is not None else []), *([left_out] if left_out else [])]
+        drawn = whisker(*ends(total, measure.column)) if (of_band := banded(total, measure)) else ""
         sign = mark(shares) if getattr(total, measure.column) is not None else ""
-        return tile(title(of), written(total, measure), ", ".join(parts), whisker(low, centre, high), sign)
+        return tile(title(of), written(total, measure), ", ".join(filter(None, (of_band, left_out))), drawn, sign)
 
     unpriced = lacking(total.unpriced_calls, total.calls, "without a price")
     return "".join(

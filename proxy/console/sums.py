@@ -68,6 +68,14 @@ def written(group: Totals, measure: Measure, peak: Decimal | None = None) -> str
     return quantity(found, measure.unit, carried(*ends(group, like)))
 
 
+def banded(group: Totals, measure: Measure) -> str:
+    """Write a sum's band, with the digits that its figure has; nothing where the ledger keeps none."""
+    if not hasattr(group, f"{measure.column}_low") or getattr(group, measure.column) is None:
+        return ""
+    low, centre, high = ends(group, measure.column)
+    return band(low, high, measure.unit, carried(low, centre, high))
+
+
 def ends(group: Totals, column: str) -> tuple[float | None, float | None, float | None]:
     """Give low, centre and high of a quantity that has a band."""
     low, centre, high = (getattr(group, f"{column}{end}") for end in ("_low", "", "_high"))
@@ -89,11 +97,8 @@ def figure(
 def below(group: Totals, of: str, lacking_what: str) -> str:
     """Draw what stands under a figure."""
     measure = MEASURES[of]
-    of_band = (
-        note(band(*ends(group, measure.column)[::2], measure.unit)) if hasattr(group, f"{measure.column}_low") else ""
-    )
     left_out = lacking(getattr(group, measure.unknown), group.calls, lacking_what) if measure.unknown else ""
-    return of_band + note(left_out)
+    return note(banded(group, measure)) + note(left_out)
 
 
 def lacking(number: int, whole: int, what: str) -> str:

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Connection
 
+from proxy.budgets.units import ESTIMATED
 from proxy.ledger.budget_states import crossings, states
 from proxy.notices.notice import Notice
 from proxy.reports.figures import amount, percent
@@ -25,13 +26,14 @@ def passed(connection: Connection, now: datetime) -> Iterator[Notice]:
             continue
         scope = {name: getattr(budget, name) for name in _SCOPE if getattr(budget, name) is not None}
         whose = ", ".join(f"{name} {value}" for name, value in scope.items())
+        used = amount(each.used, estimated=each.unit in ESTIMATED)
         beyond = "Calls beyond it are refused." if budget.mode == "hard" else "No call is refused."
         yield Notice(
             event="budget",
             subject=each.budget,
             period=f"{each.bucket:%Y-%m-%dT%H:%M}-{each.threshold:g}",
             title=f"Budget {each.budget}: {percent(each.threshold)} used",
-            text=f"{amount(each.used)} of {amount(each.limit)} {each.unit} in {each.window}, for {whose}. {beyond}",
+            text=f"{used} of {amount(each.limit)} {each.unit} in {each.window}, for {whose}. {beyond}",
             facts={"budget": each.budget, **scope, "unit": each.unit, "limit": f"{each.limit:f}",
                    "used": f"{each.used:f}", "threshold": each.threshold, "window": each.window, "tz": budget.tz,
                    "mode": budget.mode},

@@ -26,7 +26,7 @@ from proxy.reports import figures, notes
 from proxy.reports.metering import metering_of
 from proxy.reports.period import QuestionError
 from proxy.reports.split import Split
-from proxy.reports.table import Cell, Column, Report
+from proxy.reports.table import Cell, Column, Report, digits_carried
 
 BY = ("model", "provider")
 GRIDS = ("WOR", "GBR", "FRA")  # about what the audit page calls global, hyperscaler and green: 458, 217, 41 g/kWh
@@ -193,7 +193,7 @@ def compared(found: Sequence[Conversation], asked: Asked) -> Report:
     columns = (
         *((_CALLS,) if mean else ()),
         *_TOKENS,
-        Column(key="flops", title="compute", kind="quantity", unit="FLOP", summed=False),
+        Column(key="flops", title="compute", kind="quantity", unit="FLOP", summed=False, like="joules"),
         *_band("joules", "energy", "J"),
         Column(key="cost_usd", title="dollars", kind="dollars", unit="USD", summed=False),
         Column(key="tier", title="evidence", kind="text"),
@@ -266,7 +266,7 @@ def at_scale(found: Sequence[Conversation], asked: Asked, per_day: int | None, p
         Column(key="conversations_per_day", title="a day", kind="count", summed=False),
         *_band("watt_hours", "energy", "Wh"),
         *_band("grams_co2e", "CO2e", "g"),
-        Column(key="liters", title="water", kind="quantity", unit="L", summed=False),
+        Column(key="liters", title="water", kind="quantity", unit="L", summed=False, like="watt_hours"),
         Column(key="cost_usd", title="dollars", kind="dollars", unit="USD", summed=False),
         Column(key="cost_usd_per_user", title="per user", kind="dollars", unit="USD", summed=False),
     )
@@ -280,7 +280,7 @@ def at_scale(found: Sequence[Conversation], asked: Asked, per_day: int | None, p
 
 def _band(key: str, title: str, unit: str) -> Iterator[Column]:
     for end, name in (("_low", "low"), ("", title), ("_high", "high")):
-        yield Column(key=f"{key}{end}", title=name, kind="quantity", unit=unit, summed=False)
+        yield Column(key=f"{key}{end}", title=name, kind="quantity", unit=unit, summed=False, like=key)
 
 
 def _ends(value: Range | None) -> tuple[Cell, Cell, Cell]:
@@ -298,9 +298,10 @@ def _likened(most: Conversation, joules: Range | None) -> list[str]:
     number = None if joules is None else count(homes, joules=joules / DAYS_A_YEAR)
     if number is None:
         return []
+    carried = figures.carried(number.low, number.mid, number.high)
     return [
-        f"the year of {most.model} takes the electricity of {figures.digits(number.mid, 2)} homes in the USA "
-        f"({figures.digits(number.low, 2)}–{figures.digits(number.high, 2)}; {homes.note})"
+        f"the year of {most.model} takes the electricity of {figures.digits(number.mid, carried)} homes in the USA "
+        f"({figures.span(number.low, number.high, carried)}; {homes.note})"
     ]
 
 
@@ -316,6 +317,7 @@ def _report(
 ) -> Report:
     split, listed = asked.split, tuple(rows)
     all_columns = (*(Column(key=name, title=name, kind="text") for name in BY), *columns)
+    keys = [column.key for column in all_columns]
     return Report(
         name=name,
         title=title,
@@ -326,6 +328,7 @@ def _report(
         total=(),
         where={} if split is None else split.where,
         rank=rank,
+        carried=digits_carried(all_columns, [dict(zip(keys, row, strict=True)) for row in listed]),
         notes=(
             *(notes.nothing(split) if split is not None else ()),
             *said,

@@ -1,12 +1,17 @@
-"""How figures are written for people: SI prefixes, and no more digits than the figure carries."""
+"""How figures are written for people: SI prefixes, and no more digits than the figure carries.
+
+The one rule of digits, :func:`carried`, is that of tables, pages, paper, the console and the calculator, whose script
+``words.js`` has the same; a test holds one against the other. What programs read is not rounded.
+"""
 
 from __future__ import annotations
 
 import math
-from decimal import Decimal
+from decimal import ROUND_HALF_UP, Decimal
 
 UNKNOWN = "unknown"
 _TONNE = 1e6  # grams
+LEAST_DIGITS, MOST_DIGITS = 2, 3  # of an estimate
 _PREFIXES = ((1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, ""), (1e-3, "m"), (1e-6, "µ"))
 
 
@@ -21,18 +26,17 @@ def scale(peak: float, unit: str) -> tuple[float, str]:
     return (1.0, unit) if peak == 0 else (_PREFIXES[-1][0], _PREFIXES[-1][1] + unit)
 
 
-def digits(value: float, significant: int = 3) -> str:
-    """Round to significant digits and write without an exponent: 1234.5 becomes 1,230."""
+def digits(value: float, significant: int = MOST_DIGITS) -> str:
+    """Round to significant digits, halves away from 0, and write without an exponent: 1234.5 becomes 1,230."""
     if value == 0 or not math.isfinite(value):
         return f"{value:g}"
-    decimals = significant - 1 - math.floor(math.log10(abs(value)))
-    rounded = round(value, decimals)
+    exact = Decimal(value)
+    rounded = exact.quantize(Decimal(1).scaleb(exact.adjusted() + 1 - significant), ROUND_HALF_UP)
     # 9.996 rounds up to 10.0: one place fewer is then enough.
-    decimals = significant - 1 - math.floor(math.log10(abs(rounded)))
-    return f"{rounded:,.{max(decimals, 0)}f}"
+    return f"{rounded:,.{max(significant - 1 - rounded.adjusted(), 0)}f}"
 
 
-def quantity(value: float | None, unit: str, significant: int = 3) -> str:
+def quantity(value: float | None, unit: str, significant: int = MOST_DIGITS) -> str:
     """Write a figure with its unit, 1.23 kJ."""
     if value is None:
         return UNKNOWN
@@ -43,19 +47,30 @@ def quantity(value: float | None, unit: str, significant: int = 3) -> str:
 def carried(low: float | None, centre: float | None, high: float | None) -> int:
     """Say how many digits a figure carries: to the place where its nearer end differs, two at least, three at most.
 
-    Two of a factor, 1.2 (0.4–3.6); three of a few per cent, 1.23 (1.18–1.29). Without a band there are three.
+    Two of a factor, 1.2 (0.4–3.6); three of a few per cent, 1.23 (1.18–1.29). Without a band there are three. Its ends
+    have as many.
     """
     if not centre or low is None or high is None or not (deviation := min(centre - low, high - centre)) > 0:
-        return 3
-    return min(3, max(2, math.floor(math.log10(centre)) - math.floor(math.log10(deviation)) + 1))
+        return MOST_DIGITS
+    return min(MOST_DIGITS, max(LEAST_DIGITS, _power(centre) - _power(deviation) + 1))
 
 
-def band(low: float | None, high: float | None, unit: str) -> str:
-    """Write the two ends of a band in one unit, 0.6-3.1 kJ; two digits, an estimate's ends carry no more."""
+def _power(value: float) -> int:
+    """Give the place of the first digit, that of what the number is written as: a logarithm may be off at a power."""
+    return Decimal(repr(float(value))).adjusted()
+
+
+def band(low: float | None, high: float | None, unit: str, significant: int = LEAST_DIGITS) -> str:
+    """Write the two ends of a band in one unit, 0.61-3.1 kJ, with the digits that their figure carries."""
     if low is None or high is None:
         return UNKNOWN
     size, prefixed = scale(high, unit)
-    return f"{digits(low / size, 2)}–{digits(high / size, 2)} {prefixed}"
+    return f"{span(low / size, high / size, significant)} {prefixed}"
+
+
+def span(low: float, high: float, significant: int = LEAST_DIGITS) -> str:
+    """Write two ends without a unit, 0.61–3.1."""
+    return f"{digits(low, significant)}–{digits(high, significant)}"
 
 
 def dollars(value: Decimal | None, peak: Decimal | None = None) -> str:
@@ -70,10 +85,12 @@ def dollars(value: Decimal | None, peak: Decimal | None = None) -> str:
     return f"${value:,.{places}f}"
 
 
-def amount(value: Decimal | None) -> str:
-    """Write an amount of no certain unit: six digits of it, and no zeros behind its last."""
+def amount(value: Decimal | None, *, estimated: bool = False) -> str:
+    """Write an amount of no certain unit: six digits of it, and no zeros behind its last; of an estimate the least."""
     if value is None:
         return "-"
+    if estimated:
+        return digits(float(value), LEAST_DIGITS)
     text = f"{value:,.0f}" if abs(value) >= 10**6 else f"{Decimal(f'{value:.6g}'):f}"
     return text.rstrip("0").rstrip(".") if "." in text else text
 

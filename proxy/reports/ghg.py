@@ -57,13 +57,15 @@ GHG = Kind(
     columns=(
         Column(key="calls", title="calls", kind="count"),
         Column(key="carbon_unknown_calls", title="unknown", kind="count"),
-        Column(key="grams_co2e_low", title="low", kind="quantity", unit="gCO2e"),
-        Column(key="grams_co2e", title="location-based", kind="quantity", unit="gCO2e"),
-        Column(key="grams_co2e_high", title="high", kind="quantity", unit="gCO2e"),
+        Column(key="grams_co2e_low", title="low", kind="quantity", unit="gCO2e", like="grams_co2e"),
+        Column(key="grams_co2e", title="location-based", kind="quantity", unit="gCO2e", like="grams_co2e"),
+        Column(key="grams_co2e_high", title="high", kind="quantity", unit="gCO2e", like="grams_co2e"),
         Column(key="share", title="share", kind="share"),
-        Column(key="market_grams_co2e", title="market-based", kind="quantity", unit="gCO2e"),
-        Column(key="location_grams_without_market", title="of it without", kind="quantity", unit="gCO2e"),
-        Column(key="embodied_grams_co2e", title="embodied", kind="quantity", unit="gCO2e"),
+        Column(key="market_grams_co2e", title="market-based", kind="quantity", unit="gCO2e", like="grams_co2e"),
+        Column(
+            key="location_grams_without_market", title="of it without", kind="quantity", unit="gCO2e", like="grams_co2e"
+        ),
+        Column(key="embodied_grams_co2e", title="embodied", kind="quantity", unit="gCO2e", like="grams_co2e"),
     ),
     rank="grams_co2e",
     unknown="carbon_unknown_calls",

@@ -9,7 +9,7 @@ from proxy.ledger.read import SUMMED, TIME_DIMENSIONS, Totals
 from proxy.reports import notes
 from proxy.reports.metering import metering_of
 from proxy.reports.split import Split
-from proxy.reports.table import Cell, Column, Report
+from proxy.reports.table import Cell, Column, Report, digits_carried
 
 
 def _nothing_more(split: Split, group: Totals) -> Mapping[str, Cell]:
@@ -67,6 +67,10 @@ def lay_out(kind: Kind, split: Split, service: str | None = None) -> Report:
             for column in kind.columns
         }
 
+    def with_bands(group: Totals, made: dict[str, Cell]) -> dict[str, Cell]:
+        banded = {f"{column.like}{end}" for column in kind.columns if column.like for end in ("_low", "", "_high")}
+        return {key: made[key] if key in made else getattr(group, key) for key in banded}
+
     def magnitude(row: tuple[Totals, dict[str, Cell]]) -> float:
         return -float(row[1][kind.rank] or 0)
 
@@ -75,6 +79,7 @@ def lay_out(kind: Kind, split: Split, service: str | None = None) -> Report:
     times = [position for position, dimension in enumerate(split.by) if dimension in TIME_DIMENSIONS]
     if times:
         ranked.sort(key=lambda row: [row[0].key[position] or "" for position in times])
+    whole = figures(split.total)
     return Report(
         name=kind.name,
         title=kind.title,
@@ -82,9 +87,10 @@ def lay_out(kind: Kind, split: Split, service: str | None = None) -> Report:
         by=split.by,
         columns=(*(Column(key=dimension, title=dimension, kind="text") for dimension in split.by), *kind.columns),
         rows=tuple((*group.key, *row.values()) for group, row in ranked),
-        total=(*(None for _ in split.by), *figures(split.total).values()),
+        total=(*(None for _ in split.by), *whole.values()),
         where=split.where,
         rank=kind.rank,
+        carried=digits_carried(kind.columns, [with_bands(*row) for row in (*ranked, (split.total, whole))]),
         notes=(
             *notes.nothing(split),
             *(kind.says(split) if split.total.calls else ()),

@@ -10,7 +10,7 @@ from proxy.ledger.read import TIME_DIMENSIONS
 from proxy.reports import figures
 from proxy.reports.charts import Bar, bars, lines
 from proxy.reports.page import listed, page
-from proxy.reports.table import Cell, Column, Report, covers, written
+from proxy.reports.table import Cell, Column, Report, covers, significant_of, written
 
 LINES_DRAWN = 12  # of bars that lie; the table has them all
 COLUMNS_DRAWN = 400  # a chart with more bars than these says nothing
@@ -42,9 +42,9 @@ def _chart(report: Report) -> str:
             value=_scaled(row[found], size),
             low=None if ends[0] is None else _scaled(row[ends[0]], size),
             high=None if ends[1] is None else _scaled(row[ends[1]], size),
-            said=f"{_label(report, row)}: {_said(column, row[found])}",
+            said=f"{_label(report, row)}: {_said(column, row[found], significant)}",
         )
-        for row in rows
+        for row, significant in zip(rows, significant_of(report, column), strict=False)  # not all rows, nor the total
     ]
     title = f"{column.title} by {', '.join(report.by)}"
     more = len(report.rows) - len(rows)
@@ -104,8 +104,8 @@ def _scaled(cell: Cell, size: float) -> float | None:
     return None if number is None else number / size
 
 
-def _said(column: Column, cell: Cell) -> str:
+def _said(column: Column, cell: Cell, significant: int) -> str:
     if isinstance(cell, Decimal):
         return figures.dollars(cell)
     number = _number(cell)
-    return figures.quantity(number, column.unit)
+    return figures.quantity(number, column.unit, significant)

@@ -6,7 +6,9 @@ from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from html import escape
 
+from estimator.equivalences import Equivalence
 from estimator.facts import sources
+from estimator.ranges import Range
 from estimator.units import JOULES_PER_WH
 from proxy.ledger.read import Totals
 from proxy.reports import figures
@@ -173,15 +175,17 @@ def _source(name: str | None) -> str:
 def _comparisons(made: Statement) -> str:
     if not made.comparisons:
         return ""
-    rows = [
-        (
-            f"{figures.digits(number.mid, 2)} {like.name}",
-            f"{figures.digits(number.low, 2)}–{figures.digits(number.high, 2)}",
-            f"{_source(like.source)}, {like.year}" + (f"; {like.note}" if like.note else ""),
-        )
-        for like, number in made.comparisons.items()
-    ]
+    rows = [_likened(like, number) for like, number in made.comparisons.items()]
     return f"<h2>What that is like</h2>{_plain(('About as much as', 'Range', 'After'), rows, left=True)}"
+
+
+def _likened(like: Equivalence, number: Range) -> tuple[str, str, str]:
+    significant = figures.carried(number.low, number.mid, number.high)
+    return (
+        f"{figures.digits(number.mid, significant)} {like.name}",
+        figures.span(number.low, number.high, significant),
+        f"{_source(like.source)}, {like.year}" + (f"; {like.note}" if like.note else ""),
+    )
 
 
 def _plain(titles: Iterable[str], rows: Iterable[Iterable[str]], *, left: bool = False) -> str:
@@ -220,31 +224,36 @@ def _method(made: Statement) -> str:
     return f"<h2>Method and sources</h2>{listed(_METHOD)}{listed(lines)}"
 
 
-def _energy(group: Totals) -> str:
-    if group.joules is None:
-        return figures.UNKNOWN
-    return figures.quantity(group.joules / JOULES_PER_WH, "Wh", _carried(group))
-
-
 def _carried(group: Totals) -> int:
     """Say how many digits the energy carries; what follows from it carries no more."""
-    return figures.carried(group.joules_low, group.joules, group.joules_high)
+    return figures.carried(*_watt_hours(group))
+
+
+def _energy(group: Totals) -> str:
+    return figures.quantity(_watt_hours(group)[1], "Wh", _carried(group))
 
 
 def _energy_band(group: Totals) -> str:
-    low, high = group.joules_low, group.joules_high
-    if low is None or high is None:
-        return ""
-    return figures.band(low / JOULES_PER_WH, high / JOULES_PER_WH, "Wh")
+    low, _, high = _watt_hours(group)
+    return "" if low is None else figures.band(low, high, "Wh", _carried(group))
+
+
+def _watt_hours(group: Totals) -> list[float | None]:
+    joules = (group.joules_low, group.joules, group.joules_high)
+    return [None if each is None else each / JOULES_PER_WH for each in joules]
+
+
+def _grams_carried(group: Totals) -> int:
+    return figures.carried(group.grams_co2e_low, group.grams_co2e, group.grams_co2e_high)
 
 
 def _grams(group: Totals) -> str:
-    carried = figures.carried(group.grams_co2e_low, group.grams_co2e, group.grams_co2e_high)
-    return figures.quantity(group.grams_co2e, "g", carried)
+    return figures.quantity(group.grams_co2e, "g", _grams_carried(group))
 
 
 def _grams_band(group: Totals) -> str:
-    return "" if group.grams_co2e_low is None else figures.band(group.grams_co2e_low, group.grams_co2e_high, "g")
+    low, high = group.grams_co2e_low, group.grams_co2e_high
+    return "" if low is None else figures.band(low, high, "g", _grams_carried(group))
 
 
 def _tokens(count: int | None) -> str:

@@ -1,13 +1,15 @@
 """What every report is made of, and its three plain forms: a table for people, CSV and JSON for programs.
 
 CSV and JSON carry every figure unrounded in its base unit (dollars as exact decimals, in JSON as
-strings); the table scales a column to its largest figure. None is unknown: empty in CSV, null in JSON.
+strings); the table scales a column to its largest figure and rounds an estimate to what its band allows. None is
+unknown: empty in CSV, null in JSON.
 """
 
 from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Literal
@@ -39,6 +41,7 @@ class Column:
     kind: Literal["text", "time", "count", "dollars", "quantity", "share"]
     unit: str = ""
     summed: bool = True  # the total has it
+    like: str = ""  # of an estimate: key of the quantity whose band says how many digits people see of it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,8 +57,20 @@ class Report:
     total: tuple[Cell, ...]  # none, where rows have no sum
     where: Where = field(default_factory=dict)  # only the calls that have these values are in it
     rank: str | None = None  # key of the column that the report is about
+    carried: Mapping[str, Sequence[int]] = field(default_factory=dict)  # digits of the rows and the total, by `like`
     notes: tuple[str, ...] = field(default=())
     metering: Metering | None = None
+
+
+def digits_carried(columns: Sequence[Column], figured: Sequence[Mapping[str, Cell]]) -> dict[str, tuple[int, ...]]:
+    """Say how many digits the estimates of each row carry, by the key of the quantity that has the band."""
+
+    def ends(key: str, row: Mapping[str, Cell]) -> list[float | None]:
+        found = (row.get(f"{key}{end}") for end in ("_low", "", "_high"))
+        return [each if isinstance(each, int | float) else None for each in found]
+
+    likes = dict.fromkeys(column.like for column in columns if column.like)
+    return {key: tuple(figures.carried(*ends(key, row)) for row in figured) for key in likes}
 
 
 def print_table(report: Report, console: Console) -> None:
@@ -157,8 +172,16 @@ def written(report: Report, position: int) -> tuple[str, list[str]]:
             known = [abs(cell) for i in alike for cell in _cells(report, i) if isinstance(cell, int | float)]
             size, unit = figures.scale(max(known, default=0.0), column.unit)
             return f"{column.title} [{unit}]", [
-                figures.digits(cell / size) if isinstance(cell, int | float) else figures.UNKNOWN for cell in cells
+                figures.digits(cell / size, significant) if isinstance(cell, int | float) else figures.UNKNOWN
+                for cell, significant in zip(cells, significant_of(report, column), strict=True)
             ]
+
+
+def significant_of(report: Report, column: Column) -> Sequence[int]:
+    """Say how many digits each of a column's cells has for people, the total's last."""
+    if column.like:
+        return report.carried[column.like]
+    return (figures.MOST_DIGITS,) * (len(report.rows) + bool(report.total))
 
 
 def _cells(report: Report, position: int) -> list[Cell]:

@@ -11,7 +11,7 @@ WATER = Kind(
     columns=(
         Column(key="calls", title="calls", kind="count"),
         Column(key="water_unknown_calls", title="unknown", kind="count"),
-        Column(key="liters", title="water", kind="quantity", unit="L"),
+        Column(key="liters", title="water", kind="quantity", unit="L", like="joules"),
     ),
     rank="liters",
     unknown="water_unknown_calls",

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import json
+import random
 from dataclasses import asdict
 from datetime import timedelta
 from decimal import Context, Decimal
+from itertools import cycle
 from pathlib import Path
 
 import pytest
 
+from estimator import Range
 from proxy.calculator.asked import Asked
 from proxy.calculator.documents import one_file
 from proxy.calculator.own import Own
 from proxy.calculator.tables import ATOMS, OWN_ATOMS
-from proxy.calculator.words import words
+from proxy.calculator.words import banded, rounded, words
 from tests.calculator import configured as configuration
 from tests.calculator.chance import calls_at_random
 from tests.console.browser import accessible, browser
@@ -105,6 +108,29 @@ def test_what_the_page_says_is_what_python_says(tmp_path, configured):
         assert theirs["lists"] == {name: list(each) for name, each in ours.lists.items()}, call
         for key, bar in ours.bars.items():
             assert theirs["bars"][key] == pytest.approx(bar, rel=1e-9, abs=1e-9), (call, key)
+
+
+def test_the_rule_of_digits_is_python_s(page):
+    draw = random.Random(11)
+    powers, ties = [10.0**place for place in range(-9, 19)], [0.125, 2.5, 0.0625, 1.25, 12.5, 62.5, 105.0, 1250.0, 1e23]
+    middles = [*powers, *ties, *(10 ** draw.uniform(-9, 18) for _ in range(2_000))]
+    ratios = (0.0, 1e-6, 0.009, 0.01, 0.1, 0.5, 1.0, 9.0, 10.0)
+    bands = [Range(mid, mid, mid) for mid in middles] + [
+        Range(mid * (1 - min(ratio, 1.0)), mid, mid * (1 + ratio)) for mid in middles for ratio in ratios
+    ]
+    units = ("J", "g", "L", "FLOP")
+    with browser() as tab:
+        opened(tab, page.as_uri())
+        asked = json.dumps([(each.low, each.mid, each.high) for each in bands])
+        found = json.loads(
+            tab.evaluate(
+                f"{{const {{rounded, banded}} = wordsOf(estimator);"
+                f"JSON.stringify({asked}.map((each, i) => {{const unit = {json.dumps(units)}[i % 4];"
+                "return [rounded(each, unit), banded(each, unit)]}))}"
+            )
+        )
+    ours = [[rounded(each, unit), banded(each, unit)] for each, unit in zip(bands, cycle(units), strict=False)]
+    assert found == ours
 
 
 def shown(tab, key: str) -> str:

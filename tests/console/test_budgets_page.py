@@ -49,6 +49,6 @@ def test_what_is_used_of_an_estimate_says_what_that_rests_on(console):
         "measured on the hardware",
     }
     words = " ".join(page.words)
-    assert "○ 0.000444 kWh" in words
-    assert "● 0.0400 g CO₂e" in words
+    assert "○ 0.00044 kWh" in words
+    assert "● 0.040 g CO₂e" in words
     assert "1 kWh" in words

@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from proxy.ledger.write import Ledger
 from tests.console.conftest import NOON
 from tests.console.test_page import MARKUP, Page
+from tests.reports.test_digits import ROWS
 from tests.rows import UNPRICED, call_row
 
 
@@ -115,3 +116,9 @@ def test_sums_alone_are_read(console, query):
     of_calls = [each for each in asked if re.search(r"(FROM|JOIN)\s+(calls|call_rows)\b", each)]
     assert any("calls_by_day" in each or "details_by_day" in each for each in asked)
     assert [each for each in of_calls if not re.search(r"NOT (calls\.)?rolled_up", each)] == []
+
+
+def test_figures_have_the_digits_of_every_report(console):
+    console.record(*ROWS)
+    words = Page(console.get("/explore?by=team&measure=energy&month=2026-11").text).words
+    assert {"12 kJ", "4.1–37 kJ", "12.3 kJ", "12.0–12.7 kJ"} <= set(words)

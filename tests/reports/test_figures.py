@@ -22,6 +22,8 @@ from proxy.reports import figures
         (9.996, "10.0 J"),
         (2.5e-9, "0.00250 µJ"),
         (1.5e19, "15,000 PJ"),
+        (1.125, "1.13 J"),  # halves go away from 0, as in a browser
+        (-1.125, "-1.13 J"),
     ],
 )
 def test_quantities(value, text):
@@ -34,6 +36,25 @@ def test_quantities(value, text):
 )
 def test_bands_have_one_unit_and_two_digits(low, high, text):
     assert figures.band(low, high, "J") == text
+
+
+def test_the_ends_of_a_band_have_as_many_digits_as_its_figure():
+    assert figures.band(1180, 1290, "J", figures.carried(1180, 1234, 1290)) == "1.18–1.29 kJ"
+    assert figures.band(400, 3600, "J", figures.carried(400, 1234, 3600)) == "0.40–3.6 kJ"
+
+
+@pytest.mark.parametrize(
+    ("value", "estimated", "text"),
+    [
+        (None, True, "-"),
+        (Decimal("12.3456789"), False, "12.3457"),
+        (Decimal("12.3456789"), True, "12"),
+        (Decimal("-0.0125"), True, "-0.013"),
+        (Decimal(0), True, "0"),
+    ],
+)
+def test_amounts(value, estimated, text):
+    assert figures.amount(value, estimated=estimated) == text
 
 
 @pytest.mark.parametrize(
@@ -76,6 +97,9 @@ def test_counts():
         (None, 1.234, None, "1.23 J"),
         (1.234, 1.234, 1.234, "1.23 J"),
         (0.0, 0.0, 0.0, "0 J"),
+        (0.875, 1.0, 1.125, "1.0 J"),  # a tenth from its end: that place, and no further
+        (0.991, 1.0, 1.009, "1.00 J"),
+        (999.0, 1000.0, 1001.0, "1.00 kJ"),
     ],
 )
 def test_a_figure_has_the_digits_that_its_band_allows(low, centre, high, text):

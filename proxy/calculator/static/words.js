@@ -4,7 +4,7 @@
 function wordsOf(estimator) {
   const { facts, reckon, summed, audited, onGrid } = estimator;
   const UNKNOWN = "unknown";
-  const DAYS = 365, NARROW = 1.5, JOULES_PER_WH = 3600;
+  const DAYS = 365, JOULES_PER_WH = 3600, LEAST = 2, MOST = 3;
   const TONNE = 1e6, CUBIC_METER = 1e3;
   const PREFIXES = [[1e15, "P"], [1e12, "T"], [1e9, "G"], [1e6, "M"], [1e3, "k"], [1, ""], [1e-3, "m"], [1e-6, "µ"]];
   const { quantities, names, tiers } = facts.words, { small, clean, draft } = facts.levers;
@@ -20,20 +20,31 @@ function wordsOf(estimator) {
     return [size, prefix + unit];
   }
   const grouped = (text) => text.replace(/^\d+/, (whole) => whole.replace(/\B(?=(\d{3})+$)/g, ","));
-  function digits(value, significant = 3) {
+  const power = (value) => Number(value.toExponential().split("e")[1]);
+  function digits(value, significant = MOST) {
     if (value === 0) return "0";
     const rounded = Number(value.toPrecision(significant));
-    const power = Number(rounded.toExponential().split("e")[1]);
-    return grouped(rounded.toFixed(Math.max(significant - 1 - power, 0)));
+    return grouped(rounded.toFixed(Math.max(significant - 1 - power(rounded), 0)));
   }
-  function rounded([low, mid, high], unit) {
-    const [size, prefixed] = scaled(mid, unit);
-    return `${digits(mid / size, high <= NARROW * low ? 3 : 2)} ${prefixed}`;
+  // How many digits a figure and its ends carry: the rule of proxy/reports/figures.py.
+  function carried([low, mid, high]) {
+    const deviation = Math.min(mid - low, high - mid);
+    if (mid === 0 || !(deviation > 0)) return MOST;
+    return Math.min(MOST, Math.max(LEAST, power(mid) - power(deviation) + 1));
   }
-  function banded([low, , high], unit) {
-    if (low === high) return "no band";
-    const [size, prefixed] = scaled(high, unit);
-    return `${digits(low / size, 2)} to ${digits(high / size, 2)} ${prefixed}`;
+  const middle = (value, size = 1) => digits(value[1] / size, carried(value));
+  function ends(value, size = 1) {
+    const significant = carried(value);
+    return `${digits(value[0] / size, significant)} to ${digits(value[2] / size, significant)}`;
+  }
+  function rounded(value, unit) {
+    const [size, prefixed] = scaled(value[1], unit);
+    return `${middle(value, size)} ${prefixed}`;
+  }
+  function banded(value, unit) {
+    if (value[0] === value[2]) return "no band";
+    const [size, prefixed] = scaled(value[2], unit);
+    return `${ends(value, size)} ${prefixed}`;
   }
   function prefixed(value, unit) {
     const [size, named] = scaled(value, unit);
@@ -97,7 +108,7 @@ function wordsOf(estimator) {
     return parts.length ? `Of your configuration: ${parts.join("; ")}.` : "";
   }
 
-  return function words(asked) {
+  function words(asked) {
     const made = reckon(asked), said = { texts: {}, bars: {}, lists: {} }, { texts } = said;
     const why = (name) => made.reasons[name] ?? "";
     [texts.mark, texts.tier] = tiers[made.tier];
@@ -135,14 +146,13 @@ function wordsOf(estimator) {
       texts[`${span}.cost_usd`] = dollars(made.cost === null ? null : made.cost * BigInt(calls));
     }
 
-    const counted = ([low, , high]) => `${digits(low, 2)} to ${digits(high, 2)}`;
     for (const like of facts.likes) {
       const amount = like.of === "energy" ? made.joules : made.grams_co2e;
       const one = amount === null ? null : each(amount, like.joules_or_grams);
       const many = one === null ? null : summed(one, asked.calls);
       for (const [key, value] of [[`like.${like.id}`, one], [`like.${like.id}.day`, many]]) {
-        texts[key] = value === null ? UNKNOWN : digits(value[1], 2);
-        texts[`${key}.band`] = value === null ? "" : counted(value);
+        texts[key] = value === null ? UNKNOWN : middle(value);
+        texts[`${key}.band`] = value === null ? "" : ends(value);
       }
     }
 
@@ -187,5 +197,6 @@ function wordsOf(estimator) {
     said.lists.unknown = [...reasons].map(([reason, fields]) => `${fields.join(", ")}: ${reason}`);
     said.lists.sources = [...new Set(made.sources)].map((id) => facts.sources[id]).filter(Boolean);
     return said;
-  };
+  }
+  return Object.assign(words, { rounded, banded });
 }
