@@ -19,6 +19,7 @@ from zoneinfo import ZoneInfo
 
 import sqlalchemy as sa
 
+from estimator.ranges import Range
 from estimator.uncertainty import range_of
 from proxy.ledger.rollup_tables import BANDED, COUNTS, DEVIATING, DEVIATIONS, FIGURES, SUMS, calls_by_day, finer_from
 from proxy.ledger.rollups import EPOCH, any_left
@@ -93,11 +94,13 @@ def splits(
     from_rows: bool = False,
     where: Where = MappingProxyType({}),
     figures: Collection[str] = SUMMED,
+    bandless: Collection[Sequence[str]] = (),
 ) -> list[list[Totals]]:
     """Give what :func:`totals` gives for each set of dimensions, reading the ledger once for all of them.
 
     ``where``: of the calls that have these values alone, times excepted; KeyError on an unknown dimension.
     ``figures``: of :data:`SUMMED` only these, and the calls; fewer are read faster, and the others are None.
+    ``bandless``: for these sets of dimensions no ends of bands are reckoned.
     ``from_rows``: sum up the calls themselves, as far as they are kept, and not the rollups. A mirror has nothing but
     the calls, and all of them.
     """
@@ -134,7 +137,7 @@ def splits(
                 key[place] = written(names[place], key[place])
             found.setdefault(tuple(key), []).append(row[len(names) + 1 :])
     adding = _Adding(columns)
-    return [_split(found, [names.index(name) for name in each], adding) for each in by]
+    return [_split(found, [names.index(name) for name in each], adding, banded=each not in bandless) for each in by]
 
 
 def _band_of(column: str) -> str | None:
@@ -142,20 +145,27 @@ def _band_of(column: str) -> str | None:
     return next((name for name in BANDED if column in DEVIATIONS and column.startswith(name)), None)
 
 
-def _split(found: Mapping[Key, Sequence[Sums]], places: Sequence[int], adding: _Adding) -> list[Totals]:
+def _split(
+    found: Mapping[Key, Sequence[Sums]], places: Sequence[int], adding: _Adding, *, banded: bool
+) -> list[Totals]:
     """Put together what has the same values in these places."""
-    alike: dict[Key, list[Sums]] = {}
+    alike: dict[tuple[Key, str], list[Sums]] = {}
     for key, several in found.items():
-        alike.setdefault((*(key[place] for place in places), key[-1] or ""), []).extend(several)
+        alike.setdefault((tuple([key[place] for place in places]), key[-1] or ""), []).extend(several)
     groups: dict[Key, dict[str, Sums]] = {} if places else {(): {}}
-    for key, several in alike.items():
-        groups.setdefault(key[:-1], {})[key[-1] or ""] = _added(several)
-    return [adding.totals(key, sums) for key, sums in groups.items()]
+    for (group, estimate_key), several in alike.items():
+        groups.setdefault(group, {})[estimate_key] = _added(several)
+    return [adding.totals(key, sums, banded=banded) for key, sums in groups.items()]
 
 
 def _added(several: Sequence[Sums]) -> Sums:
     """Add up column by column; unknown and unknown is unknown."""
-    return several[0] if len(several) == 1 else [_sum(column) for column in zip(*several, strict=True)]
+    match several:
+        case [one]:
+            return one
+        case [one, other]:  # a local day's hours and the quarters at its ends
+            return [b if a is None else a if b is None else a + b for a, b in zip(one, other, strict=True)]
+    return [_sum(column) for column in zip(*several, strict=True)]
 
 
 def _sum(column: Sequence[Any]) -> Any:
@@ -169,34 +179,41 @@ class _Adding:
     """Adds up sums by what errs alike, whose figures are named ``columns``; where each is, is looked up once."""
 
     def __init__(self, columns: Sequence[str]) -> None:
-        plain = [(place, name) for place, name in enumerate(columns) if name not in DEVIATIONS]
-        self._whole = [(place, name) for place, name in plain if name in _WHOLE]
-        self._others = [(place, name) for place, name in plain if name not in _WHOLE]
+        self._names = [name for name in columns if name not in DEVIATIONS]  # these come first
+        self._whole = [name for name in self._names if name in _WHOLE]
         self._banded = [
             (name, itemgetter(*(columns.index(each) for each in (name, *(f"{name}_{part}" for part in DEVIATING)))))
             for name in BANDED
             if name in columns
         ]
 
-    def totals(self, key: Key, by_alike: Mapping[str, Sums]) -> Totals:
-        """Give the figures of a group and their bands."""
+    def totals(self, key: Key, by_alike: Mapping[str, Sums], *, banded: bool) -> Totals:
+        """Give the figures of a group and, if ``banded``, their bands."""
         if not by_alike:
             return Totals(key=key)
-        sums = _added(list(by_alike.values()))
-        figures: dict[str, Any] = {name: sums[place] for place, name in self._others if sums[place] is not None}
-        # PostgreSQL sums whole numbers to a decimal.
-        figures |= {name: int(sums[place]) for place, name in self._whole if sums[place] is not None}
-        for name, parts in self._banded:
-            if name in figures:
+        figures: dict[str, Any] = dict(zip(self._names, _added(list(by_alike.values())), strict=False))
+        for name in self._whole:
+            if type(figures[name]) is not int and figures[name] is not None:  # PostgreSQL sums them to a decimal
+                figures[name] = int(figures[name])
+        for name, parts in self._banded if banded else ():
+            if figures[name] is not None:
                 known = {each: found for each, sums in by_alike.items() if (found := parts(sums))[0] is not None}
-                mid, down, up, own_down, own_up = zip(*known.values(), strict=True)
-                # A difference of squares may fall below zero by a rounding.
-                own = [[each if each > 0 else 0.0 for each in ends] for ends in (own_down, own_up)]
-                band = range_of(mid, down, up, *own)
+                band = _band(list(known.values()))
                 figures[f"{name}_low"], figures[f"{name}_high"] = band.low, band.high
                 if name == "joules":
-                    figures["joules_by_estimate_key"] = dict(zip(known, mid, strict=True))
+                    figures["joules_by_estimate_key"] = {each: found[0] for each, found in known.items()}
         return Totals(key=key, **figures)
+
+
+def _band(parts: Sequence[tuple[float, float, float, float, float]]) -> Range:
+    """Give the band of a sum of a figure's middle and deviations, one of each for each that errs alike."""
+    if len(parts) == 1:  # as a rule
+        ((mid, down, up, own_down, own_up),) = parts
+        # A difference of squares may fall below zero by a rounding.
+        return range_of((mid,), (down,), (up,), (max(0.0, own_down),), (max(0.0, own_up),))
+    mids, downs, ups, *own = zip(*parts, strict=True)
+    own_downs, own_ups = ([max(0.0, each) for each in ends] for ends in own)
+    return range_of(mids, downs, ups, own_downs, own_ups)
 
 
 def _where_calls_are(

@@ -102,30 +102,42 @@ class SumsSource:
     dimensions: Mapping[str, ColumnElement[Any]]
     width: int
 
-    def select(self, wanted: Wanted, stretches: Sequence[Stretch], bucket: Bucket | None) -> sa.Select[Any]:
-        """Ask for the dimensions (of times: the number of the bucket), what errs alike and the figures.
+    def by_key(self, wanted: Wanted, stretch: Stretch, bucket: Bucket | None) -> sa.Select[Any]:
+        """Add up the sums of a stretch by the bucket's number and their keys, whose numbers are quick to compare.
 
-        The sums of each stretch are first added up by their keys, whose numbers are quick to compare, and only then by
-        what they mean. Where a bucket is as wide as a row, there is nothing to add up before.
+        Where a bucket is as wide as a row, there is nothing to add up.
         """
         time, width = next(iter(self.sums.columns)), self.width
         number = sa.literal_column("0", sa.BigInteger) if bucket is None else bucket.of(time * width)
         several = bucket is None or bucket.size != width
         figures = [self.sums.c[name] for name in wanted.figures]
         labelled = [(sa.func.sum(each) if several else each).label(each.name) for each in figures]
-        by_key = sa.select(number.label("bucket"), self.sums.c.key, *labelled)
+        begin, end = stretch
+        select = sa.select(number.label("bucket"), self.sums.c.key, *labelled)
+        select = select.where(time >= begin // width, time < end // width)
         if wanted.where:
             theirs = sa.select(self.keys.c.key).where(*conditions(self.dimensions, wanted.where))
-            by_key = by_key.where(self.sums.c.key.in_(theirs))
-        if several:
-            by_key = by_key.group_by(sa.column("bucket"), self.sums.c.key)
-        # Each stretch is looked up in the index. As conditions side by side SQLite would try all on every row, and as
-        # a table to join with PostgreSQL would: it does not know how few rows are meant.
-        each = [by_key.where(time >= begin // width, time < end // width) for begin, end in stretches]
-        summed = (sa.union_all(*each) if len(each) > 1 else each[0]).subquery()
-        sums = {name: sa.func.sum(summed.c[name]) for name in wanted.figures}
-        select = _grouped(wanted.names, self.dimensions, summed.c.bucket, self.keys.c.estimate_key, sums)
-        return select.select_from(summed.join(self.keys, summed.c.key == self.keys.c.key))
+            select = select.where(self.sums.c.key.in_(theirs))
+        return select.group_by(sa.column("bucket"), self.sums.c.key) if several else select
+
+
+Piece = tuple[SumsSource, Stretch]
+
+
+def select_sums(wanted: Wanted, pieces: Sequence[Piece], bucket: Bucket | None) -> sa.Select[Any]:
+    """Ask for the dimensions (of times: the number of the bucket), what errs alike and the figures.
+
+    All pieces are of sums with the same keys; they are added up by what these mean.
+    """
+    # Each stretch is looked up in the index. As conditions side by side SQLite would try all on every row, and as
+    # a table to join with PostgreSQL would: it does not know how few rows are meant.
+    each = [source.by_key(wanted, stretch, bucket) for source, stretch in pieces]
+    summed = (sa.union_all(*each) if len(each) > 1 else each[0]).subquery()
+    sums = {name: sa.func.sum(summed.c[name]) for name in wanted.figures}
+    source, _ = pieces[0]
+    keys = source.keys.c
+    select = _grouped(wanted.names, source.dimensions, summed.c.bucket, keys.estimate_key, sums)
+    return select.select_from(summed.join(source.keys, summed.c.key == keys.key))
 
 
 @dataclass(frozen=True, slots=True)

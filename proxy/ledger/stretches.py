@@ -31,10 +31,11 @@ from proxy.ledger.sources import (
     ROWS,
     TIME_DIMENSIONS,
     Bucket,
+    Piece,
     Stretch,
-    SumsSource,
     Wanted,
     Where,
+    select_sums,
 )
 from proxy.ledger.tables import NOT_ROLLED_UP, calls
 
@@ -84,11 +85,12 @@ def questions(
     rest: list[Stretch] = []
     cut = _few_from(others, finer_from, (first, last))
     for stretch, sources in (((first, cut), (DETAILS,)), ((cut, last), (DAYS, HOURS, QUARTERS))):
-        left_over = [stretch]
+        left_over, pieces = [stretch], list[Piece]()
         for source in sources:
             whole, left_over = _cut(left_over, source.width, wanted.times, zone)
             rolled += whole
-            yield from _of_sums(wanted, source, whole, zone)
+            pieces += ((source, each) for each in whole)
+        yield from _of_sums(wanted, pieces, zone)
         rest += left_over
     edges = [(start, _time(first)), *((_time(a), _time(b)) for a, b in rest), (_time(last), end)]
     rows = [(a, b) for a, b in edges if a < b]
@@ -153,16 +155,16 @@ def _same(one: int, other: int, times: Sequence[str], zone: ZoneInfo) -> bool:
     return all(TIME_DIMENSIONS[name](begin) == TIME_DIMENSIONS[name](end) for name in times)
 
 
-def _of_sums(wanted: Wanted, source: SumsSource, stretches: Sequence[Stretch], zone: ZoneInfo) -> Iterator[Question]:
+def _of_sums(wanted: Wanted, pieces: Sequence[Piece], zone: ZoneInfo) -> Iterator[Question]:
     """Ask once for each offset from UTC there was: so the database puts together hours and days."""
     if not wanted.times:
-        for some in _bounded(stretches):
-            yield Question(select=source.select(wanted, some, None), written=_never)
+        for some in _bounded(pieces):
+            yield Question(select=select_sums(wanted, some, None), written=_never)
         return
-    by_offset: dict[timedelta, list[Stretch]] = {}
-    for stretch in stretches:
+    by_offset: dict[timedelta, list[Piece]] = {}
+    for source, stretch in pieces:
         for offset, part in _offsets(*stretch, source.width, zone):
-            by_offset.setdefault(offset, []).append(part)
+            by_offset.setdefault(offset, []).append((source, part))
     size = QUARTERS_AN_HOUR if "hour" in wanted.times else QUARTERS_A_DAY
     for offset, parts in by_offset.items():
         bucket, local = Bucket(size, offset // QUARTER), timezone(offset)
@@ -170,8 +172,9 @@ def _of_sums(wanted: Wanted, source: SumsSource, stretches: Sequence[Stretch], z
         def written(name: str, value: Any, local: timezone = local) -> str:
             return TIME_DIMENSIONS[name](_time(value * size).replace(tzinfo=local))
 
-        for some in _bounded(parts):
-            yield Question(select=source.select(wanted, some, bucket), written=written)
+        # In the order of time, so that one answer has as a rule all pieces of a day.
+        for some in _bounded(sorted(parts, key=lambda piece: piece[1])):
+            yield Question(select=select_sums(wanted, some, bucket), written=written)
 
 
 def _never(name: str, value: Any) -> str:

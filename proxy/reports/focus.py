@@ -17,7 +17,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from proxy.ledger.read import Totals
+from proxy.ledger.read import SUMMED, Totals
 from proxy.ledger.sqltypes import USD_DECIMALS
 from proxy.reports import notes
 from proxy.reports.metering import metering_of
@@ -28,6 +28,8 @@ from proxy.reports.table import Cell, Column, Report
 BY = ("day", "team", "project", "provider", "model")
 TOKENS, REQUESTS = "Tokens", "Requests"
 _UNNAMED = "unknown"  # names that FOCUS wants of every charge
+# What makes a charge, its cost and its quantity, whatever columns show it.
+_MAKING = ("cost_usd", "input_tokens", "output_tokens", "joules", "unpriced_calls")
 
 
 class _Column(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -74,6 +76,13 @@ _of_all = attrgetter(*_NAMES)
 def shipped() -> Columns:
     """Read the lists that come with this release."""
     return read_columns(resources.files("proxy.reports").joinpath("focus.toml").read_text(encoding="utf-8"))
+
+
+def figures_of(columns: Columns) -> set[str]:
+    """Say what of the ledger's sums the newest version's charges are made of."""
+    listed = columns.listed(columns.newest()).values()
+    shown = {column.of.removesuffix("_low").removesuffix("_high") for column in listed if column.of is not None}
+    return {*shown.intersection(SUMMED), *_MAKING}
 
 
 def focus(split: Split, service: str | None = None, columns: Columns | None = None) -> Report:

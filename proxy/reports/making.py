@@ -27,7 +27,7 @@ from proxy.reports.conversations import (
 from proxy.reports.cost import COST
 from proxy.reports.energy import ENERGY
 from proxy.reports.evidence import shares_of
-from proxy.reports.focus import BY, focus
+from proxy.reports.focus import BY, figures_of, focus, shipped
 from proxy.reports.ghg import GHG
 from proxy.reports.kind import lay_out
 from proxy.reports.period import Period, QuestionError
@@ -55,7 +55,7 @@ class Question:
 
     def ask(self, connection: Connection, period: Period, service: str | None = None) -> Report:
         """Read the ledger and make the report; ``service`` is what a running gate says of it. Raises QuestionError."""
-        found = split(connection, self.by, period, self.within, self.where, self.figures)
+        found = split(connection, self.by, period, self.within, self.where, self.figures, part_bands=False)
         shares = shares_of(connection, found.total) if found.total.joules_by_estimate_key else {}
         return self.make(replace(found, evidence=shares), service)
 
@@ -75,7 +75,7 @@ def question_of(name: str, words: Words, estimate: Estimating, now: datetime) ->
     if name == "focus":
         if words.by is not None:
             raise QuestionError(f"the rows of focus are always by {', '.join(BY)}: leave out --by")
-        return Question(by=BY, make=focus, where=only)
+        return Question(by=BY, make=focus, where=only, figures=figures_of(shipped()))
     if words.allocate:
         return _of_chargeback(words, only)
     kind = _KINDS[name]

@@ -75,18 +75,24 @@ def split(
     within: tuple[str, ...] = (),
     where: Where = MappingProxyType({}),
     figures: Collection[str] = SUMMED,
+    *,
+    part_bands: bool = True,
 ) -> Split:
     """Ask the ledger, in one transaction; raises QuestionError where it does not keep so much of those calls.
 
     ``within``: what the parts of the groups are split by as well; without it there are no parts. ``figures``: what
-    groups and parts must have; total and models have all.
+    groups and parts must have; total and models have all. ``part_bands``: the parts' bands are reckoned.
     """
     finer = (*by, *(name for name in within if name not in by))
     read = partial(splits, connection, start=period.start, end=period.end, zone=period.zone, where=where)
     try:
         # Apart, since they are read from far fewer sums than a split by days or users.
         (total,), models = read(((), ("model",)))
-        groups, *parts = read((by, *((finer,) if within else ())), figures=figures)
+        if within and finer != by:
+            groups, parts = read((by, finer), figures=figures, bandless=() if part_bands else (finer,))
+        else:
+            (groups,) = read((by,), figures=figures)
+            parts = groups if within else []
     except RowsGoneError as error:
         raise QuestionError(str(error)) from error
     return Split(
@@ -97,5 +103,5 @@ def split(
         models=models,
         where=where,
         part_names=finer,
-        parts=parts[0] if parts else (),
+        parts=parts,
     )

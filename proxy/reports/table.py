@@ -120,14 +120,18 @@ def as_csv(report: Report) -> str:
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\r\n")
     writer.writerow([column.key for column in report.columns])
-    ways = {"text": _harmless, "dollars": _exact}  # the others' cells are written as they are
-    changed = [(place, ways[column.kind]) for place, column in enumerate(report.columns) if column.kind in ways]
-    for row in report.rows:
-        cells = list(row)
-        for place, way in changed:
-            cells[place] = way(cells[place])
-        writer.writerow(cells)
+    columns = zip(report.columns, zip(*report.rows, strict=True), strict=True) if report.rows else ()
+    writer.writerows(zip(*(_for_programs(column.kind, cells) for column, cells in columns), strict=True))
     return out.getvalue()
+
+
+def _for_programs(kind: str, cells: Sequence[Cell]) -> Sequence[Cell]:
+    """Give a column's cells as CSV has them; each text and each amount is looked at once."""
+    way = {"text": _harmless, "dollars": _exact}.get(kind)
+    if way is None:
+        return cells
+    written = {cell: way(cell) for cell in set(cells)}
+    return [written[cell] for cell in cells]
 
 
 def as_json(report: Report) -> bytes:

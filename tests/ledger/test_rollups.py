@@ -159,6 +159,30 @@ def test_local_days_add_up_to_the_range(engine, zone):
         assert singly == total.calls
 
 
+def test_bands_are_reckoned_where_they_are_wanted(engine):
+    begin = datetime(2026, 11, 1, tzinfo=UTC)
+    Ledger(engine).commit(random_rows(random.Random(2), 100, begin, 3), journal="j", positions={}, at=NOW)
+    asked = {"start": begin, "end": begin + timedelta(days=3), "zone": ZoneInfo("Asia/Kolkata")}
+    with engine.connect() as connection:
+        teams, days = splits(connection, (("team",), ("day", "team")), **asked, bandless=(("day", "team"),))
+        (banded,) = splits(connection, (("day", "team"),), **asked)
+    assert all(team.joules_low < team.joules < team.joules_high for team in teams)
+    assert {(day.joules_low, day.grams_co2e_high) for day in days} == {(None, None)}
+    assert {day.key: (day.calls, day.cost_usd, pytest.approx(day.joules)) for day in days} == {
+        day.key: (day.calls, day.cost_usd, day.joules) for day in banded
+    }
+
+
+def test_a_local_day_is_put_together_by_the_database(engine):
+    """Its hours and the quarters at its ends are one sum: a month of many combinations is read once."""
+    begin = datetime(2026, 11, 1, tzinfo=UTC)
+    days, kolkata = {"start": begin, "end": begin + timedelta(days=20)}, ZoneInfo("Asia/Kolkata")
+    asked = [str(each.select) for each in questions(("day", "team"), **days, zone=kolkata, left=False)]
+    assert len(asked) == 1
+    assert "calls_by_hour" in asked[0]
+    assert "calls_by_quarter" in asked[0]
+
+
 def test_a_row_counts_once_however_often_it_comes(engine):
     rows = [call_row() for _ in range(5)]
     for _ in range(2):

@@ -8,10 +8,10 @@ from decimal import Decimal
 import msgspec
 import pytest
 
-from proxy.ledger.read import totals
+from proxy.ledger.read import SUMMED, totals
 from proxy.ledger.write import Ledger
 from proxy.reports import table
-from proxy.reports.focus import BY, focus, read_columns, shipped
+from proxy.reports.focus import BY, figures_of, focus, read_columns, shipped
 from proxy.reports.period import parse
 from proxy.reports.split import split
 from tests.reports.asking import question
@@ -191,3 +191,19 @@ def test_a_newer_version_is_a_list_more(engine):
 def test_a_version_with_a_column_that_nobody_describes_is_refused():
     with pytest.raises(KeyError, match="Nameless"):
         read_columns(NEWER.replace('"HostProviderName", ', '"Nameless", '))
+
+
+@pytest.mark.parametrize("tz", ["UTC", "Asia/Kolkata"])
+def test_no_figure_is_missed_that_is_not_read(engine, tz):
+    rows = [
+        *some(),
+        *(call_row(**kind) for kind in (UNPRICED, UNESTIMATED, UNMETERED)),
+        call_row(market_grams_co2e=0.1),
+    ]
+    Ledger(engine).commit(rows, journal="j", positions={}, at=datetime.now(UTC))
+    with engine.connect() as connection:
+        of_all = focus(split(connection, BY, november(tz)))
+    assert len(figures_of(shipped())) < len(SUMMED)
+    report = made(engine, november(tz))
+    assert (report.total, report.notes) == (of_all.total, of_all.notes)
+    assert table.as_csv(report) == table.as_csv(of_all)

@@ -79,3 +79,15 @@ def test_parts_keep_to_their_groups_when_a_dimension_is_asked_for_that_they_are_
     rows, total, _ = asked(engine, "tier,provider")
     assert sorted((row["provider"], row["tokens"]) for row in rows) == [("azure", 300), ("openai", 150)]
     assert total["tokens"] == 450
+
+
+def test_rows_that_are_their_own_parts_have_their_bands(engine):
+    insert(engine, call_row(), call_row(model="o3"), call_row(team="ads"))
+    rows, total, _ = asked(engine, "provider,model,tier")
+    assert len(rows) == 2
+    for row in (*rows, total):
+        assert row["grams_per_token_low"] < row["grams_per_token"] < row["grams_per_token_high"]
+    _, total_by_team, _ = asked(engine, "team")
+    assert [total[key] for key in list(total)[3:]] == pytest.approx(
+        [total_by_team[key] for key in list(total_by_team)[1:]]
+    )
