@@ -21,14 +21,13 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
-from proxy.call import Closed, Opened
+from proxy.call import Closed
+from proxy.digest import Composed, Digest
 from proxy.errors import LedgerError, LedgerReplacedError
 from proxy.lag import Lag
-from proxy.ledger.row import Estimator, Familiar, composed, interrupted_row, time_at
+from proxy.ledger.row import Estimator, Familiar, time_at
 from proxy.ledger.tables import CallRow
-from proxy.ledger.write import Beside, Ledger, Position
+from proxy.ledger.write import Ledger, Position
 from proxy.progress import Progress
 from proxy.recording import Keeper, Reckoning
 from proxy.space import Space, space
@@ -41,8 +40,6 @@ _IDLE_SECONDS = 0.05
 _BACK_OFF_SECONDS = (0.1, 10.0)  # first wait when the ledger is away, and the longest
 _LAST_SECONDS = 5.0  # what is left in the journals at a shutdown may take this long, the rest waits for the next start
 
-END_LOST = "end_not_written"
-
 _log = logging.getLogger("joulegate.recorder")
 
 
@@ -50,19 +47,11 @@ def _ignore(_: Sequence[CallRow]) -> None:
     pass
 
 
-class _Composed(msgspec.Struct, frozen=True, gc=False):
-    """The row of a call, the segment it came from, and what belongs to the call beside its row."""
-
-    row: CallRow
-    segment: str
-    beside: Beside | None = None
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Batch:
     """What was read and is not committed yet."""
 
-    rows: tuple[_Composed, ...]
+    rows: tuple[Composed, ...]
     positions: Mapping[str, Position]
     caught_up: bool  # nothing was left in the journals behind it
     tried: bool = False  # a commit of it failed: or only its answer did not come
@@ -102,8 +91,6 @@ class Recorder:
         self.on_rows = on_rows
         self._directory = directory
         self._ledger = ledger
-        self._estimate = estimate
-        self._familiar = familiar
         self._clock = clock
         self._elapsed = elapsed
         self._made_at = clock()
@@ -121,6 +108,7 @@ class Recorder:
         self._progress = Progress({})
         self._undeletable: set[str] = set()
         self._told = Told()
+        self._digest = Digest(estimate, familiar, self._told, known=ledger.known, refuse=self._refuse)
         self._doubtful: set[str] = set()  # calls that the recorder before may have written, or not
         self._entries: list[Entry] = []  # read, not digested yet
         self._batch: _Batch | None = None
@@ -249,7 +237,7 @@ class Recorder:
             if self._reckoning is not None:
                 self._looked = self._reckoning.look()
             self._entries = tail.read(limit)
-        entries, rows = self._entries, self._digest(tail, self._entries, limit)
+        entries, rows = self._entries, self._digest.rows(self._progress, self._entries, tail.ended, limit)
         self._entries = []
         caught_up = len(entries) < limit
         ended = [entry.record.ended_at_us for entry in entries if isinstance(entry.record, Closed)]
@@ -328,53 +316,6 @@ class Recorder:
             fresh.write_text(self._new_id())
             fresh.rename(path)
         return path.read_text().strip()
-
-    def _digest(self, tail: Tail, entries: Sequence[Entry], limit: int) -> list[_Composed]:
-        """Pair openings with ends and make rows of what ended."""
-        progress = self._progress
-        progress.read(entries)
-        fresh, before, in_flight = progress.fresh(entries), progress.done_before, progress.in_flight
-        replayed = [] if fresh else [e.record.id for e in entries if isinstance(e.record, Opened) and before(e)]
-        closed_before = self._ledger.known(replayed) if replayed else set()
-        closed = {entry.record.opened.id for entry in entries if isinstance(entry.record, Closed)}
-        rows: list[_Composed] = []
-        for entry in entries:
-            record = entry.record
-            if isinstance(record, Opened):
-                if record.id not in closed and record.id not in closed_before:
-                    in_flight.begin(entry.segment, entry.offset, record)
-            elif isinstance(record, Closed):
-                progress.end(record.opened.id)
-                if fresh or not before(entry):
-                    self._told.again(entry, record.opened.id)
-                    self._compose(rows, entry.segment, record)
-            else:
-                for opened in filter(None, map(progress.end, record.ids)):
-                    self._told.again(entry, opened.id)
-                    self._compose(rows, entry.segment, opened, reason=END_LOST)
-        for segment in filter(tail.ended, in_flight.segments()):
-            for opened in in_flight.of(segment)[: max(0, limit - len(rows))]:
-                progress.end(opened.id)
-                self._compose(rows, segment, opened)
-        return rows
-
-    def _compose(self, rows: list[_Composed], segment: str, call: Closed | Opened, reason: str | None = None) -> None:
-        """Add the row of a call; without its estimate or, if need be, not at all, but never in another's way."""
-        beside = None
-        try:
-            if isinstance(call, Opened):
-                row = interrupted_row(call)
-                row = row if reason is None else msgspec.structs.replace(row, reason=reason)
-            else:
-                row, lines, failed = composed(call, self._estimate, self._familiar)
-                self._told.counts["unestimated"] += failed and call.opened.id not in self._told.repeated
-                if lines or call.counted_as is not None:
-                    beside = Beside(lines=lines, counted_as=call.counted_as, shown_again=call.shown_again)
-        except Exception as error:
-            call_id = call.id if isinstance(call, Opened) else call.opened.id
-            self._refuse(call_id, segment, f"{type(error).__name__}: {error}")
-        else:
-            rows.append(_Composed(row, segment, beside))
 
     def _refuse(self, call_id: str, segment: str, reason: str) -> None:
         _log.error("call %s cannot be a row, its segment %s is set aside: %s", call_id, segment, reason)
