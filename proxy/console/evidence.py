@@ -15,7 +15,6 @@ _MEANT = {
     "◐": ("open", "modelled, model or deployment known"),
     "○": ("closed", "modelled, model not public"),
 }
-COUNTS_FROM = 0.05  # of the joules: what is less does not decide a sum's mark
 
 
 def mark(shares: Mapping[str, float]) -> str:
@@ -23,9 +22,9 @@ def mark(shares: Mapping[str, float]) -> str:
 
     ``shares`` of the joules by tier, the surest first; of a single call all of it is of one.
     """
-    if not shares:
+    weakest = evidence.weakest(shares)
+    if weakest is None:
         return ""
-    weakest = [tier for tier, share in shares.items() if share >= COUNTS_FROM][-1]
     said = escape(_said(shares))
     return f'<span class="tier" role="img" aria-label="{said}" title="{said}">{TIERS[weakest][0]}</span>'
 

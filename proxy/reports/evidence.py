@@ -21,11 +21,20 @@ TIERS = {
 }
 
 
-def shares_of(connection: Connection, total: Totals) -> Mapping[str, float]:
-    """Give the share of each tier in a sum's joules."""
+COUNTS_FROM = 0.05  # of the joules: what is less does not decide what a sum counts as
+
+
+def evidence_of(connection: Connection, total: Totals) -> Evidence:
+    """Read the tiers of what is in a sum, so of its parts too."""
     evidence = Evidence()
     evidence.read(connection, total)
-    return evidence.shares(total)
+    return evidence
+
+
+def weakest(shares: Mapping[str, float]) -> str | None:
+    """Give the weakest tier that counts in a sum; ``shares`` are of its joules, the surest first."""
+    counting = [tier for tier, share in shares.items() if share >= COUNTS_FROM]
+    return counting[-1] if counting else None
 
 
 def said(shares: Mapping[str, float]) -> str:

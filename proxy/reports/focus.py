@@ -20,6 +20,7 @@ import msgspec
 from proxy.ledger.read import SUMMED, Totals
 from proxy.ledger.sqltypes import USD_DECIMALS
 from proxy.reports import notes
+from proxy.reports.evidence import weakest
 from proxy.reports.metering import metering_of
 from proxy.reports.period import Period, day_of, month_of
 from proxy.reports.split import Split
@@ -109,6 +110,8 @@ def focus(split: Split, service: str | None = None, columns: Columns | None = No
         notes=(
             *notes.nothing(split),
             *notes.without(split, "unpriced_calls", "a price", "they are in the rows with cost 0"),
+            *notes.prices(split),
+            *notes.evidence(split),
             *([f"calls without tokens and without a price, in no row: {left_out:,}"] if left_out else []),
             *notes.health(split, "unpriced_calls", service),
         ),
@@ -145,6 +148,7 @@ def _charge(split: Split, group: Totals) -> dict[str, Cell]:
         "quantity": float(tokens or group.calls),  # FOCUS wants a decimal, and its readers look for the point
         "unit": TOKENS if tokens else REQUESTS,
         "cost": _dollars(group.cost_usd),
+        "tier": weakest(split.tiers.shares(group)) if split.tiers is not None else None,
     }
     return _figures(group) | texts | _times(str(day), split.period)
 

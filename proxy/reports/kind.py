@@ -94,6 +94,7 @@ def lay_out(kind: Kind, split: Split, service: str | None = None) -> Report:
         notes=(
             *notes.nothing(split),
             *(kind.says(split) if split.total.calls else ()),
+            *notes.prices(split),
             *(notes.evidence(split) if kind.evidenced else ()),
             *notes.band(getattr(split.total, f"{kind.rank}_low", None)),
             *notes.without(split, kind.unknown, kind.lacking, kind.so),

@@ -26,11 +26,12 @@ from proxy.reports.conversations import (
 )
 from proxy.reports.cost import COST
 from proxy.reports.energy import ENERGY
-from proxy.reports.evidence import shares_of
+from proxy.reports.evidence import evidence_of
 from proxy.reports.focus import BY, figures_of, focus, shipped
 from proxy.reports.ghg import GHG
 from proxy.reports.kind import lay_out
 from proxy.reports.period import Period, QuestionError
+from proxy.reports.prices import dollars_by_list, sold
 from proxy.reports.sci import SCI
 from proxy.reports.split import Split, conditions, dimensions, split
 from proxy.reports.table import Report
@@ -52,12 +53,17 @@ class Question:
     where: Where
     figures: Collection[str] = SUMMED  # that the groups and their parts must have
     alone: Callable[[], Report] | None = None
+    priced: bool = False  # it is about dollars, so it says whose prices they are
 
     def ask(self, connection: Connection, period: Period, service: str | None = None) -> Report:
         """Read the ledger and make the report; ``service`` is what a running gate says of it. Raises QuestionError."""
         found = split(connection, self.by, period, self.within, self.where, self.figures, part_bands=False)
-        shares = shares_of(connection, found.total) if found.total.joules_by_estimate_key else {}
-        return self.make(replace(found, evidence=shares), service)
+        if found.total.joules_by_estimate_key:
+            tiers = evidence_of(connection, found.total)
+            found = replace(found, tiers=tiers, evidence=tiers.shares(found.total))
+        if self.priced:
+            found = replace(found, prices=dollars_by_list(connection, sold(connection, period, self.where), period))
+        return self.make(found, service)
 
 
 def question_of(name: str, words: Words, estimate: Estimating, now: datetime) -> Question:
@@ -75,7 +81,7 @@ def question_of(name: str, words: Words, estimate: Estimating, now: datetime) ->
     if name == "focus":
         if words.by is not None:
             raise QuestionError(f"the rows of focus are always by {', '.join(BY)}: leave out --by")
-        return Question(by=BY, make=focus, where=only, figures=figures_of(shipped()))
+        return Question(by=BY, make=focus, where=only, figures=figures_of(shipped()), priced=True)
     if words.allocate:
         return _of_chargeback(words, only)
     kind = _KINDS[name]
@@ -85,6 +91,7 @@ def question_of(name: str, words: Words, estimate: Estimating, now: datetime) ->
         where=only,
         figures=kind.figures,
         make=lambda asked, service: lay_out(kind, asked, service),
+        priced=kind is COST,
     )
 
 
@@ -98,6 +105,7 @@ def _of_chargeback(words: Words, only: Where) -> Question:
         by=("team",),
         where=only,
         make=lambda asked, service: lay_out(chargeback(asked, spreads), asked, service),
+        priced=True,
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from proxy.ledger.read import Totals
 from proxy.reports import figures
 from proxy.reports.evidence import said
+from proxy.reports.prices import said as by_list
 from proxy.reports.split import Split
 
 _SHOWN = 5
@@ -23,6 +24,16 @@ def band(low: float | None) -> list[str]:
 def evidence(split: Split) -> list[str]:
     """Say what the estimates rest on, where that was asked of the ledger."""
     return [f"evidence, by energy: {said(split.evidence)}"] if split.evidence else []
+
+
+def prices(split: Split) -> list[str]:
+    """Say whose prices the dollars are, where that was asked of the ledger."""
+    if not split.prices:
+        return []
+    return [
+        f"prices, by dollars: {by_list(split.prices)}; each call at the price of its day, without discounts, credits "
+        "and taxes other than those in a list of your own"
+    ]
 
 
 def without(split: Split, unknown: str, lacking: str, so: str) -> list[str]:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from decimal import Decimal
 from functools import partial
 from types import MappingProxyType
 
 from sqlalchemy import Connection
 
 from proxy.errors import RowsGoneError
+from proxy.ledger.evidence import Evidence
 from proxy.ledger.read import DIMENSIONS, SUMMED, TIME_DIMENSIONS, Totals, Where, splits
 from proxy.reports.period import Period, QuestionError
 
@@ -27,6 +29,8 @@ class Split:
     part_names: tuple[str, ...] = ()  # what the parts are split by: ``by``, and then what else was asked for
     parts: Sequence[Totals] = ()
     evidence: Mapping[str, float] = field(default_factory=dict)  # shares of the joules by tier, where that was read
+    tiers: Evidence | None = None  # the same of any group, where that was read
+    prices: Mapping[str, Decimal] = field(default_factory=dict)  # dollars by whose prices they are, where that was read
     _by_group: dict[tuple[str | None, ...], list[Totals]] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from decimal import Decimal
 
 from sqlalchemy import Connection
 
@@ -13,6 +14,7 @@ from estimator.ranges import Range
 from proxy.ledger.read import Totals, Where, splits
 from proxy.reports.metering import Metering, metering_of
 from proxy.reports.period import Period, QuestionError
+from proxy.reports.prices import dollars_by_list
 from proxy.reports.split import Split
 
 MODELS_SHOWN = 30
@@ -35,6 +37,7 @@ class Statement:
     grids: Sequence[Totals]  # key: the zone and whose grams per kWh
     metering: Metering
     comparisons: Mapping[Equivalence, Range]
+    prices: Mapping[str, Decimal]  # dollars by whose prices they are
 
 
 def statement(
@@ -69,6 +72,7 @@ def statement(
         grids=_ranked(grids),
         metering=metering_of(Split(by=(), period=period, groups=(total,), total=total, models=models), service),
         comparisons=_comparisons(total),
+        prices=dollars_by_list(connection, [((each.key[1], each.key[0]), each.cost_usd) for each in models], period),
     )
 
 

@@ -15,6 +15,7 @@ from proxy.reports import figures
 from proxy.reports.charts import Bar, bars
 from proxy.reports.evidence import TIERS
 from proxy.reports.page import listed, page
+from proxy.reports.prices import said as by_list
 from proxy.reports.statement import MODELS_SHOWN, PROJECTS_SHOWN, Statement
 
 _TIERS = {**TIERS, "unknown": "no estimate"}
@@ -160,6 +161,7 @@ def _evidence(made: Statement) -> str:
     return (
         f"<h2>What the estimates rest on</h2>{_plain(('Evidence', 'Calls', 'Of the energy'), rows)}"
         f"<p>Electricity was taken from: {escape('; '.join(grids))}.</p>"
+        + (f"<p>Prices, by dollars: {escape(by_list(made.prices))}.</p>" if made.prices else "")
     )
 
 

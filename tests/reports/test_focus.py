@@ -103,9 +103,32 @@ def test_a_charge(engine):
             "x_EnergyJoulesHigh": "3200.0",
             "x_CarbonGramsCO2e": "0.08",
             "x_WaterLiters": "0.001",
+            "x_ReportedCalls": "2",
+            "x_CountedCalls": "0",
+            "x_EnergyTier": "closed_model",
         }
         == charge
     )
+
+
+def test_a_charge_says_what_its_tokens_and_its_energy_rest_on(engine):
+    sure = {"tier": "measured", "estimate_key": "house@us", "model": "house"}
+    insert(
+        engine,
+        call_row(usage_source="counted"),
+        call_row(usage_source="inferred"),
+        call_row(usage_source="absent", input_tokens=None, output_tokens=None),
+        call_row(**sure),
+        call_row(**UNPRICED | UNESTIMATED),
+    )
+    report = made(engine)
+    by_model = {charge["x_Model"]: charge for charge in charges(report)}
+    kinds = ("x_ReportedCalls", "x_CountedCalls", "x_InferredCalls", "x_AbsentCalls", "x_EnergyTier")
+    assert [by_model["gpt-4o"][each] for each in kinds] == ["0", "1", "1", "1", "closed_model"]
+    assert [by_model["house"][each] for each in kinds] == ["1", "0", "0", "0", "measured"]
+    assert by_model["house-model"]["x_EnergyTier"] == ""
+    assert any(note.startswith("evidence, by energy: 25 % measured on the hardware, 75 % ") for note in report.notes)
+    assert any(note.startswith("prices, by dollars: ") for note in report.notes)
 
 
 def test_no_price_is_counted_where_it_is_read(engine):

@@ -53,6 +53,8 @@ def test_dollars_are_exact(ledger):
     assert document["total"]["cost_usd"] == "0.300000000001"
     assert document["total"]["calls"] == 5
     assert document["notes"] == [
+        "prices, by dollars: 100 % a list of another release; each call at the price of its day, without discounts, "
+        "credits and taxes other than those in a list of your own",
         "1 call of 5 without a price, so dollars are a lower bound: house-model (1)",
         "1 call of 5 without an energy estimate: house-model (1)",
         "token counts: 60 % reported by the provider, 20 % counted by the gate, 20 % absent",
@@ -112,7 +114,8 @@ def test_the_table_for_people(ledger):
     assert rows[1].split()[-1] == "<$0.000001"
     assert rows[2].split()[-1] == "unknown"
     assert rows[3].split()[0] == "total"
-    assert rows[4] == "* 1 call of 5 without a price, so dollars are a lower bound: house-model (1)"
+    assert rows[4].startswith("* prices, by dollars: 100 % ")
+    assert rows[5] == "* 1 call of 5 without a price, so dollars are a lower bound: house-model (1)"
     assert "\x1b" not in ran.stdout
 
 

@@ -1,0 +1,69 @@
+"""Whose prices a report's dollars are, with the day when somebody last looked, for who must answer for them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from decimal import Decimal
+from functools import cache
+
+from sqlalchemy import Connection
+
+from estimator.facts import sources
+from estimator.price import every_price
+from proxy.ledger.priced import Sold, price_ids
+from proxy.ledger.read import Where, splits
+from proxy.reports.figures import percent
+from proxy.reports.period import Period
+
+_UNRECORDED = "lists that were not recorded"
+_OTHERS = "a list of another release"
+
+
+def dollars_by_list(
+    connection: Connection, sold: Iterable[tuple[Sold, Decimal | None]], period: Period
+) -> Mapping[str, Decimal]:
+    """Give the dollars by whose prices they are, in words, the most first; ``sold`` by provider and model.
+
+    What a model has cost by several lists stands under all of their names: sums do not tell these apart.
+    """
+    paid = {each: dollars for each, dollars in sold if dollars}
+    ids = price_ids(connection, period.start, period.end) if paid else {}
+    found: dict[str, Decimal] = {}
+    for each, dollars in paid.items():
+        names = " or ".join(sorted({_list_of(price_id) for price_id in ids.get(each, ())})) or _UNRECORDED
+        found[names] = found.get(names, Decimal(0)) + dollars
+    return dict(sorted(found.items(), key=lambda item: (-item[1], item[0])))
+
+
+def sold(connection: Connection, period: Period, where: Where) -> list[tuple[Sold, Decimal | None]]:
+    """Give the dollars by provider and model."""
+    (found,) = splits(
+        connection,
+        (("provider", "model"),),
+        start=period.start,
+        end=period.end,
+        zone=period.zone,
+        where=where,
+        figures=("cost_usd",),
+    )
+    return [((group.key[0], group.key[1]), group.cost_usd) for group in found]
+
+
+def said(by_list: Mapping[str, Decimal]) -> str:
+    """Put them into words."""
+    whole = sum(by_list.values())
+    return ", ".join(f"{percent(float(dollars / whole))} {name}" for name, dollars in by_list.items())
+
+
+def _list_of(price_id: str) -> str:
+    """Name the list that a price is of: its id begins with the name of one's own list, or with the provider."""
+    place, slash, _ = price_id.partition("/")
+    if slash and ":" in place:
+        return f"{place.partition(':')[0]} (prices of your own)"
+    source = sources().get(_sources_of(place).get(price_id.partition("~")[0], ""))
+    return _OTHERS if source is None else f"{source.name} (checked {source.checked})"
+
+
+@cache
+def _sources_of(provider: str) -> Mapping[str, str]:
+    return {price.id: price.source for price in every_price(provider)}
