@@ -58,7 +58,8 @@ _NONE_WANTED = [0, 0, 0, 0]
 _deviating = tuple(
     picked(*(f"{name}{part}" for part in ("_low", "", "_high", "_shared_down", "_shared_up"))) for name in BANDED
 )
-_LEFT = sa.literal_column("NOT rolled_up", sa.Boolean())  # in the words of the partial index
+# In the words of the partial index; with a type SQLAlchemy adds "= 1", and SQLite reads all rows.
+LEFT: sa.ColumnElement[Any] = sa.literal_column("NOT rolled_up")
 _NUMBER_OF_COST = SUMS.index("cost_usd")
 _EXACTLY = Context(prec=60)  # more digits than any sum of dollars has
 
@@ -248,7 +249,7 @@ class _Rollup:
 
 def left(connection: Connection) -> int:
     """Count the calls that the sums lack."""
-    return connection.scalar(sa.select(sa.func.count()).select_from(call_rows).where(_LEFT)) or 0
+    return connection.scalar(sa.select(sa.func.count()).select_from(call_rows).where(LEFT)) or 0
 
 
 def any_left(connection: Connection) -> bool:
@@ -265,7 +266,7 @@ def roll_up(connection: Connection, rollups: Rollups, limit: int) -> int:
         return 0
     mine = (
         sa.select(call_rows.c.id, call_rows.c.started_at)
-        .where(_LEFT)
+        .where(LEFT)
         .order_by(call_rows.c.started_at)
         .limit(limit)
         .with_for_update(skip_locked=True)

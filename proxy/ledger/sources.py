@@ -31,25 +31,25 @@ from proxy.ledger.tables import calls
 QUARTER_S = 900
 
 
-class _QuarterHour(FunctionElement[int]):
+class QuarterHour(FunctionElement[int]):
     """Which quarter of an hour since the Unix epoch a time falls into."""
 
     type = sa.BigInteger()
     inherit_cache = True
 
 
-@compiles(_QuarterHour, "sqlite")
-def _quarter_on_sqlite(element: _QuarterHour, compiler: SQLCompiler, **options: Any) -> str:
+@compiles(QuarterHour, "sqlite")
+def _quarter_on_sqlite(element: QuarterHour, compiler: SQLCompiler, **options: Any) -> str:
     return f"(CAST(strftime('%s', {compiler.process(element.clauses, **options)}) AS INTEGER) / {QUARTER_S})"
 
 
-@compiles(_QuarterHour, "postgresql")
-def _quarter_on_postgresql(element: _QuarterHour, compiler: SQLCompiler, **options: Any) -> str:
+@compiles(QuarterHour, "postgresql")
+def _quarter_on_postgresql(element: QuarterHour, compiler: SQLCompiler, **options: Any) -> str:
     return f"CAST(floor(extract(epoch FROM {compiler.process(element.clauses, **options)}) / {QUARTER_S}) AS BIGINT)"
 
 
-@compiles(_QuarterHour, "clickhousedb")
-def _quarter_on_clickhouse(element: _QuarterHour, compiler: SQLCompiler, **options: Any) -> str:
+@compiles(QuarterHour, "clickhousedb")
+def _quarter_on_clickhouse(element: QuarterHour, compiler: SQLCompiler, **options: Any) -> str:
     return f"intDiv(toUnixTimestamp({compiler.process(element.clauses, **options)}), {QUARTER_S})"
 
 
@@ -80,17 +80,17 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RowsSource:
-    """The calls themselves."""
+    """The calls themselves, as a mirror has them too."""
 
     dimensions: Mapping[str, ColumnElement[Any]]
     figures: Mapping[str, ColumnElement[Any]]
     time: ColumnElement[int]  # in quarters
 
-    def select(self, wanted: Wanted, within: ColumnElement[bool]) -> sa.Select[Any]:
+    def select(self, wanted: Wanted, *within: ColumnElement[bool]) -> sa.Select[Any]:
         """Ask for the dimensions (of times: the quarter), what errs alike and, grouped by these, the figures."""
         figures = {name: self.figures[name] for name in wanted.figures}
-        select = _grouped(wanted.names, self.dimensions, self.time, calls.c.estimate_key, figures)
-        return select.where(within, *conditions(self.dimensions, wanted.where))
+        select = grouped(wanted.names, self.dimensions, self.time, calls.c.estimate_key, figures)
+        return select.where(*within, *conditions(self.dimensions, wanted.where))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -136,7 +136,7 @@ def select_sums(wanted: Wanted, pieces: Sequence[Piece], bucket: Bucket | None) 
     sums = {name: sa.func.sum(summed.c[name]) for name in wanted.figures}
     source, _ = pieces[0]
     keys = source.keys.c
-    select = _grouped(wanted.names, source.dimensions, summed.c.bucket, keys.estimate_key, sums)
+    select = grouped(wanted.names, source.dimensions, summed.c.bucket, keys.estimate_key, sums)
     return select.select_from(summed.join(source.keys, summed.c.key == keys.key))
 
 
@@ -152,13 +152,14 @@ class Bucket:
         return (quarter + self.offset) // self.size
 
 
-def _grouped(
+def grouped(
     names: Sequence[str],
     dimensions: Mapping[str, ColumnElement[Any]],
     time: ColumnElement[int],
     key: ColumnElement[Any],
     figures: Mapping[str, ColumnElement[Any]],
 ) -> sa.Select[Any]:
+    """Select the dimensions, what errs alike where that matters, and the figures, which are sums."""
     labelled = [(time if name in TIME_DIMENSIONS else dimensions[name]).label(f"by_{name}") for name in names]
     grouped: list[ColumnElement[Any]] = [sa.column(column.name) for column in labelled]
     if figures.keys().isdisjoint(DEVIATIONS):  # without a band nobody needs to know what errs alike
@@ -185,32 +186,44 @@ def dimensions_of(columns: Any) -> dict[str, ColumnElement[Any]]:
     }
 
 
-def _figures_of_rows() -> dict[str, ColumnElement[Any]]:
-    metered = sa.or_(calls.c.input_tokens.is_not(None), calls.c.output_tokens.is_not(None))
-    conditions: dict[str, ColumnElement[bool]] = {
-        "unpriced_calls": sa.and_(metered, calls.c.cost_usd.is_(None)),
-        "energy_unknown_calls": sa.and_(metered, calls.c.joules.is_(None)),
-        "carbon_unknown_calls": sa.and_(metered, calls.c.grams_co2e.is_(None)),
-        "water_unknown_calls": sa.and_(metered, calls.c.liters.is_(None)),
-        "reported_calls": calls.c.usage_source == "reported",
-        "counted_calls": calls.c.usage_source == "counted",
-        "inferred_calls": calls.c.usage_source == "inferred",
-        "absent_calls": sa.and_(calls.c.usage_source == "absent", calls.c.provider.is_not(None)),
+def figures_of(columns: Any) -> dict[str, ColumnElement[Any]]:
+    """Give the sums of calls that have these columns, but for those of :func:`sources_of`."""
+    metered = sa.or_(columns.input_tokens.is_not(None), columns.output_tokens.is_not(None))
+    unknown = {
+        "unpriced_calls": columns.cost_usd,
+        "energy_unknown_calls": columns.joules,
+        "carbon_unknown_calls": columns.grams_co2e,
+        "water_unknown_calls": columns.liters,
     }
     found: dict[str, ColumnElement[Any]] = {"calls": sa.func.count()}
-    found |= {name: sa.func.sum(calls.c[name]) for name in SUMS}
-    found |= {name: sa.func.count(sa.case((condition, 1))) for name, condition in conditions.items()}
+    found |= {name: sa.func.sum(columns[name]) for name in SUMS}
+    found |= {name: sa.func.count(sa.case((sa.and_(metered, of.is_(None)), 1))) for name, of in unknown.items()}
     for name in BANDED:
-        mid = calls.c[name]
-        for way, whole in (("down", mid - calls.c[f"{name}_low"]), ("up", calls.c[f"{name}_high"] - mid)):
+        mid = columns[name]
+        for way, whole in (("down", mid - columns[f"{name}_low"]), ("up", columns[f"{name}_high"] - mid)):
             # A row of a release that did not tell them apart counts as sharing all of its error.
-            shared = sa.func.coalesce(calls.c[f"{name}_shared_{way}"], whole)
+            shared = sa.func.coalesce(columns[f"{name}_shared_{way}"], whole)
             found[f"{name}_shared_{way}"] = sa.func.sum(shared)
             found[f"{name}_own_{way}"] = sa.func.sum(whole * whole - shared * shared)
     return found
 
 
-ROWS = RowsSource(dimensions_of(calls.c), _figures_of_rows(), _QuarterHour(calls.c.started_at))
+def sources_of(columns: Any) -> dict[str, ColumnElement[bool]]:
+    """Say which calls are counted by where their token counts came from."""
+    return {
+        "reported_calls": columns.usage_source == "reported",
+        "counted_calls": columns.usage_source == "counted",
+        "inferred_calls": columns.usage_source == "inferred",
+        "absent_calls": sa.and_(columns.usage_source == "absent", columns.provider.is_not(None)),
+    }
+
+
+def _figures_of_rows() -> dict[str, ColumnElement[Any]]:
+    counted = {name: sa.func.count(sa.case((of, 1))) for name, of in sources_of(calls.c).items()}
+    return figures_of(calls.c) | counted
+
+
+ROWS = RowsSource(dimensions_of(calls.c), _figures_of_rows(), QuarterHour(calls.c.started_at))
 FEW: dict[str, ColumnElement[Any]] = {name: model_keys.c[name] for name in FEW_DIMENSIONS if name != "estimate_key"}
 QUARTERS = SumsSource(calls_by_quarter, model_keys, FEW, 1)
 HOURS = SumsSource(calls_by_hour, model_keys, FEW, QUARTERS_AN_HOUR)

@@ -19,8 +19,9 @@ import sqlalchemy as sa
 from sqlalchemy.sql.expression import ColumnElement
 
 from proxy.errors import RowsGoneError
+from proxy.ledger.call_sums import Span, select_calls
 from proxy.ledger.rollup_tables import FIGURES, FIRST_DIMENSIONS
-from proxy.ledger.rollups import EPOCH, QUARTER, QUARTERS_A_DAY, QUARTERS_AN_HOUR
+from proxy.ledger.rollups import EPOCH, LEFT, QUARTER, QUARTERS_A_DAY, QUARTERS_AN_HOUR
 from proxy.ledger.sources import (
     DAYS,
     DETAILS,
@@ -37,7 +38,7 @@ from proxy.ledger.sources import (
     Where,
     select_sums,
 )
-from proxy.ledger.tables import NOT_ROLLED_UP, calls
+from proxy.ledger.tables import calls
 
 _STRETCHES_AT_ONCE = 50  # in one statement: databases bound how much they read at once
 T = TypeVar("T")
@@ -79,7 +80,7 @@ def questions(
     first, last = -((EPOCH - start) // QUARTER), (end - EPOCH) // QUARTER  # quarters that lie wholly in the period
     if from_rows or first >= last:
         _require_rows(start, rows_from)
-        yield _of_rows(wanted, [(start, end)], zone)
+        yield from [_of_rows(wanted, start, end, zone)] if from_rows else _of_calls(wanted, [(start, end)], zone)
         return
     rolled: list[Stretch] = []
     rest: list[Stretch] = []
@@ -96,10 +97,9 @@ def questions(
     rows = [(a, b) for a, b in edges if a < b]
     for a, _ in rows:
         _require_rows(a, rows_from)
-    for stretches in _bounded(rows):
-        yield _of_rows(wanted, stretches, zone)
-    for some in _bounded(rolled if left else []):
-        yield _of_rows(wanted, [(_time(a), _time(b)) for a, b in some], zone, NOT_ROLLED_UP)
+    yield from _of_calls(wanted, rows, zone)
+    if left:
+        yield from _of_calls(wanted, [(_time(a), _time(b)) for a, b in rolled], zone, LEFT)
 
 
 def _few_from(others: Set[str], finer_from: int, within: Stretch) -> int:
@@ -165,16 +165,21 @@ def _of_sums(wanted: Wanted, pieces: Sequence[Piece], zone: ZoneInfo) -> Iterato
     for source, stretch in pieces:
         for offset, part in _offsets(*stretch, source.width, zone):
             by_offset.setdefault(offset, []).append((source, part))
-    size = QUARTERS_AN_HOUR if "hour" in wanted.times else QUARTERS_A_DAY
     for offset, parts in by_offset.items():
-        bucket, local = Bucket(size, offset // QUARTER), timezone(offset)
-
-        def written(name: str, value: Any, local: timezone = local) -> str:
-            return TIME_DIMENSIONS[name](_time(value * size).replace(tzinfo=local))
-
+        bucket, written = _local(wanted, offset)
         # In the order of time, so that one answer has as a rule all pieces of a day.
         for some in _bounded(sorted(parts, key=lambda piece: piece[1])):
             yield Question(select=select_sums(wanted, some, bucket), written=written)
+
+
+def _local(wanted: Wanted, offset: timedelta) -> tuple[Bucket, Callable[[str, Any], str]]:
+    """Say by what quarters are put together where clocks are so far off UTC, and how such a bucket is written."""
+    size, local = QUARTERS_AN_HOUR if "hour" in wanted.times else QUARTERS_A_DAY, timezone(offset)
+
+    def written(name: str, value: Any) -> str:
+        return TIME_DIMENSIONS[name](_time(int(value) * size).replace(tzinfo=local))
+
+    return Bucket(size, offset // QUARTER), written
 
 
 def _never(name: str, value: Any) -> str:
@@ -197,17 +202,39 @@ def _offset(quarter: int, zone: ZoneInfo) -> timedelta:
     return _time(quarter).astimezone(zone).utcoffset() or timedelta()
 
 
-def _of_rows(
-    wanted: Wanted,
-    stretches: Sequence[tuple[datetime, datetime]],
-    zone: ZoneInfo,
-    *conditions: ColumnElement[bool],
-) -> Question:
+def _of_calls(wanted: Wanted, spans: Sequence[Span], zone: ZoneInfo, *only: ColumnElement[bool]) -> Iterator[Question]:
+    """Ask the calls themselves, once for each offset from UTC there was."""
+    if not wanted.times:
+        for some in _bounded([(0, span) for span in spans]):
+            yield Question(select=select_calls(wanted, some, None, *only), written=_never)
+        return
+    by_offset: dict[timedelta, list[tuple[int, Span]]] = {}
+    for start, end in spans:
+        for offset, (a, b) in _offsets((start - EPOCH) // QUARTER, -((EPOCH - end) // QUARTER), 1, zone):
+            days = _days(max(start, _time(a)), min(end, _time(b)), offset)
+            by_offset.setdefault(offset, []).extend(days)
+    for offset, parts in by_offset.items():
+        bucket, written = _local(wanted, offset)
+        for some in _bounded(parts):
+            hours = bucket if bucket.size < QUARTERS_A_DAY else None
+            yield Question(select=select_calls(wanted, some, hours, *only), written=written)
+
+
+def _days(start: datetime, end: datetime, offset: timedelta) -> Iterator[tuple[int, Span]]:
+    """Cut [start, end) where days end on clocks so far off UTC; each day by its number since the epoch."""
+    day = QUARTER * QUARTERS_A_DAY
+    while start < end:
+        number = (start + offset - EPOCH) // day
+        midnight = EPOCH + (number + 1) * day - offset
+        yield number, (start, min(end, midnight))
+        start = midnight
+
+
+def _of_rows(wanted: Wanted, start: datetime, end: datetime, zone: ZoneInfo) -> Question:
     def written(name: str, value: Any) -> str:
         return TIME_DIMENSIONS[name](_time(value).astimezone(zone))
 
-    within = sa.or_(*(sa.and_(calls.c.started_at >= a, calls.c.started_at < b) for a, b in stretches))
-    return Question(select=ROWS.select(wanted, sa.and_(within, *conditions)), written=written)
+    return Question(select=ROWS.select(wanted, calls.c.started_at >= start, calls.c.started_at < end), written=written)
 
 
 def _time(quarter: int) -> datetime:

@@ -156,8 +156,8 @@ call_rows = sa.Table(
     ),
 )
 
-# In the words of the partial index: in others SQLite does not see that it will do.
-NOT_ROLLED_UP = sa.literal_column("NOT calls.rolled_up", sa.Boolean())
+# In the words of the partial index: in others SQLite does not see that it will do. Of a type SQLAlchemy adds "= 1".
+NOT_ROLLED_UP: sa.ColumnElement[Any] = sa.literal_column("NOT calls.rolled_up")
 
 # What a call consumed beside the tokens its row states: compaction, an advisor, a model it fell back to. The
 # estimates and the dollars of the call's row include those of its lines.

@@ -298,6 +298,37 @@ def test_where_all_is_summed_up_no_report_of_whole_days_reads_rows(engine):
             assert "ix_call_rows_not_rolled_up" in str(connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {looked}").all())
 
 
+def test_calls_that_no_sum_has_yet_are_found_without_reading_the_others(engine):
+    ledger = Ledger(engine)
+    ledger.commit([call_row() for _ in range(300)], journal="j", positions={}, at=NOW)
+    insert(engine, call_row(user="late"))
+    heard: list[tuple[str, object]] = []
+    november = {"start": datetime(2026, 11, 1, tzinfo=UTC), "end": datetime(2026, 12, 1, tzinfo=UTC)}
+    with engine.connect() as connection:
+        sa.event.listen(connection, "before_cursor_execute", lambda *given: heard.append(given[2:4]))
+        found, days = splits(connection, (("user",), ("day",)), **november, zone=ZoneInfo("UTC"))
+    assert sum(group.calls for group in found) == sum(day.calls for day in days) == 301
+    rows = [(text, given) for text, given in heard if "rolled_up" in text]
+    assert len(rows) >= 2
+    if engine.dialect.name == "sqlite":  # PostgreSQL reads a table of few rows whole
+        with engine.connect() as connection:
+            for text, given in rows:
+                plan = str(connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {text}", given).all())
+                assert "ix_call_rows_not_rolled_up" in plan, text
+
+
+def test_an_answer_about_calls_is_by_local_days(engine):
+    """So the time of a report goes with what it shows, and only the database's with the calls."""
+    begin = datetime(2026, 11, 1, tzinfo=UTC)
+    rows = [call_row(started_at=begin + timedelta(minutes=7 * n), user=f"u{n % 3}") for n in range(400)]
+    Ledger(engine).commit(rows, journal="j", positions={}, at=NOW)
+    period = {"start": begin + timedelta(hours=4), "end": begin + timedelta(days=2), "zone": ZoneInfo("Asia/Kolkata")}
+    with engine.connect() as connection:
+        answers = [connection.execute(each.select).all() for each in questions(("day", "user"), **period, left=False)]
+    assert [len(answer) for answer in answers] == [3 * 3]
+    assert same(engine, ("day", "user"), **period) == same(engine, ("hour", "user", "outcome"), **period) > 300
+
+
 def test_an_absurd_cost_stops_no_recording(engine):
     """A provider that states billions of a billed unit must not keep the calls of others out of the ledger."""
     ledger = Ledger(engine)
