@@ -18,6 +18,7 @@ from proxy.console.asking import Asked, asked_of, chosen, field, hidden, select
 from proxy.console.evidence import TIERS
 from proxy.console.marks import estimate as banded
 from proxy.console.marks import value
+from proxy.console.sums import MEASURES, title
 from proxy.console.tables import last_calls
 from proxy.ledger.finding import LOOKED_AT, Found, OneCall, Place, calls_like, one_call
 from proxy.ledger.tables import CallRow, LineRow
@@ -69,7 +70,8 @@ def _form(asked: Asked) -> str:
 
 _NOTHING = (
     '<section class="empty"><h2>No calls there</h2>'
-    "<p>Choose another period, or take a condition away with its ×.</p></section>"
+    '<p>Choose another period, or take a condition away with its ×. <a href="/">Live</a> says how to send one.</p>'
+    "</section>"
 )
 
 
@@ -116,11 +118,15 @@ def _headlines(row: CallRow) -> str:
     mark, words = TIERS[row.tier] if row.joules is not None and row.tier in TIERS else ("", "not estimated")
     like_energy = carried(row.joules_low, row.joules, row.joules_high)
     figures = (
-        ("Dollars", value(dollars(row.cost_usd)), "list price" if row.price_id else ""),
-        ("Energy", banded(row.joules_low, row.joules, row.joules_high, "J"), f"{mark} {words}"),
-        ("CO₂e", banded(row.grams_co2e_low, row.grams_co2e, row.grams_co2e_high, "g"), row.zone or ""),
-        ("Water", value(quantity(row.liters, "L", like_energy)), ""),
-        ("Compute", value(quantity(row.flops, "FLOP", like_energy)), ""),
+        (title("dollars"), value(dollars(row.cost_usd)), _price(row)),
+        (title("energy"), banded(row.joules_low, row.joules, row.joules_high, "J"), f"{mark} {words}"),
+        (
+            title("carbon"),
+            banded(row.grams_co2e_low, row.grams_co2e, row.grams_co2e_high, "g"),
+            "" if row.grams_co2e is None else f"{mark} {MEASURES['carbon'].brief}: {row.zone or 'no zone known'}",
+        ),
+        (title("water"), value(quantity(row.liters, "L", like_energy)), _following(row.liters, "water", mark)),
+        (title("compute"), value(quantity(row.flops, "FLOP", like_energy)), _following(row.flops, "compute", mark)),
         ("Tokens in", value(count(row.input_tokens)), row.usage_source),
         ("Tokens out", value(count(row.output_tokens)), row.usage_source),
     )
@@ -129,6 +135,17 @@ def _headlines(row: CallRow) -> str:
         for name, figure, below in figures
     )
     return f'<dl class="headlines">{cells}</dl>'
+
+
+def _price(row: CallRow) -> str:
+    if row.cost_usd is None:
+        return "no price is known: see Facts, What is missing" if row.input_tokens is not None else ""
+    return f"price {row.price_id}" if row.price_id else ""
+
+
+def _following(figure: float | None, of: str, mark: str) -> str:
+    """Say how an estimate without a range of its own is made."""
+    return "" if figure is None else f"{mark} {MEASURES[of].brief}; no surer than the energy"
 
 
 def _chain(found: OneCall, estimate: Estimating) -> str:
@@ -160,7 +177,10 @@ def _chain(found: OneCall, estimate: Estimating) -> str:
 
 def _differences(found: OneCall, made: Estimate) -> Sequence[str]:
     row = found.row
-    told = ["Made again from the stored tokens, with the facts and the configuration of today."]
+    told = [
+        "Made again from the stored tokens, with the facts and the configuration of today. The steps have more digits"
+        " than their ranges allow, so that they can be followed."
+    ]
     if row.facts_version is not None and row.facts_version != made.facts_version:
         told.append(f"The ledger's figures are of facts {row.facts_version}; today's are {made.facts_version}.")
     if found.generation is not None:

@@ -58,7 +58,8 @@ def page_body(connection: Connection, asked: Asked, now: datetime, evidence: Evi
         f"{head}<h2>{escape(measure.title)} <small>{escape(period.title())}</small></h2>"
         f"{_drawn(asked, measure, _first(asked, period, found))}{_table(asked, measure, found, evidence)}"
         f"{standing(evidence.shares(found.total))}"
-        f"<details class='method'><summary>How {escape(measure.title)} is made</summary><p>{escape(measure.method)}</p>"
+        f"<details class='method'><summary>How it is made: {escape(measure.title)}</summary>"
+        f"<p>{escape(measure.method)}</p>"
         '<p>Facts of each model, price and grid, with their sources: <a href="/facts">Facts</a>.</p></details>'
     )
 

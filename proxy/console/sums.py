@@ -10,7 +10,7 @@ from html import escape
 from proxy.console.evidence import mark
 from proxy.console.marks import note
 from proxy.ledger.read import Totals
-from proxy.reports.figures import UNKNOWN, band, carried, dollars, quantity, share
+from proxy.reports.figures import UNKNOWN, band, carried, count, dollars, quantity, share
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,12 +47,14 @@ MEASURES = {
     "water": Measure(
         "Water", "liters", "L", "water_unknown_calls",
         "energy × liters/kWh, on site and at power plants",
-        "Water consumed by cooling on site and by the power plants of the zone, estimated from energy.",
+        "Water consumed by cooling on site and by the power plants of the zone, estimated from energy. No range of its"
+        " own is kept: it is no surer than the energy.",
     ),
     "compute": Measure(
         "Compute", "flops", "FLOP", "energy_unknown_calls",
         "tokens × the model's shape",
-        "Floating-point operations of prefill and decode, from tokens and the model's shape, estimated.",
+        "Floating-point operations of prefill and decode, from tokens and the model's shape, estimated. No range of its"
+        " own is kept: it is shown no surer than the energy.",
     ),
     "calls": Measure("Calls", "calls", "", None, "counted", "Attempts at a provider, and calls that were turned away."),
 }  # fmt: skip
@@ -88,10 +90,19 @@ def figure(
     """Draw one of MEASURES: how it is made on request, its band and what it leaves out below."""
     measure = MEASURES[of]
     if getattr(group, measure.column) is None:
-        return f'<span class="none">{UNKNOWN}</span>'
+        return f'<span class="none" title="{escape(_why_unknown(group, measure))}">{UNKNOWN}</span>'
     estimated = of != "dollars"
     text = f'<span title="{escape(f"{measure.brief}; sources: Facts")}">{escape(written(group, measure, peak))}</span>'
     return (mark(shares) if estimated else "") + text + below(group, of, unpriced if not estimated else "unknown")
+
+
+def _why_unknown(group: Totals, measure: Measure) -> str:
+    """Say why none of the calls has a figure, and where it is said what to do."""
+    without = getattr(group, measure.unknown) if measure.unknown else 0
+    if not without:
+        return "no tokens are known of these calls"
+    lacks = "price" if measure.column == "cost_usd" else "estimate"
+    return f"{count(without)} of {count(group.calls)} calls have tokens, but no {lacks}: see Facts, What is missing"
 
 
 def below(group: Totals, of: str, lacking_what: str) -> str:

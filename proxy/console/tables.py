@@ -29,8 +29,8 @@ def groups(dimension: str, rows: Sequence[Totals], evidence: Evidence) -> str:
 def last_calls(calls: Sequence[CallRow], *, live: bool = True) -> str:
     """Draw calls, the latest first; a live table is one that more are added to."""
     titles = head(
-        *("Time (UTC)", "Team", "Model", "Tokens", "Dollars", "Compute", "Energy", "CO₂e", "Latency"),
-        minor=("Team", "Dollars", "Compute", "CO₂e", "Latency"),
+        *("Time (UTC)", "Team", "Model", "Tokens", *map(title, ("dollars", "compute", "energy", "carbon")), "Latency"),
+        minor=("Team", *map(title, ("dollars", "compute", "carbon")), "Latency"),
     )
     added_to = ' id="calls"' if live else ""
     body = f"<tbody{added_to}>{call_rows(calls)}</tbody>"
@@ -69,7 +69,7 @@ def _call(row: CallRow) -> str:
     moment = f'<time datetime="{row.started_at.isoformat()}">{row.started_at:%H:%M:%S}</time>'
     when = f'<a href="/calls/{quote(row.id, safe="")}">{moment}</a>'
     seconds = None if row.latency_ms is None else row.latency_ms / 1e3
-    price = value(dollars(row.cost_usd))
+    price, sign = value(dollars(row.cost_usd)), _tier(row)
     # Where there is no room for columns of their own:
     provider_below = f'<span class="note">{name(row.provider)}<span class="narrow"> · {name(row.team)}</span></span>'
     price_below = f'<span class="note narrow">{price}</span>'
@@ -79,12 +79,20 @@ def _call(row: CallRow) -> str:
         cell(name(row.model or row.model_requested) + provider_below),
         cell(_in_and_out(row) + price_below),
         cell(price, minor=True),
-        cell(value(quantity(row.flops, "FLOP", carried(row.joules_low, row.joules, row.joules_high))), minor=True),
-        cell(_tier(row) + (_why(row) or estimate(row.joules_low, row.joules, row.joules_high, "J"))),
-        cell(estimate(row.grams_co2e_low, row.grams_co2e, row.grams_co2e_high, "g"), minor=True),
+        cell((sign if row.flops is not None else "") + _compute(row), minor=True),
+        cell(sign + (_why(row) or estimate(row.joules_low, row.joules, row.joules_high, "J"))),
+        cell(
+            (sign if row.grams_co2e is not None else "")
+            + estimate(row.grams_co2e_low, row.grams_co2e, row.grams_co2e_high, "g"),
+            minor=True,
+        ),
         cell(value(quantity(seconds, "s")), minor=True),
     )
     return f'<tr id="c-{escape(row.id)}">{"".join(cells)}</tr>'
+
+
+def _compute(row: CallRow) -> str:
+    return value(quantity(row.flops, "FLOP", carried(row.joules_low, row.joules, row.joules_high)))
 
 
 def _outcome(row: CallRow) -> str:

@@ -10,7 +10,7 @@ CARBON = Kind(
     title="CO2e, estimated: electricity location-based and market-based, hardware embodied",
     columns=(
         Column(key="calls", title="calls", kind="count"),
-        Column(key="carbon_unknown_calls", title="unknown", kind="count"),
+        Column(key="carbon_unknown_calls", title="not estimated", kind="count"),
         Column(key="grams_co2e_low", title="low", kind="quantity", unit="g", like="grams_co2e"),
         Column(key="grams_co2e", title="operational", kind="quantity", unit="g", like="grams_co2e"),
         Column(key="grams_co2e_high", title="high", kind="quantity", unit="g", like="grams_co2e"),

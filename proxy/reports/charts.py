@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from html import escape
 
 WIDTH, HEIGHT = 760, 220  # of the drawing, in its own units; it is scaled to the page
-_LEFT, _RIGHT, _TOP, _BOTTOM = 64, 8, 12, 30  # what is kept free of bars, for the axes
+_LEFT, _RIGHT, _TOP, _BOTTOM = 64, 8, 24, 30  # what is kept free of bars, for the axes and their unit
+_UNIT = 11  # the line on which the unit stands, over the axis's first number
 _STEPS = (1, 2, 2.5, 5, 10)  # round numbers to count in
 _LINES = 4  # about how many lines an axis has
 _CHARACTER = 7.2  # about how wide one is
@@ -52,7 +53,7 @@ def _axis(what: Sequence[Bar]) -> tuple[float, int]:
 def _begin(title: str, unit: str, height: float, left: float = 0) -> list[str]:
     return [
         f'<svg class="chart" viewBox="0 0 {WIDTH} {height:g}" role="img" aria-label="{escape(title)}">',
-        f'<text x="{left:g}" y="{_TOP - 2}" {_TEXT}>{escape(unit)}</text>',
+        f'<text x="{left:g}" y="{_UNIT}" {_TEXT}>{escape(unit)}</text>',
     ]
 
 

@@ -332,6 +332,8 @@ def _report(
         notes=(
             *(notes.nothing(split) if split is not None else ()),
             *said,
+            *(notes.evidence(split) if split is not None and _own(asked) else ()),
+            *(("low and high are the ends of a 90 % range",) if listed else ()),
             *(f"assumed: {each.model or 'every model of the ledger'}, {each.tokens}" for each in asked.given),
             *(f"{each.model}: {each.why}" for each in found if each.why),
             *(("the mean call of each model; calls without a figure are not in its mean",) if _own(asked) else ()),

@@ -12,7 +12,7 @@ ENERGY = Kind(
         Column(key="calls", title="calls", kind="count"),
         Column(key="output_tokens", title="output tokens", kind="count", unit="tokens"),
         Column(key="flops", title="compute", kind="quantity", unit="FLOP", like="joules"),
-        Column(key="energy_unknown_calls", title="unknown", kind="count"),
+        Column(key="energy_unknown_calls", title="not estimated", kind="count"),
         Column(key="joules_low", title="low", kind="quantity", unit="J", like="joules"),
         Column(key="joules", title="energy", kind="quantity", unit="J", like="joules"),
         Column(key="joules_high", title="high", kind="quantity", unit="J", like="joules"),

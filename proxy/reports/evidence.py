@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from html import escape
 
 from sqlalchemy import Connection
 
@@ -21,6 +22,12 @@ TIERS = {
 }
 
 
+SIGNS = {"measured": "●", "disclosed": "●", "deployment": "◐", "open_model": "◐", "closed_model": "○", "unknown": "○"}
+MEANT = {
+    "●": "measured or disclosed",
+    "◐": "modelled, model or deployment known",
+    "○": "modelled, model not public",
+}
 COUNTS_FROM = 0.05  # of the joules: what is less does not decide what a sum counts as
 
 
@@ -35,6 +42,25 @@ def weakest(shares: Mapping[str, float]) -> str | None:
     """Give the weakest tier that counts in a sum; ``shares`` are of its joules, the surest first."""
     counting = [tier for tier, share in shares.items() if share >= COUNTS_FROM]
     return counting[-1] if counting else None
+
+
+def marked(shares: Mapping[str, float]) -> str:
+    """Draw the mark of the weakest evidence that a sum rests on, its shares on request; nothing where there is none."""
+    tier = weakest(shares)
+    if tier is None:
+        return ""
+    words = escape(told(shares))
+    return f'<span class="tier" role="img" aria-label="{words}" title="{words}">{SIGNS[tier]}</span>'
+
+
+def told(shares: Mapping[str, float]) -> str:
+    """Put shares into words, of what unless it is all of one."""
+    return TIERS[next(iter(shares))] if len(shares) == 1 else f"{said(shares)} (of the energy)"
+
+
+def legend() -> str:
+    """Say what the marks mean."""
+    return "Estimates: " + ", ".join(f"{sign} {meaning}" for sign, meaning in MEANT.items())
 
 
 def said(shares: Mapping[str, float]) -> str:

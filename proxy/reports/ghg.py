@@ -56,7 +56,7 @@ GHG = Kind(
     title="GHG Protocol, scope 3 category 1: purchased LLM services, CO2e estimated",
     columns=(
         Column(key="calls", title="calls", kind="count"),
-        Column(key="carbon_unknown_calls", title="unknown", kind="count"),
+        Column(key="carbon_unknown_calls", title="not estimated", kind="count"),
         Column(key="grams_co2e_low", title="low", kind="quantity", unit="gCO2e", like="grams_co2e"),
         Column(key="grams_co2e", title="location-based", kind="quantity", unit="gCO2e", like="grams_co2e"),
         Column(key="grams_co2e_high", title="high", kind="quantity", unit="gCO2e", like="grams_co2e"),

@@ -91,6 +91,9 @@ def lay_out(kind: Kind, split: Split, service: str | None = None) -> Report:
         where=split.where,
         rank=kind.rank,
         carried=digits_carried(kind.columns, [with_bands(*row) for row in (*ranked, (split.total, whole))]),
+        shares=[split.tiers.shares(group) for group in (*(group for group, _ in ranked), split.total)]
+        if kind.evidenced and split.tiers is not None
+        else (),
         notes=(
             *notes.nothing(split),
             *(kind.says(split) if split.total.calls else ()),

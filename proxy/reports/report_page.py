@@ -9,6 +9,8 @@ from html import escape
 from proxy.ledger.read import TIME_DIMENSIONS
 from proxy.reports import figures
 from proxy.reports.charts import Bar, bars, lines
+from proxy.reports.evidence import legend, marked
+from proxy.reports.method import how, sentences
 from proxy.reports.page import listed, page
 from proxy.reports.table import Cell, Column, Report, covers, significant_of, written
 
@@ -16,10 +18,20 @@ LINES_DRAWN = 12  # of bars that lie; the table has them all
 COLUMNS_DRAWN = 400  # a chart with more bars than these says nothing
 
 
+_SOURCES = (
+    '<p class="soft">Every model, price and grid with its source and the day it was checked: the page Facts of the '
+    "console, or <code>joulegate facts show</code>. One call, step by step: that call's page.</p>"
+)
+
+
 def as_html(report: Report, made_at: datetime) -> str:
     """Write the page."""
     body = f"{_chart(report)}{_table(report)}" if report.rows else ""
     told = f"<h2>How to read it</h2>{listed(report.notes)}" if report.rows else listed(report.notes)
+    if report.rows:
+        ranges = any(column.key.lower().endswith("low") for column in report.columns)
+        method = sentences((column.unit for column in report.columns), ranges=ranges)
+        told += f"<h2>Method</h2>{listed(method)}{_SOURCES}"
     return page(report.title, covers(report), f"{report.name}, {covers(report)}", body + told, made_at)
 
 
@@ -60,31 +72,48 @@ def _table(report: Report) -> str:
     columns = [written(report, place) for place in range(len(report.columns))]
     texts = [column.kind == "text" for column in report.columns]
     head = "".join(
-        f"<th scope='col'{_left(text)}>{escape(title)}</th>" for (title, _), text in zip(columns, texts, strict=True)
+        f"<th scope='col'{_left(text)}{_how(column)}>{escape(title)}</th>"
+        for column, (title, _), text in zip(report.columns, columns, texts, strict=True)
     )
-    rows = "".join(
-        f"<tr>{''.join(_cell(cells[number], text) for (_, cells), text in zip(columns, texts, strict=True))}</tr>"
-        for number in range(len(report.rows))
-    )
+    drawn = list(enumerate(zip(columns, texts, strict=True)))
+
+    def line(number: int) -> str:
+        cells = (_cell(each[number], text, _mark(report, place, number)) for place, ((_, each), text) in drawn)
+        return f"<tr>{''.join(cells)}</tr>"
+
+    rows = "".join(map(line, range(len(report.rows))))
     foot = ""
     if report.by and report.total:
         total = "".join(
-            f"<td{_left(text)}>{'All' if place == 0 else '' if text else escape(cells[-1])}</td>"
-            for place, ((_, cells), text) in enumerate(zip(columns, texts, strict=True))
+            _cell("All" if place == 0 else "" if text else cells[-1], text, _mark(report, place, -1))
+            for place, ((_, cells), text) in drawn
         )
         foot = f"<tfoot><tr>{total}</tr></tfoot>"
     return (
         f'<div class="scroll"><table class="wide"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody>{foot}'
-        "</table></div>"
+        f"</table></div>{f'<p class=soft>{legend()}</p>' if report.shares else ''}"
     )
+
+
+def _mark(report: Report, place: int, number: int) -> str:
+    """Draw what evidence a row's estimate rests on, at the figure that the report is about."""
+    if not report.shares or report.columns[place].key != report.rank:
+        return ""
+    return marked(report.shares[number])
+
+
+def _how(column: Column) -> str:
+    """Say on request how a column's figures are made."""
+    made = how(column.unit)
+    return "" if made is None else f' title="{escape(made)}"'
 
 
 def _left(text: bool) -> str:
     return ' class="text"' if text else ""
 
 
-def _cell(value: str, text: bool) -> str:
-    return f"<td{_left(text)}>{escape(value)}</td>"
+def _cell(value: str, text: bool, mark: str) -> str:
+    return f"<td{_left(text)}>{mark}{escape(value)}</td>"
 
 
 def _place(report: Report, key: str) -> int | None:

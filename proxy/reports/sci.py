@@ -71,7 +71,7 @@ SCI = Kind(
     title="Software Carbon Intensity for AI (ISO/IEC 21031), estimated",
     columns=(
         Column(key="calls", title="calls", kind="count"),
-        Column(key="carbon_unknown_calls", title="unknown", kind="count"),
+        Column(key="carbon_unknown_calls", title="not estimated", kind="count"),
         Column(key="tokens", title="tokens (R)", kind="count", unit="tokens"),
         Column(key="joules", title="energy (E)", kind="quantity", unit="J", like="grams_per_token"),
         Column(key="grams_per_kwh", title="grid (I)", kind="quantity", unit="g/kWh"),

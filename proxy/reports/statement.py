@@ -11,7 +11,9 @@ from sqlalchemy import Connection
 
 from estimator.equivalences import Equivalence, count, equivalences
 from estimator.ranges import Range
+from proxy.ledger.evidence import Evidence
 from proxy.ledger.read import Totals, Where, splits
+from proxy.reports.evidence import evidence_of
 from proxy.reports.metering import Metering, metering_of
 from proxy.reports.period import Period, QuestionError
 from proxy.reports.prices import dollars_by_list
@@ -38,6 +40,7 @@ class Statement:
     metering: Metering
     comparisons: Mapping[Equivalence, Range]
     prices: Mapping[str, Decimal]  # dollars by whose prices they are
+    evidence: Evidence
 
 
 def statement(
@@ -72,6 +75,7 @@ def statement(
         grids=_ranked(grids),
         metering=metering_of(Split(by=(), period=period, groups=(total,), total=total, models=models), service),
         comparisons=_comparisons(total),
+        evidence=evidence_of(connection, total),
         prices=dollars_by_list(connection, [((each.key[1], each.key[0]), each.cost_usd) for each in models], period),
     )
 

@@ -10,26 +10,17 @@ from estimator.equivalences import Equivalence
 from estimator.facts import sources
 from estimator.ranges import Range
 from estimator.units import JOULES_PER_WH
+from proxy.ledger.evidence import Evidence
 from proxy.ledger.read import Totals
 from proxy.reports import figures
 from proxy.reports.charts import Bar, bars
-from proxy.reports.evidence import TIERS
+from proxy.reports.evidence import TIERS, legend, marked
+from proxy.reports.method import METHOD
 from proxy.reports.page import listed, page
 from proxy.reports.prices import said as by_list
 from proxy.reports.statement import MODELS_SHOWN, PROJECTS_SHOWN, Statement
 
 _TIERS = {**TIERS, "unknown": "no estimate"}
-_METHOD = (
-    "Tokens are those that the provider states in each reply, unless the section on metering says otherwise.",
-    "Dollars are exact sums of list prices of the day of each call, or of the prices that the operator configured.",
-    "Energy is modelled from the model's shape, the hardware and the tokens, at the facility's meter: servers, their "
-    "idle share and the facility's overhead (PUE) are in it. Networks, end devices and training are not.",
-    "Carbon is that energy times the grid's grams per kWh (location-based). Market-based grams take the operator's "
-    "published contracts instead; embodied grams are the hardware's making, by the seconds it worked.",
-    "Water is what is evaporated on site and in generating the electricity.",
-    "The range under a figure holds the truth with 90 % probability. What errs alike for all calls of a model adds up "
-    "in a sum, what errs call by call evens out: a month's range is narrower than a call's, and not nothing.",
-)
 
 
 def as_html(made: Statement) -> str:
@@ -44,10 +35,11 @@ def as_html(made: Statement) -> str:
 def _body(made: Statement) -> str:
     return "\n".join(
         (
-            _headlines(made.total),
+            _headlines(made),
             _charts(made.days),
-            _table("By model", ("Model", "Provider"), made.models, made.total, MODELS_SHOWN),
-            _table("By project", ("Project",), made.projects, made.total, PROJECTS_SHOWN) if _named(made) else "",
+            _table("By model", ("Model", "Provider"), made.models, made, MODELS_SHOWN),
+            f'<p class="soft">{legend()}</p>',
+            _table("By project", ("Project",), made.projects, made, PROJECTS_SHOWN) if _named(made) else "",
             _evidence(made),
             _comparisons(made),
             _metering(made),
@@ -56,7 +48,8 @@ def _body(made: Statement) -> str:
     )
 
 
-def _headlines(total: Totals) -> str:
+def _headlines(made: Statement) -> str:
+    total, mark = made.total, marked(made.evidence.shares(made.total))
     read, written = total.input_tokens, total.output_tokens
     unpriced = f"{figures.count(total.unpriced_calls)} calls have no price" if total.unpriced_calls else "list prices"
     market = (
@@ -64,20 +57,23 @@ def _headlines(total: Totals) -> str:
         if total.market_grams_co2e is None
         else figures.quantity(total.market_grams_co2e, "g", _carried(total))
     )
+    water = figures.quantity(total.liters, "L", _carried(total))
     tiles = (
-        ("Dollars", figures.dollars(total.cost_usd), unpriced),
-        ("Energy", _energy(total), _energy_band(total)),
-        ("CO₂e, location-based", _grams(total), _grams_band(total)),
+        ("Dollars", "", figures.dollars(total.cost_usd), unpriced),
+        ("Energy", mark, _energy(total), _energy_band(total)),
+        ("CO₂e, location-based", mark, _grams(total), _grams_band(total)),
         (
             "CO₂e, market-based",
+            "" if total.market_grams_co2e is None else mark,
             market,
             f"embodied, beside either: {figures.quantity(total.embodied_grams_co2e, 'g', _carried(total))}",
         ),
-        ("Water", figures.quantity(total.liters, "L", _carried(total)), "on site and at the power plant"),
-        ("Calls", figures.count(total.calls), f"{_tokens(read)} tokens read, {_tokens(written)} written"),
+        ("Water", "" if total.liters is None else mark, water, "on site and at the power plant"),
+        ("Calls", "", figures.count(total.calls), f"{_tokens(read)} tokens read, {_tokens(written)} written"),
     )
     drawn = (
-        f"<div><dt>{name}</dt><dd>{escape(value)}</dd><dd>{escape(note)}</dd></div>" for name, value, note in tiles
+        f"<div><dt>{name}</dt><dd>{sign}{escape(value)}</dd><dd>{escape(note)}</dd></div>"
+        for name, sign, value, note in tiles
     )
     return f'<dl class="headlines">{"".join(drawn)}</dl>'
 
@@ -115,25 +111,26 @@ def _short(day: Totals) -> str:
     return (day.key[0] or "")[5:]
 
 
-def _table(title: str, names: tuple[str, ...], groups: Sequence[Totals], total: Totals, shown: int) -> str:
+def _table(title: str, names: tuple[str, ...], groups: Sequence[Totals], made: Statement, shown: int) -> str:
     """Write a line per group, and one for those that are not shown."""
     peak = max((group.cost_usd for group in groups if group.cost_usd is not None), default=Decimal(0))
     head = "".join(f"<th scope='col'>{name}</th>" for name in (*names, "Calls", "Tokens", "Dollars", "Energy", "CO₂e"))
-    lines = [_line(group.key, group, peak) for group in groups[:shown]]
+    lines = [_line(group.key, group, peak, made.evidence) for group in groups[:shown]]
     left = sum(group.calls for group in groups[shown:])
     if left:
         lines.append(
             f"<tr><th scope='row'>{len(groups) - shown:,} more</th>{'<td></td>' * (len(names) - 1)}"
             f"<td>{figures.count(left)}</td>{'<td></td>' * 4}</tr>"
         )
-    foot = _line(("All", *("" for _ in names[1:])), total, peak)
+    foot = _line(("All", *("" for _ in names[1:])), made.total, peak, made.evidence)
     return (
         f'<h2>{title}</h2><div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{"".join(lines)}</tbody>'
         f"<tfoot>{foot}</tfoot></table></div>"
     )
 
 
-def _line(key: Sequence[str | None], group: Totals, peak: Decimal) -> str:
+def _line(key: Sequence[str | None], group: Totals, peak: Decimal, evidence: Evidence) -> str:
+    mark = marked(evidence.shares(group))
     first, *others = ("none" if each is None else each for each in key)
     tokens = None if group.input_tokens is None else group.input_tokens + (group.output_tokens or 0)
     cells = (
@@ -141,8 +138,8 @@ def _line(key: Sequence[str | None], group: Totals, peak: Decimal) -> str:
         figures.count(group.calls),
         _tokens(tokens),
         escape(figures.dollars(group.cost_usd, peak)),
-        f"{escape(_energy(group))}<small>{escape(_energy_band(group))}</small>",
-        f"{escape(_grams(group))}<small>{escape(_grams_band(group))}</small>",
+        f"{mark}{escape(_energy(group))}<small>{escape(_energy_band(group))}</small>",
+        f"{'' if group.grams_co2e is None else mark}{escape(_grams(group))}<small>{escape(_grams_band(group))}</small>",
     )
     return f"<tr><th scope='row'>{escape(first)}</th>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>"
 
@@ -157,10 +154,11 @@ def _evidence(made: Statement) -> str:
         (_TIERS.get(group.key[0] or "unknown", str(group.key[0])), figures.count(group.calls), _share(group, whole))
         for group in made.tiers
     ]
-    grids = [f"{group.key[0] or 'no zone'}, by {_source(group.key[1])}: {_grams(group)}" for group in made.grids]
+    estimated = [group for group in made.grids if group.grams_co2e is not None]
+    grids = [f"{group.key[0] or 'no zone'}, by {_source(group.key[1])}: {_grams(group)}" for group in estimated]
     return (
         f"<h2>What the estimates rest on</h2>{_plain(('Evidence', 'Calls', 'Of the energy'), rows)}"
-        f"<p>Electricity was taken from: {escape('; '.join(grids))}.</p>"
+        + (f"<p>Electricity was taken from: {escape('; '.join(grids))}.</p>" if grids else "")
         + (f"<p>Prices, by dollars: {escape(by_list(made.prices))}.</p>" if made.prices else "")
     )
 
@@ -223,7 +221,7 @@ def _method(made: Statement) -> str:
     named = {group.key[1] for group in made.grids} | {like.source for like in made.comparisons}
     known = [found for name in sorted(filter(None, named)) if (found := sources().get(name)) is not None]
     lines = [f"{each.name}: {each.url} ({each.licence}; looked at on {each.checked})" for each in known if each.url]
-    return f"<h2>Method and sources</h2>{listed(_METHOD)}{listed(lines)}"
+    return f"<h2>Method and sources</h2>{listed(METHOD.values())}{listed(lines)}"
 
 
 def _carried(group: Totals) -> int:

@@ -58,6 +58,7 @@ class Report:
     where: Where = field(default_factory=dict)  # only the calls that have these values are in it
     rank: str | None = None  # key of the column that the report is about
     carried: Mapping[str, Sequence[int]] = field(default_factory=dict)  # digits of the rows and the total, by `like`
+    shares: Sequence[Mapping[str, float]] = ()  # of each row's energy by tier of evidence, the total's last, where read
     notes: tuple[str, ...] = field(default=())
     metering: Metering | None = None
 

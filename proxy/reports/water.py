@@ -10,7 +10,7 @@ WATER = Kind(
     title="Water consumed on site and in generating the electricity, estimated",
     columns=(
         Column(key="calls", title="calls", kind="count"),
-        Column(key="water_unknown_calls", title="unknown", kind="count"),
+        Column(key="water_unknown_calls", title="not estimated", kind="count"),
         Column(key="liters", title="water", kind="quantity", unit="L", like="joules"),
     ),
     rank="liters",

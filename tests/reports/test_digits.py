@@ -102,3 +102,34 @@ def test_no_estimate_has_more_digits_than_its_band_allows(filled, name):
             whole = len(re.sub(r"[^0-9]", "", text.partition(".")[0]))
             assert text == figures.UNKNOWN or digits <= max(most, whole), (column.key, text)
             assert most in (figures.LEAST_DIGITS, figures.MOST_DIGITS)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_page_says_how_its_figures_are_made(filled, name):
+    report = made(filled, name, **({"assume": ["2000+1000"], "per_day": 7} if name == "scale" else {}))
+    page = Page(as_html(report, NOW))
+    heads = [attributes for tag, attributes in page.elements if tag == "th"]
+    for column, attributes in zip(report.columns, heads, strict=True):
+        assert bool(attributes.get("title")) == bool(column.unit), column.key
+    assert "Method" in page.words
+    for text in {attributes["title"] for attributes in heads if attributes.get("title")}:
+        assert text in page.words
+
+
+@pytest.mark.parametrize("name", ["energy", "carbon", "water", "sci"])
+def test_a_row_of_estimates_has_the_mark_of_its_evidence(engine, name):
+    insert(engine, call_row(team="a"), call_row(team="b", tier="measured", estimate_key="house@us"))
+    page = Page(as_html(made(engine, name, by="team"), NOW))
+    marks = [attributes["title"] for tag, attributes in page.elements if attributes.get("class") == "tier"]
+    assert sorted(marks[:2]) == ["measured on the hardware", "modelled for a model whose size is not public"]
+    assert marks[2].startswith("50 % measured on the hardware, 50 % modelled")
+    assert any(words.startswith("Estimates: ● measured or disclosed, ◐ ") for words in page.words)
+    assert not Page(as_html(made(engine, "cost", by="team"), NOW)).words.count("●")
+
+
+def test_a_statement_has_the_marks_too(filled):
+    with filled.connect() as connection:
+        page = Page(statement_page(statement(connection, NOVEMBER, team=None, known_teams=(), now=NOW)))
+    marks = [attributes for tag, attributes in page.elements if attributes.get("class") == "tier"]
+    assert len(marks) == 4 + 2 * 3  # energy, carbon twice and water; two figures of two models and of all
+    assert {each["title"] for each in marks} == {"modelled for a model whose size is not public"}
