@@ -112,7 +112,11 @@ def _demo(path: Path | None, flags: dict[str, object], for_s: float | None) -> N
         set_up(loaded.config.log.format)
         started = time.monotonic()
         run(loaded, doors, for_s=for_s, others=others)
-        typer.echo(f"\nThe demo ran {time.monotonic() - started:.0f} s. What it cost:\n")
+        ran = f"\nThe demo ran {time.monotonic() - started:.0f} s."
+        if not (folder / "demo.db").exists():
+            typer.echo(f"{ran} That was too short to record a call.")
+            return
+        typer.echo(f"{ran} What it cost:\n")
         from proxy.commands.report import Form, Name, report
 
         report(Name.COST, by="team,model", form=Form.TABLE, config=file, database=loaded.config.ledger.url)

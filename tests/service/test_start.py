@@ -105,6 +105,12 @@ def test_a_second_demo_touches_nothing_of_the_first(tmp_path):
     assert "Cost at list price" in output
 
 
+def test_a_demo_that_ends_before_its_ledger_is_there_says_so(tmp_path):
+    at_once = serve(tmp_path, "--demo", *ANY_PORTS, "--for", "0")
+    assert (at_once.returncode, at_once.stderr) == (0, "")
+    assert re.search(r"The demo ran \d+ s\. (That was too short to record a call\.|What it cost:)", at_once.stdout)
+
+
 def test_a_demo_begins_without_what_an_earlier_one_left(tmp_path):
     left = tmp_path / "joulegate-demo"
     aside = left / "journal" / "set-aside" / "1-0000000000000000-000001.journal"
