@@ -7,7 +7,7 @@ tables of the audit page that the product grew out of, over one's own traffic.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -23,6 +23,7 @@ from estimator.uncertainty import Total
 from estimator.units import JOULES_PER_WH
 from proxy.ledger.read import Totals
 from proxy.reports import figures, notes
+from proxy.reports.evidence import weakest
 from proxy.reports.metering import metering_of
 from proxy.reports.period import QuestionError
 from proxy.reports.split import Split
@@ -121,11 +122,12 @@ def conversations(split: Split | None, given: Sequence[Assumed], estimate: Estim
     of_all = [each.tokens for each in given if each.model is None]
     if len(of_all) > 1:
         raise QuestionError("models of the ledger have one conversation: give one --assume without a model")
+    tiers = None if split is None else split.tiers
     groups = [] if split is None else [group for group in split.groups if group.calls]
     own = (
         [_assumed(group.key[0] or "no model named", group.key[1], of_all[0], estimate, group.calls) for group in groups]
         if of_all
-        else list(map(_mean, groups))
+        else [_mean(group, tiers.shares(group) if tiers is not None else {}) for group in groups]
     )
     named = [(each.model, each.tokens) for each in given if each.model is not None]
     made = [*own, *(_assumed(model, None, tokens, estimate, None) for model, tokens in named)]
@@ -134,8 +136,11 @@ def conversations(split: Split | None, given: Sequence[Assumed], estimate: Estim
     )
 
 
-def _mean(group: Totals) -> Conversation:
-    """Take the mean of the ledger's calls; those without a figure are in neither side of its fraction."""
+def _mean(group: Totals, shares: Mapping[str, float]) -> Conversation:
+    """Take the mean of the ledger's calls; those without a figure are in neither side of its fraction.
+
+    ``shares`` of their joules are by tier of evidence.
+    """
     metered = group.reported_calls + group.counted_calls + group.inferred_calls
     estimated, priced = metered - group.energy_unknown_calls, metered - group.unpriced_calls
     low, mid, high = group.joules_low, group.joules, group.joules_high
@@ -152,7 +157,7 @@ def _mean(group: Totals) -> Conversation:
         flops=_over(group.flops, estimated),
         joules=joules,
         joules_of_many=joules,
-        tier=None,
+        tier=weakest(shares),
         cost_usd=None if group.cost_usd is None or not priced else group.cost_usd / priced,
         liters_per_joule=None if not group.liters or not group.joules else group.liters / group.joules,
     )
@@ -207,7 +212,7 @@ def compared(found: Sequence[Conversation], asked: Asked) -> Report:
             each.flops,
             *_ends(each.joules),
             each.cost_usd,
-            each.tier or ("ledger" if each.calls else None),
+            each.tier,
         )
         for each in found
     ]

@@ -17,4 +17,5 @@ WATER = Kind(
     unknown="water_unknown_calls",
     lacking="a water estimate",
     so="water is a lower bound",
+    says=lambda _: ["liters have no range of their own: they are no surer than the energy they follow from"],
 )

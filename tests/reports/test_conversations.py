@@ -98,6 +98,8 @@ def test_the_mean_call_of_the_ledger(engine):
     assert row["cost_usd"] == pytest.approx(Decimal("0.0025"), abs=Decimal("0.0005"))
     assert scale["conversations_per_day"] == round(row["calls"] / 27.375)  # November up to NOW
     assert (assumed["calls"], assumed["input_tokens"], assumed["cost_usd"]) == (row["calls"], 2000, Decimal("0.015"))
+    assert row["tier"] == "closed_model"  # what the ledger's own calls rest on
+    assert "evidence, by energy: 100 % modelled for a model whose size is not public" in made.notes
     assert any("the mean call of each model" in note for note in made.notes)
     assert made.metering is not None
 
