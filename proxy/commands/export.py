@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 
+from proxy.commands.patience import counting, patience
 from proxy.config import load
 from proxy.errors import ConfigError
 
@@ -74,8 +74,6 @@ def parquet(
 
 
 def _write(directory: Path, url: str, asked: Period) -> list[Day]:
-    from rich.progress import MofNCompleteColumn, Progress
-
     from proxy.ledger.engine import open_engine
     from proxy.ledger.revision import require_head
 
@@ -84,14 +82,12 @@ def _write(directory: Path, url: str, asked: Period) -> list[Day]:
     except ImportError as error:
         raise ConfigError(f"Parquet cannot be written ({error}); {INSTALL}") from None
     engine = open_engine(url)
-    console = Console(stderr=True)
-    columns = (*Progress.get_default_columns(), MofNCompleteColumn())
     try:
         require_head(engine)
-        days: dict[date, int] = count_by_day(engine, asked.start, asked.end)
-        with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
-            task = progress.add_task("calls", total=sum(days.values()))
-            return list(export(engine, directory, days, written=lambda number: progress.advance(task, number)))
+        with patience("counting calls"):
+            days: dict[date, int] = count_by_day(engine, asked.start, asked.end)
+        with counting("writing calls", sum(days.values())) as advance:
+            return list(export(engine, directory, days, written=advance))
     except OSError as error:
         raise ConfigError(f"{error.filename or directory} cannot be written: {error.strerror or error}") from None
     finally:

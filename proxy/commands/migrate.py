@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 
 from proxy import config
+from proxy.commands.patience import counting, patience
 from proxy.errors import JoulegateError
 
 if TYPE_CHECKING:
@@ -67,7 +68,8 @@ def _act(action: Action, url: str) -> Revisions:
     try:
         if action is Action.CHECK:
             return revision.revisions(engine)
-        before = revision.migrate(engine)
+        with patience("bringing the tables to this release"):
+            before = revision.migrate(engine)
         _sum_up(engine)
         return before
     finally:
@@ -76,20 +78,17 @@ def _act(action: Action, url: str) -> Revisions:
 
 def _sum_up(engine: Engine) -> None:
     """Take calls into the sums that another release wrote without, in small steps; may be broken off at any time."""
-    from rich.progress import MofNCompleteColumn, Progress
-
     from proxy.ledger.rollups import left
     from proxy.ledger.write import Ledger
 
-    with engine.connect() as connection:
+    with patience("looking for calls without sums"), engine.connect() as connection:
         number = left(connection)
     if not number:
         return
     ledger = Ledger(engine)
-    with Progress(*Progress.get_default_columns(), MofNCompleteColumn(), console=Console(stderr=True)) as progress:
-        task = progress.add_task("summing up", total=number)
+    with counting("summing up", number) as advance:
         while done := ledger.roll_up():
-            progress.advance(task, done)
+            advance(done)
 
 
 def _say(action: Action, state: Revisions, *, as_json: bool) -> None:

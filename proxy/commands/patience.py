@@ -4,10 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from rich.console import Console
-from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 AFTER_S = 1.0  # who waits less sees nothing
 
@@ -28,3 +36,19 @@ def patience(what: str, console: Console | None = None, after_s: float = AFTER_S
         timer.cancel()
         timer.join()
         progress.stop()
+
+
+@contextlib.contextmanager
+def counting(what: str, total: int, console: Console | None = None) -> Iterator[Callable[[int], None]]:
+    """Show on standard error how many of ``total`` are done, as is told; only on a terminal, and gone at the end."""
+    console = console or Console(stderr=True)
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        task = progress.add_task(what, total=total)
+        yield lambda number: progress.advance(task, number)

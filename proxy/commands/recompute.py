@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
+from proxy.commands.patience import counting, patience
 from proxy.config import load
 from proxy.sections import Config
 
@@ -87,13 +85,13 @@ def _run(config: Config, asked: Period, *, dry_run: bool) -> _Outcome:
 
 
 def _go(engine: Engine, stretch: Stretch, config: Config, *, dry_run: bool) -> _Outcome:
-    from proxy.ledger.recomputing import Recomputing, look, metered
+    from proxy.ledger.recomputing import Recomputing, look
     from proxy.recomputation import restating_by
     from proxy.reports.differences import Differences
 
     differences, restating = Differences(), restating_by(config)
     if dry_run:
-        with _progress(metered(engine, stretch)) as advance:
+        with counting("estimating", _metered(engine, stretch)) as advance:
             for looked in look(engine, stretch, restating):
                 for each in looked:
                     differences.take(each.before, each.after, changes=each.changes)
@@ -102,7 +100,7 @@ def _go(engine: Engine, stretch: Stretch, config: Config, *, dry_run: bool) -> _
     recomputing = Recomputing(engine, stretch)
     generation = recomputing.begin(datetime.now(UTC))
     before = generation.looked_at
-    with _progress(metered(engine, stretch, generation.done_to)) as advance:
+    with counting("estimating", _metered(engine, stretch, generation.done_to)) as advance:
         for looked in look(engine, stretch, restating, generation.done_to):
             generation = recomputing.write(generation, looked, datetime.now(UTC))
             for each in looked:
@@ -117,18 +115,11 @@ def _go(engine: Engine, stretch: Stretch, config: Config, *, dry_run: bool) -> _
     )
 
 
-@contextmanager
-def _progress(total: int) -> Iterator[Callable[[int], None]]:
-    """Show how far it is, where somebody looks on."""
-    if not sys.stderr.isatty():
-        yield lambda _: None
-        return
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+def _metered(engine: Engine, stretch: Stretch, after: tuple[datetime, str] | None = None) -> int:
+    from proxy.ledger.recomputing import metered
 
-    columns = (TextColumn("estimating"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("estimating", total=total)
-        yield lambda number: bar.advance(task, number)
+    with patience("counting calls"):
+        return metered(engine, stretch, after)
 
 
 def _print_json(asked: Period, outcome: _Outcome, *, dry_run: bool) -> None:

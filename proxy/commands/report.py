@@ -13,6 +13,7 @@ from rich.console import Console
 
 from proxy.checks import gate_says
 from proxy.commands.export import INSTALL
+from proxy.commands.patience import patience
 from proxy.config import load
 from proxy.errors import ConfigError, LedgerError
 from proxy.reports.words import Words
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 
 T = TypeVar("T")
+_READING, _WRITING = "reading the ledger", "writing the report"
 
 
 class Name(StrEnum):
@@ -150,8 +152,12 @@ def report(
     service = gate_says(loaded) if database is None else None
     form = Form.JSON if as_json else form or (Form.CSV if name is Name.FOCUS else Form.TABLE)
     period, url = Asked(month=month, start=start, end=end, tz=tz), loaded.ledger.url
+    notes: tuple[str, ...] = ()
     if name is Name.STATEMENT:
-        _write_page(_ask(url, period, _stating(team, {each.name for each in loaded.team}, service)), form)
+        with patience(_READING):
+            page = _ask(url, period, _stating(team, {each.name for each in loaded.team}, service))
+        with patience(_WRITING):
+            written = _of_page(page, form)
     else:
         words = Words(
             by=by,
@@ -161,7 +167,17 @@ def report(
             per_day=per_day,
             grids=grids,
         )
-        _write(_made(name, words, loaded, period, service), form)
+        with patience(_READING):
+            made = _made(name, words, loaded, period, service)
+        with patience(_WRITING):
+            written = _written(made, form)
+        # A CSV file has no place for what its figures leave out.
+        notes = made.notes if form is Form.CSV else ()
+    if isinstance(written, bytes):
+        sys.stdout.buffer.write(written)
+    else:
+        sys.stdout.write(written)
+    sys.stderr.writelines(f"* {note}\n" for note in notes)
 
 
 class Asked(NamedTuple):
@@ -178,7 +194,6 @@ def _ask(url: str, asked: Asked, make: Callable[[Connection, Period], T]) -> T:
     # SQLAlchemy takes half a second to import, so only here.
     from sqlalchemy.exc import SQLAlchemyError
 
-    from proxy.commands.patience import patience
     from proxy.ledger.engine import open_engine
     from proxy.ledger.revision import require_head
     from proxy.mirror.clickhouse import is_mirror, open_mirror
@@ -190,7 +205,7 @@ def _ask(url: str, asked: Asked, make: Callable[[Connection, Period], T]) -> T:
     try:
         if not mirrored:
             require_head(engine)
-        with patience("reading the ledger"), engine.connect() as connection:
+        with engine.connect() as connection:
             return make(connection, period)
     except SQLAlchemyError as error:
         raise LedgerError(f"the ledger cannot be read: {getattr(error, 'orig', None) or error}") from error
@@ -231,14 +246,13 @@ def _of_directory(connection: Connection, team: str | None) -> Collection[str]:
     return () if team_by_name(connection, team) is None else (team,)
 
 
-def _write_page(page: str, form: Form) -> None:
-    if form is Form.PDF:
-        from proxy.reports.pdf import as_pdf
+def _of_page(page: str, form: Form) -> str | bytes:
+    if form is not Form.PDF:
+        return page
+    from proxy.reports.pdf import as_pdf
 
-        _require_file(form)
-        sys.stdout.buffer.write(as_pdf(page))
-    else:
-        sys.stdout.write(page)
+    _require_file(form)
+    return as_pdf(page)
 
 
 def _require_file(form: Form) -> None:
@@ -255,21 +269,22 @@ def _as_parquet(made: Report) -> bytes:
     return as_parquet(made)
 
 
-def _write(made: Report, form: Form) -> None:
+def _written(made: Report, form: Form) -> str | bytes:
     from proxy.reports import table
 
     match form:
         case Form.CSV:
-            sys.stdout.write(table.as_csv(made))
-            # A CSV file has no place for what its figures leave out.
-            sys.stderr.writelines(f"* {note}\n" for note in made.notes)
+            return table.as_csv(made)
         case Form.PARQUET:
-            sys.stdout.buffer.write(_as_parquet(made))
+            return _as_parquet(made)
         case Form.JSON:
-            sys.stdout.write(table.as_json(made).decode() + "\n")
+            return table.as_json(made).decode() + "\n"
         case Form.HTML | Form.PDF:
             from proxy.reports.report_page import as_html
 
-            _write_page(as_html(made, datetime.now(UTC)), form)
+            return _of_page(as_html(made, datetime.now(UTC)), form)
         case Form.TABLE:
-            table.print_table(made, Console())
+            console = Console()
+            with console.capture() as captured:  # a table of thousands of lines takes a while
+                table.print_table(made, console)
+            return captured.get()

@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 
 from proxy import config
+from proxy.commands.patience import counting, patience
 from proxy.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -49,7 +50,8 @@ def retention(
     engine = open_engine(ledger.url)
     try:
         require_head(engine)
-        found = plan(engine, cut(now, days))
+        with patience("counting old rows"):
+            found = plan(engine, cut(now, days))
         deleted = 0 if dry_run else _delete(engine, found, now)
     finally:
         engine.dispose()
@@ -57,16 +59,13 @@ def retention(
 
 
 def _delete(engine: Engine, found: Plan, now: datetime) -> int:
-    from rich.progress import MofNCompleteColumn, Progress
-
     from proxy.ledger.retention import delete
 
     deleted = 0
-    with Progress(*Progress.get_default_columns(), MofNCompleteColumn(), console=Console(stderr=True)) as progress:
-        task = progress.add_task("deleting", total=found.rows)
+    with counting("deleting", found.rows) as advance:
         for done in delete(engine, found.before, now=now):
             deleted += done
-            progress.advance(task, done)
+            advance(done)
     return deleted
 
 

@@ -6,7 +6,7 @@ import time
 import pytest
 from rich.console import Console
 
-from proxy.commands.patience import patience
+from proxy.commands.patience import counting, patience
 
 
 def said(*, terminal: bool, wait_s: float) -> str:
@@ -28,3 +28,14 @@ def test_nothing_is_shown_where_it_is_quick_or_nobody_looks(terminal, wait_s):
 def test_an_error_goes_through():
     with pytest.raises(ValueError, match="x"), patience("reading", Console(file=io.StringIO())):
         raise ValueError("x")
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_how_far_it_is_stands_on_a_terminal_alone(terminal):
+    console = Console(file=io.StringIO(), force_terminal=terminal, width=80)
+    with counting("deleting", 2000, console) as advance:
+        advance(1500)
+        advance(500)
+    said = console.file.getvalue()
+    assert ("deleting" in said, "2000/2000" in said) == (terminal, terminal)
+    assert terminal or said == ""
