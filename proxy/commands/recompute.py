@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from proxy.reports.differences import Differences
     from proxy.reports.period import Period
 
+_READING = "reading facts and configuration"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Outcome:
@@ -69,14 +71,15 @@ def recompute(
 
 
 def _run(config: Config, asked: Period, *, dry_run: bool) -> _Outcome:
-    from estimator import facts_version
-    from proxy.ledger.engine import open_engine
-    from proxy.ledger.recomputing import Stretch
-    from proxy.ledger.revision import require_head
-    from proxy.recomputation import settings
+    with patience(_READING):
+        from estimator import facts_version
+        from proxy.ledger.engine import open_engine
+        from proxy.ledger.recomputing import Stretch
+        from proxy.ledger.revision import require_head
+        from proxy.recomputation import settings
 
-    stretch = Stretch(start=asked.start, end=asked.end, facts_version=facts_version(), settings=settings(config))
-    engine = open_engine(config.ledger.url)
+        stretch = Stretch(start=asked.start, end=asked.end, facts_version=facts_version(), settings=settings(config))
+        engine = open_engine(config.ledger.url)
     try:
         require_head(engine)
         return _go(engine, stretch, config, dry_run=dry_run)
@@ -89,7 +92,8 @@ def _go(engine: Engine, stretch: Stretch, config: Config, *, dry_run: bool) -> _
     from proxy.recomputation import restating_by
     from proxy.reports.differences import Differences
 
-    differences, restating = Differences(), restating_by(config)
+    with patience(_READING):
+        differences, restating = Differences(), restating_by(config)
     if dry_run:
         with counting("estimating", _metered(engine, stretch)) as advance:
             for looked in look(engine, stretch, restating):
@@ -148,8 +152,10 @@ def _print(asked: Period, outcome: _Outcome, *, dry_run: bool) -> None:
     total = outcome.differences.total
     console.print(f"Calls with usage: {asked.title()}; facts {facts_version()}\n", markup=False)
     if total.changed:
-        print_differences(outcome.differences, Console(highlight=False))
-        console.print()
+        table = Console(highlight=False)
+        with patience("writing the differences"), table.capture() as written:  # of hundreds of models and teams
+            print_differences(outcome.differences, table)
+        typer.echo(written.get())
     if outcome.before:
         console.print(
             f"* went on after {outcome.before:,} calls of a run that was broken off; those are not in the table"
