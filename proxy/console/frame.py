@@ -85,11 +85,14 @@ def answer(
 
 def sorry(words: str, way_out: str = "") -> str:
     """Say what is wrong, and what to do; ``way_out`` is HTML."""
-    return (
-        f'<section class="empty" role="alert"><p>{escape(words[:1].upper() + words[1:])}</p><p>{way_out}</p></section>'
-    )
+    return f'<section class="empty" role="alert"><p>{escape(_begun(words))}</p><p>{way_out}</p></section>'
 
 
 def wants_page(request: Request) -> bool:
     """Tell a browser that opens an address from a program, and from a page of ours that asks."""
     return "text/html" in request.headers.get("accept", "")
+
+
+def _begun(words: str) -> str:
+    """Begin a sentence, unless with the name of a setting, ``show='x'``: that is found by its letters."""
+    return words if "=" in words.partition(" ")[0] else words[:1].upper() + words[1:]

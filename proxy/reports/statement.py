@@ -61,8 +61,9 @@ def statement(
     if team is not None and not total.calls and team not in known_teams:
         (teams,) = _splits(connection, (("team",),), period, {})
         there = {group.key[0] for group in teams} | set(known_teams)
-        known = ", ".join(sorted(name for name in there if name)) or "none"
-        raise QuestionError(f"no team {team!r}: of this period there are {known}")
+        known = sorted(name for name in there if name)
+        listed = f"of this period there are {', '.join(known)}" if known else "no call of this period names any"
+        raise QuestionError(f"no team {team!r}: {listed}")
     return Statement(
         team=team,
         period=period,

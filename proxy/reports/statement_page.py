@@ -27,9 +27,20 @@ def as_html(made: Statement) -> str:
     """Write the page."""
     whose = "All teams" if made.team is None else made.team
     first, last = made.period.ends()
-    body = _body(made) if made.total.calls else "<p>There were no calls in this period.</p>"
+    body = _body(made) if made.total.calls else _nothing(made)
     covers = f"What its calls to language models consumed, {made.period.title()}"
     return page(whose, covers, f"{whose}, {first} to {last}", body, made.made_at)
+
+
+def _nothing(made: Statement) -> str:
+    """Say what to do where there is nothing to state."""
+    told = "Ask for another period."
+    if made.team is not None:
+        told += (
+            " If there should be some: a call is this team's by a key of the team, or by the header"
+            " <code>x-joulegate-team</code>; calls that name no team stand in the statement of all teams."
+        )
+    return f"<p>There were no calls in this period.</p><p>{told}</p>"
 
 
 def _body(made: Statement) -> str:

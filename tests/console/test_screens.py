@@ -211,3 +211,13 @@ def test_what_ones_own_traffic_lacks(console):
     words = text(console, "/facts?show=missing")
     assert "house-model openai 2 2 1 state its price in a price list of your own; add a model card" in words
     assert "gpt-4o" not in words.partition("What to do")[2]
+
+
+def test_an_error_names_a_setting_by_its_letters_and_begins_like_a_sentence_else(console):
+    wrong = {"/explore?measure=x": "measure='x': choose from", "/explore?tz=Nowhere": "No time zone 'Nowhere': use"}
+    for path, says in wrong.items():
+        reply = console.get(path, accept="text/html")
+        assert reply.status == 400
+        assert any(words.startswith(says) for words in Page(reply.text).words), path
+    empty = console.get("/reports/statement?team=nobody", accept="text/html")
+    assert any("No team 'nobody': no call of this period names any" in words for words in Page(empty.text).words)

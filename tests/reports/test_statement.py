@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from html.parser import HTMLParser
@@ -109,6 +110,8 @@ def test_the_page_says_what_the_statement_does_and_a_name_is_text(filled):
 def test_a_team_without_calls_has_an_empty_statement_and_one_that_nobody_knows_is_an_error(filled):
     page = Page(as_html(made(filled, "idle", known_teams={"idle"})))
     assert "There were no calls in this period." in page.texts
+    assert "x-joulegate-team" in page.texts  # what to do
+    assert "x-joulegate-team" not in as_html(replace(made(filled, "idle", known_teams={"idle"}), team=None))
     with pytest.raises(QuestionError, match=r"no team 'serach': of this period there are ads, idle, search"):
         made(filled, "serach", known_teams={"idle"})
 
