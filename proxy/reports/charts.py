@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
+from proxy.reports.figures import UNKNOWN
+
 WIDTH, HEIGHT = 760, 220  # of the drawing, in its own units; it is scaled to the page
 _LEFT, _RIGHT, _TOP, _BOTTOM = 64, 8, 24, 30  # what is kept free of bars, for the axes and their unit
 _UNIT = 11  # the line on which the unit stands, over the axis's first number
@@ -25,7 +27,7 @@ _TEXT = f'fill="{_SOFT}" font-size="12" font-family="system-ui, sans-serif"'
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bar:
-    """One bar; ``value`` None is unknown and leaves a gap, the band is drawn where there is one."""
+    """One bar; ``value`` None is unknown: a gap, or where there is room the word. Bands are drawn where known."""
 
     label: str
     value: float | None
@@ -116,6 +118,8 @@ def lines(title: str, unit: str, what: Sequence[Bar]) -> str:
             parts.append(
                 f'<rect fill="{_BAR}" x="{_NAMES}" y="{y:.1f}" width="{width:.1f}" height="{_LINE * (1 - _GAP):.1f}"/>'
             )
+        else:
+            parts.append(f'<text font-style="italic" x="{_NAMES + 6}" y="{middle + 4:.1f}" {_TEXT}>{UNKNOWN}</text>')
         if bar.low is not None and bar.high is not None:
             parts.append(
                 f'<line stroke="{_BAND}" stroke-width="1.4" x1="{place(bar.low):.1f}" x2="{place(bar.high):.1f}"'

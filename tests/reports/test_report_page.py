@@ -78,6 +78,7 @@ def test_bars_that_lie_stay_in_their_place():
     assert float(re.search(r'width="([\d.]+)"', bar)[1]) == pytest.approx(534 * 0.7, abs=0.1)  # the axis ends at 10
     assert all(0 <= float(x) <= 760 for x in re.findall(r' x[12]?="([\d.]+)"', drawn))
     assert f"{'x' * 27}…" in drawn
+    assert drawn.count(">unknown</text>") == 1  # rather than nothing, which could be 0
 
 
 def test_the_command_writes_it(filled, tmp_path, monkeypatch):
