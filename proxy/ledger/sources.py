@@ -107,18 +107,20 @@ class SumsSource:
 
         Where a bucket is as wide as a row, there is nothing to add up.
         """
-        time, width = next(iter(self.sums.columns)), self.width
-        number = sa.literal_column("0", sa.BigInteger) if bucket is None else bucket.of(time * width)
+        time, width, (begin, end) = next(iter(self.sums.columns)), self.width, stretch
+        one = 0 if bucket is None else bucket.only(stretch)
+        number = sa.literal(one, sa.BigInteger) if bucket is None or one is not None else bucket.of(time * width)
         several = bucket is None or bucket.size != width
         figures = [self.sums.c[name] for name in wanted.figures]
         labelled = [(sa.func.sum(each) if several else each).label(each.name) for each in figures]
-        begin, end = stretch
         select = sa.select(number.label("bucket"), self.sums.c.key, *labelled)
         select = select.where(time >= begin // width, time < end // width)
         if wanted.where:
             theirs = sa.select(self.keys.c.key).where(*conditions(self.dimensions, wanted.where))
             select = select.where(self.sums.c.key.in_(theirs))
-        return select.group_by(sa.column("bucket"), self.sums.c.key) if several else select
+        if not several:
+            return select
+        return select.group_by(*([] if one is not None else [sa.column("bucket")]), self.sums.c.key)
 
 
 Piece = tuple[SumsSource, Stretch]
@@ -150,6 +152,11 @@ class Bucket:
     def of(self, quarter: ColumnElement[int]) -> ColumnElement[int]:
         """Give the number of the bucket that a quarter lies in."""
         return (quarter + self.offset) // self.size
+
+    def only(self, stretch: Stretch) -> int | None:
+        """Give the number of the bucket that a stretch lies in; None where it lies in several."""
+        first, last = ((quarter + self.offset) // self.size for quarter in (stretch[0], stretch[1] - 1))
+        return first if first == last else None
 
 
 def grouped(
