@@ -136,7 +136,7 @@ def splits(
             for place in times:
                 key[place] = written(names[place], key[place])
             found.setdefault(tuple(key), []).append(row[len(names) + 1 :])
-    adding = _Adding(columns)
+    adding = _Adding(columns, decimals=connection.dialect.name == "postgresql")  # there sums of whole numbers are
     return [_split(found, [names.index(name) for name in each], adding, banded=each not in bandless) for each in by]
 
 
@@ -176,11 +176,14 @@ def _sum(column: Sequence[Any]) -> Any:
 
 
 class _Adding:
-    """Adds up sums by what errs alike, whose figures are named ``columns``; where each is, is looked up once."""
+    """Adds up sums by what errs alike, whose figures are named ``columns``; where each is, is looked up once.
 
-    def __init__(self, columns: Sequence[str]) -> None:
+    ``decimals``: whole numbers come as such.
+    """
+
+    def __init__(self, columns: Sequence[str], *, decimals: bool) -> None:
         self._names = [name for name in columns if name not in DEVIATIONS]  # these come first
-        self._whole = [name for name in self._names if name in _WHOLE]
+        self._whole = [name for name in self._names if name in _WHOLE] if decimals else []
         self._banded = [
             (name, itemgetter(*(columns.index(each) for each in (name, *(f"{name}_{part}" for part in DEVIATING)))))
             for name in BANDED
@@ -193,7 +196,7 @@ class _Adding:
             return Totals(key=key)
         figures: dict[str, Any] = dict(zip(self._names, _added(list(by_alike.values())), strict=False))
         for name in self._whole:
-            if type(figures[name]) is not int and figures[name] is not None:  # PostgreSQL sums them to a decimal
+            if figures[name] is not None:
                 figures[name] = int(figures[name])
         for name, parts in self._banded if banded else ():
             if figures[name] is not None:

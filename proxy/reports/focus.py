@@ -8,11 +8,12 @@ the end billed is not known here, so the four costs are one: the ledger's price.
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Callable
 from datetime import datetime
 from decimal import Decimal
 from functools import lru_cache
 from importlib import resources
-from operator import attrgetter
+from operator import attrgetter, itemgetter
 from typing import Any, Literal
 
 import msgspec
@@ -94,7 +95,7 @@ def focus(split: Split, service: str | None = None, columns: Columns | None = No
     charged = [group for group in split.groups if _is_charge(group)]
     charged.sort(key=lambda group: [each or "" for each in group.key])
     left_out = sum(group.calls for group in split.groups) - sum(group.calls for group in charged)
-    total = _figures(split.total) | {"cost": _dollars(split.total.cost_usd)}
+    row = _rows(listed)
     return Report(
         name="focus",
         title=f"FOCUS {version}",
@@ -104,8 +105,8 @@ def focus(split: Split, service: str | None = None, columns: Columns | None = No
             Column(key=name, title=name, kind=column.kind, unit=column.unit, summed=column.summed)
             for name, column in listed.items()
         ),
-        rows=tuple(_row(listed, _charge(split, group)) for group in charged),
-        total=_row(listed, total),
+        rows=tuple(row(_charge(split, group)) for group in charged),
+        total=row(_figures(split.total) | {"cost": _dollars(split.total.cost_usd)}),
         where=split.where,
         notes=(
             *notes.nothing(split),
@@ -123,8 +124,12 @@ def _is_charge(group: Totals) -> bool:
     return any(each is not None for each in (group.cost_usd, group.input_tokens, group.output_tokens, group.joules))
 
 
-def _row(listed: dict[str, _Column], figures: dict[str, Cell]) -> tuple[Cell, ...]:
-    return tuple([column.fixed if column.of is None else figures.get(column.of) for column in listed.values()])
+def _rows(listed: dict[str, _Column]) -> Callable[[dict[str, Cell]], tuple[Cell, ...]]:
+    """Give a way to write figures as a row of these columns; what is not among the figures is empty."""
+    fixed = {f"={name}": column.fixed for name, column in listed.items() if column.of is None}
+    names = [f"={name}" if column.of is None else column.of for name, column in listed.items()]
+    empty, in_order = dict.fromkeys(names) | fixed, itemgetter(*names)
+    return lambda figures: in_order(empty | figures)
 
 
 def _figures(group: Totals) -> dict[str, Cell]:

@@ -54,3 +54,8 @@ Estimates are estimates: cite them with their range.</footer>
 def listed(texts: Iterable[str]) -> str:
     """Write a list of texts."""
     return f"<ul>{''.join(f'<li>{escape(each)}</li>' for each in texts)}</ul>"
+
+
+def drawn(chart: str) -> str:
+    """Put a chart onto a page; where that is narrow, it can be pushed along."""
+    return f'<figure tabindex="0">{chart}</figure>'

@@ -11,7 +11,7 @@ from proxy.reports import figures
 from proxy.reports.charts import Bar, bars, lines
 from proxy.reports.evidence import legend, marked
 from proxy.reports.method import how, sentences
-from proxy.reports.page import listed, page
+from proxy.reports.page import drawn, listed, page
 from proxy.reports.table import Cell, Column, Report, covers, significant_of, written
 
 LINES_DRAWN = 12  # of bars that lie; the table has them all
@@ -45,8 +45,8 @@ def _chart(report: Report) -> str:
         return ""
     rows = report.rows if over_time else report.rows[:LINES_DRAWN]
     column, ends = report.columns[found], [_place(report, f"{report.rank}_{end}") for end in ("low", "high")]
-    drawn = [found, *(place for place in ends if place is not None)]
-    peak = max((_number(row[place]) or 0.0 for row in rows for place in drawn), default=0.0)
+    shown = [found, *(place for place in ends if place is not None)]
+    peak = max((_number(row[place]) or 0.0 for row in rows for place in shown), default=0.0)
     size, unit = (1.0, column.unit) if column.kind == "dollars" else figures.scale(peak, column.unit)
     whole = [
         Bar(
@@ -65,7 +65,7 @@ def _chart(report: Report) -> str:
         *([f"Drawn are the first {len(rows)}; {more:,} more stand in the table."] if more else []),
     ]
     small = f'<p class="soft">{" ".join(notes)}</p>' if notes else ""
-    return f"<h2>{escape(title.capitalize())}</h2>{(bars if over_time else lines)(title, unit, whole)}{small}"
+    return f"<h2>{escape(title.capitalize())}</h2>{drawn((bars if over_time else lines)(title, unit, whole))}{small}"
 
 
 def _table(report: Report) -> str:

@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 from estimator.equivalences import Equivalence, count, equivalences
 from estimator.ranges import Range
 from proxy.ledger.evidence import Evidence
-from proxy.ledger.read import Totals, Where, splits
+from proxy.ledger.read import SUMMED, Totals, Where, splits
 from proxy.reports.evidence import evidence_of
 from proxy.reports.metering import Metering, metering_of
 from proxy.reports.period import Period, QuestionError
@@ -22,6 +22,7 @@ from proxy.reports.split import Split
 MODELS_SHOWN = 30
 PROJECTS_SHOWN = 20
 DAYS_DRAWN = 400  # a chart with more bars than these says nothing
+_DRAWN = ("calls", "cost_usd", "grams_co2e")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,7 +33,7 @@ class Statement:
     period: Period
     made_at: datetime
     total: Totals
-    days: Sequence[Totals]  # key: the local day
+    days: Sequence[Totals]  # key: the local day; of the figures those that are drawn
     models: Sequence[Totals]  # key: model and provider
     projects: Sequence[Totals]  # key: the project
     tiers: Sequence[Totals]  # key: the tier of evidence
@@ -56,7 +57,7 @@ def statement(
     where = {} if team is None else {"team": team}
     # What is kept by the hour, and what by the day: each read once.
     models, (total,) = _splits(connection, (("model", "provider"), ()), period, where)
-    (days,) = _splits(connection, (("day",),), period, where)
+    (days,) = _splits(connection, (("day",),), period, where, _DRAWN)
     projects, tiers, grids = _splits(connection, (("project",), ("tier",), ("zone", "grid_source")), period, where)
     if team is not None and not total.calls and team not in known_teams:
         (teams,) = _splits(connection, (("team",),), period, {})
@@ -82,9 +83,13 @@ def statement(
 
 
 def _splits(
-    connection: Connection, sets: Sequence[tuple[str, ...]], period: Period, where: Where
+    connection: Connection,
+    sets: Sequence[tuple[str, ...]],
+    period: Period,
+    where: Where,
+    figures: Collection[str] = SUMMED,
 ) -> list[list[Totals]]:
-    found = splits(connection, sets, start=period.start, end=period.end, zone=period.zone, where=where)
+    found = splits(connection, sets, start=period.start, end=period.end, zone=period.zone, where=where, figures=figures)
     return [[group for group in groups if group.calls or not group.key] for groups in found]
 
 
