@@ -67,8 +67,9 @@ def lay_out(kind: Kind, split: Split, service: str | None = None) -> Report:
             for column in kind.columns
         }
 
+    banded = {f"{column.like}{end}" for column in kind.columns if column.like for end in ("_low", "", "_high")}
+
     def with_bands(group: Totals, made: dict[str, Cell]) -> dict[str, Cell]:
-        banded = {f"{column.like}{end}" for column in kind.columns if column.like for end in ("_low", "", "_high")}
         return {key: made[key] if key in made else getattr(group, key) for key in banded}
 
     def magnitude(row: tuple[Totals, dict[str, Cell]]) -> float:
