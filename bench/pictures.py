@@ -30,6 +30,7 @@ WIDTH = 1280
 # File, path, colours, width and height in pixels (the tops of the pages).
 PICTURES = (
     ("console", "/", "light", 1280, 760),
+    ("console-narrow", "/", "dark", 360, 760),
     ("console-explore", "/explore?by=model&measure=energy", "light", 1100, 760),
     ("calculator", "/calculator", "light", 1280, 1000),
     ("calculator-dark", "file", "dark", 1280, 1000),

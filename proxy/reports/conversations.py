@@ -79,7 +79,7 @@ class Conversation:
     flops: float | None
     joules: Range | None
     joules_of_many: Range | None
-    tier: str | None
+    shares: Mapping[str, float]  # of the joules, by tier of evidence
     cost_usd: Decimal | None
     liters_per_joule: float | None
     why: str | None = None  # its energy is unknown
@@ -157,7 +157,7 @@ def _mean(group: Totals, shares: Mapping[str, float]) -> Conversation:
         flops=_over(group.flops, estimated),
         joules=joules,
         joules_of_many=joules,
-        tier=weakest(shares),
+        shares=shares,
         cost_usd=None if group.cost_usd is None or not priced else group.cost_usd / priced,
         liters_per_joule=None if not group.liters or not group.joules else group.liters / group.joules,
     )
@@ -185,7 +185,7 @@ def _assumed(model: str, provider: str | None, tokens: Tokens, estimate: Estimat
         flops=None if made.flops is None else made.flops.mid,
         joules=made.joules,
         joules_of_many=many,
-        tier=made.tier,
+        shares={made.tier: 1.0},
         why=made.reasons.get("joules"),
         cost_usd=made.cost_usd,
         liters_per_joule=None if made.liters is None or made.joules is None else made.liters.mid / made.joules.mid,
@@ -212,7 +212,7 @@ def compared(found: Sequence[Conversation], asked: Asked) -> Report:
             each.flops,
             *_ends(each.joules),
             each.cost_usd,
-            each.tier,
+            weakest(each.shares),
         )
         for each in found
     ]
@@ -323,6 +323,7 @@ def _report(
     split, listed = asked.split, tuple(rows)
     all_columns = (*(Column(key=name, title=name, kind="text") for name in BY), *columns)
     keys = [column.key for column in all_columns]
+    rows_each = len(listed) // len(found) if found else 0
     return Report(
         name=name,
         title=title,
@@ -334,6 +335,7 @@ def _report(
         where={} if split is None else split.where,
         rank=rank,
         carried=digits_carried(all_columns, [dict(zip(keys, row, strict=True)) for row in listed]),
+        shares=[each.shares if each.joules is not None else {} for each in found for _ in range(rows_each)],
         notes=(
             *(notes.nothing(split) if split is not None else ()),
             *said,

@@ -44,13 +44,19 @@ def weakest(shares: Mapping[str, float]) -> str | None:
     return counting[-1] if counting else None
 
 
-def marked(shares: Mapping[str, float]) -> str:
-    """Draw the mark of the weakest evidence that a sum rests on, its shares on request; nothing where there is none."""
+def sign(shares: Mapping[str, float]) -> str:
+    """Give the mark of the weakest evidence that a sum rests on; nothing where there is none."""
     tier = weakest(shares)
-    if tier is None:
+    return "" if tier is None else SIGNS[tier]
+
+
+def marked(shares: Mapping[str, float]) -> str:
+    """Draw that mark, with the shares on request."""
+    mark = sign(shares)
+    if not mark:
         return ""
     words = escape(told(shares))
-    return f'<span class="tier" role="img" aria-label="{words}" title="{words}">{SIGNS[tier]}</span>'
+    return f'<span class="tier" role="img" aria-label="{words}" title="{words}">{mark}</span>'
 
 
 def told(shares: Mapping[str, float]) -> str:

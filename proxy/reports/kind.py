@@ -44,8 +44,8 @@ class Kind:
 
     @property
     def evidenced(self) -> bool:
-        """Whether it says what its estimates rest on: where there are some, and tiers are not what its rows are by."""
-        return self.unknown != "unpriced_calls" and "tier" not in self.by
+        """Whether it says what its estimates rest on: where there are some."""
+        return self.unknown != "unpriced_calls"
 
     @property
     def figures(self) -> set[str]:
@@ -99,7 +99,7 @@ def lay_out(kind: Kind, split: Split, service: str | None = None) -> Report:
             *notes.nothing(split),
             *(kind.says(split) if split.total.calls else ()),
             *notes.prices(split),
-            *(notes.evidence(split) if kind.evidenced else ()),
+            *(notes.evidence(split) if kind.evidenced and "tier" not in kind.by else ()),
             *notes.band(getattr(split.total, f"{kind.rank}_low", None)),
             *notes.without(split, kind.unknown, kind.lacking, kind.so),
             *notes.health(split, kind.unknown, service),

@@ -21,6 +21,7 @@ from rich.text import Text
 
 from proxy.ledger.read import Where
 from proxy.reports import figures
+from proxy.reports.evidence import legend, sign
 from proxy.reports.metering import Metering
 from proxy.reports.period import Period
 from proxy.reports.split import said
@@ -80,6 +81,10 @@ def print_table(report: Report, console: Console) -> None:
     lines: list[list[Text]] = [[] for _ in report.rows]
     for position, column in enumerate(report.columns):
         title, written_cells = written(report, position)
+        if report.shares and column.key == report.rank:
+            written_cells = [
+                f"{sign(shares)} {cell}".lstrip() for shares, cell in zip(report.shares, written_cells, strict=True)
+            ]
         cells, total = written_cells[: len(report.rows)], written_cells[-1] if report.total else ""
         table.add_column(
             Text(title),
@@ -99,6 +104,8 @@ def print_table(report: Report, console: Console) -> None:
     console.print(Text(report.title, style="bold"), "\n", _plain(covers(report)), "\n", sep="", soft_wrap=True)
     if report.rows:
         console.print(table)
+        if report.shares:
+            console.print(Text(legend()), "\n", sep="", soft_wrap=True)
     for note in report.notes:
         console.print(Text(f"* {note}"), soft_wrap=True)
 

@@ -75,9 +75,9 @@ def test_the_statement_says_the_same(filled):
 def test_a_terminal_says_the_same(filled):
     url = filled.url.render_as_string(hide_password=False)
     printed = typed("report", "energy", "--by", "team", "--month", "2026-11", "--database", url).stdout
-    lines = {line.split()[0]: line.split()[-3:] for line in printed.splitlines() if line.strip()}
-    assert lines["wide"] == ["4.1", "12", "37"]
-    assert lines["close"] == ["12.0", "12.3", "12.7"]
+    lines = {line.split()[0]: line.split()[-4:] for line in printed.splitlines() if line.strip()}
+    assert lines["wide"] == ["4.1", "○", "12", "37"]
+    assert lines["close"] == ["12.0", "○", "12.3", "12.7"]
 
 
 def test_programs_read_all_digits(filled):
