@@ -56,6 +56,6 @@ def listed(texts: Iterable[str]) -> str:
     return f"<ul>{''.join(f'<li>{escape(each)}</li>' for each in texts)}</ul>"
 
 
-def drawn(chart: str) -> str:
+def figure(chart: str) -> str:
     """Put a chart onto a page; where that is narrow, it can be pushed along."""
     return f'<figure tabindex="0">{chart}</figure>'

@@ -11,7 +11,7 @@ from proxy.reports import figures
 from proxy.reports.charts import Bar, bars, lines
 from proxy.reports.evidence import legend, marked
 from proxy.reports.method import how, sentences
-from proxy.reports.page import drawn, listed, page
+from proxy.reports.page import figure, listed, page
 from proxy.reports.table import Cell, Column, Report, covers, significant_of, written
 
 LINES_DRAWN = 12  # of bars that lie; the table has them all
@@ -65,7 +65,7 @@ def _chart(report: Report) -> str:
         *([f"Drawn are the first {len(rows)}; {more:,} more stand in the table."] if more else []),
     ]
     small = f'<p class="soft">{" ".join(notes)}</p>' if notes else ""
-    return f"<h2>{escape(title.capitalize())}</h2>{drawn((bars if over_time else lines)(title, unit, whole))}{small}"
+    return f"<h2>{escape(title.capitalize())}</h2>{figure((bars if over_time else lines)(title, unit, whole))}{small}"
 
 
 def _table(report: Report) -> str:

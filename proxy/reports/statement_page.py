@@ -16,7 +16,7 @@ from proxy.reports import figures
 from proxy.reports.charts import Bar, bars
 from proxy.reports.evidence import TIERS, legend, marked
 from proxy.reports.method import METHOD
-from proxy.reports.page import drawn, listed, page
+from proxy.reports.page import figure, listed, page
 from proxy.reports.prices import said as by_list
 from proxy.reports.statement import MODELS_SHOWN, PROJECTS_SHOWN, Statement
 
@@ -112,8 +112,8 @@ def _charts(days: Sequence[Totals]) -> str:
         for day in days
     ]
     return (
-        f"<h2>Dollars by day</h2>{drawn(bars('Dollars by day', 'USD', of_dollars))}"
-        f"<h2>CO₂e by day</h2>{drawn(bars('Grams of CO2e by day, with their range', f'{unit} CO₂e', of_grams))}"
+        f"<h2>Dollars by day</h2>{figure(bars('Dollars by day', 'USD', of_dollars))}"
+        f"<h2>CO₂e by day</h2>{figure(bars('Grams of CO2e by day, with their range', f'{unit} CO₂e', of_grams))}"
         '<p class="soft">The line across a bar is its 90 % range.</p>'
     )
 
