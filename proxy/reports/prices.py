@@ -15,7 +15,7 @@ from proxy.ledger.read import Where, splits
 from proxy.reports.figures import percent
 from proxy.reports.period import Period
 
-_UNRECORDED = "lists that were not recorded"
+_NOT_FOUND = "lists that were not found"  # the kinds of these calls are gone, or beyond those that are read
 _OTHERS = "a list of another release"
 
 
@@ -30,7 +30,7 @@ def dollars_by_list(
     ids = price_ids(connection, period.start, period.end) if paid else {}
     found: dict[str, Decimal] = {}
     for each, dollars in paid.items():
-        names = " or ".join(sorted({_list_of(price_id) for price_id in ids.get(each, ())})) or _UNRECORDED
+        names = " or ".join(sorted({_list_of(price_id) for price_id in ids.get(each, ())})) or _NOT_FOUND
         found[names] = found.get(names, Decimal(0)) + dollars
     return dict(sorted(found.items(), key=lambda item: (-item[1], item[0])))
 

@@ -87,7 +87,7 @@ def test_sums_know_it_as_calls_do(engine):
 
 def test_of_many_kinds_some_are_read(engine, filled, monkeypatch):
     monkeypatch.setattr(priced, "KINDS_READ", 0)
-    assert "100 % lists that were not recorded;" in said(filled)
+    assert "100 % lists that were not found;" in said(filled)
 
 
 def test_the_statement_says_them(filled):
