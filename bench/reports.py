@@ -3,15 +3,17 @@
     python -m bench.reports [--rows 1000000] [--on sqlite,postgresql] [--postgresql URL] [--directory DIR] [--users]
 
 The calls are those of ``bench.millions``. Asked for is November: its sum, its days, and one day of it, each written as
-CSV (a statement as HTML). Printed are milliseconds from the open connection to the written report, the median of three,
-and in parentheses the CPU time of this process, which on PostgreSQL is without the server's own. ``--users`` also asks
-by user and day, which zones off UTC have from the calls themselves.
+CSV (a statement as HTML, the longest ones also as the table for people). Printed are milliseconds from the open
+connection to the written report, the median of three, and in parentheses the CPU time of this process, which on
+PostgreSQL is without the server's own. ``--users`` also asks by user and day, which zones off UTC have from the calls
+themselves.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import io
 import statistics
 import tempfile
 import time
@@ -20,6 +22,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import sqlalchemy as sa
+from rich.console import Console
 
 from bench.ledger import postgresql
 from bench.millions import filled
@@ -42,12 +45,16 @@ TIMES = 3
 Made = Callable[[sa.Connection, Period], int]  # writes a report, gives how many lines it has
 
 
-def asked(name: str, by: str | None = None) -> Made:
+def printed(report: table.Report) -> None:
+    table.print_table(report, Console(file=io.StringIO()))
+
+
+def asked(name: str, by: str | None = None, write: Callable[[table.Report], object] = table.as_csv) -> Made:
     estimate = ConfiguredEstimator(Config()).supposed
 
     def made(connection: sa.Connection, period: Period) -> int:
         report = question_of(name, Words(by=by), estimate, NOW).ask(connection, period)
-        table.as_csv(report)
+        write(report)
         return len(report.rows)
 
     return made
@@ -67,6 +74,7 @@ def reports(*, users: bool) -> Iterator[tuple[str, dict[str, str | None], Made]]
         if name not in ("focus", *CONVERSATIONS):
             of = "tier" if name == "ghg" else "team,model"
             yield f"{name} --by day,{of}", MONTH, asked(name, f"day,{of}")
+            yield f"{name} --by day,{of}, table", MONTH, asked(name, f"day,{of}", printed)
         yield f"{name}, one day", DAY, asked(name)
     for team in (None, "team-03"):
         said = "statement" if team is None else f"statement --team {team}"

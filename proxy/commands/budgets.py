@@ -6,12 +6,10 @@ from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
+from proxy.aligned import Column
 from proxy.budgets.units import ESTIMATED
-from proxy.commands.directory import AsJson, ConfigPath, Database, Directory, day, directory, say_json
+from proxy.commands.directory import AsJson, ConfigPath, Database, Directory, day, directory, print_listed, say_json
 from proxy.errors import ConfigError, DirectoryError
 from proxy.reports.figures import amount
 
@@ -192,9 +190,8 @@ def _shares(texts: list[str] | None) -> list[float] | None:
 
 
 def _print_table(found: list[BudgetShown]) -> None:
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for title in ("budget", "of", "mode", "limit", "used", "left", "forecast", "window", "state"):
-        table.add_column(title, overflow="fold", justify="right" if title in ("limit", "used", "left") else "left")
+    titles = ("budget", "of", "mode", "limit", "used", "left", "forecast", "window", "state")
+    rows = []
     for each in found:
         whose = ", ".join(
             f"{kind} {who}"
@@ -208,9 +205,8 @@ def _print_table(found: list[BudgetShown]) -> None:
         left, forecast = (amount(value, estimated=estimated) for value in (each.left, each.forecast))
         state = "-" if each.state is None else f"{each.state.replace('_', ' ')}, {each.used_ratio or 0:.0%}"
         window = "-" if each.window is None else f"{each.window} to {day(each.window_ends)}".removesuffix(" to -")
-        cells = (each.name, whose, each.mode, limit, used, left, forecast, window, state)
-        table.add_row(*map(escape, cells))
-    Console().print(table)
+        rows.append((each.name, whose, each.mode, limit, used, left, forecast, window, state))
+    print_listed([Column(title=title, right=title in ("limit", "used", "left")) for title in titles], rows)
 
 
 def _crossed(each: Crossing) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import pwd
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
+from proxy.aligned import Column, print_aligned
 from proxy.config import load
 from proxy.errors import LedgerError
 
@@ -23,7 +22,6 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
 
 PAGE = 500  # of what is listed, in one question
-NO_LIMIT = 10_000  # characters in a line
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 ConfigPath = Annotated[
@@ -77,19 +75,17 @@ def say_json(value: Any) -> None:
     typer.echo(msgspec.json.encode(value).decode())
 
 
-def print_table(titles: Iterable[str], rows: Iterable[Iterable[str | None]]) -> None:
+def print_table(titles: Iterable[str], rows: Iterable[Sequence[str | None]]) -> None:
     """Print rows for people; where no terminal cuts them, lines stay whole. The last column takes what room is left."""
     *whole, last = titles
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for title in whole:
-        table.add_column(title, no_wrap=True)
-    table.add_column(last, overflow="fold")
-    for row in rows:
-        table.add_row(*(escape(cell or "-") for cell in row))
+    print_listed([*(Column(title=title, whole=True) for title in whole), Column(title=last)], rows)
+
+
+def print_listed(columns: Sequence[Column], rows: Iterable[Sequence[str | None]]) -> None:
+    """Print rows for people, within their terminal where there is one."""
     console = Console()
-    if not console.is_terminal:
-        console.width = console.measure(table, options=console.options.update(max_width=NO_LIMIT)).maximum
-    console.print(table)
+    cells = [[cell or "-" for cell in row] for row in rows]
+    print_aligned(console, columns, cells, within=console.width if console.is_terminal else None)
 
 
 def day(at: datetime | None) -> str:

@@ -7,11 +7,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
-from proxy.commands.directory import AsJson, ConfigPath, Database, directory, say_json
+from proxy.aligned import Column
+from proxy.commands.directory import AsJson, ConfigPath, Database, directory, print_listed, say_json
 from proxy.config import load
 from proxy.errors import ConfigError
 
@@ -78,14 +76,12 @@ def list_notices(
     if not found:
         typer.echo("Nothing was told yet.")
         return
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for title in ("found (UTC)", "event", "what", "told", "how it stands"):
-        table.add_column(title, overflow="fold")
+    rows = []
     for each in found:
         stands = f"sent {each['sent_at']:%Y-%m-%d %H:%M}" if each["sent_at"] else _waits(each)
-        cells = (f"{each['created_at']:%Y-%m-%d %H:%M}", each["event"], each["title"], each["target"], stands)
-        table.add_row(*map(escape, cells))
-    Console().print(table)
+        rows.append((f"{each['created_at']:%Y-%m-%d %H:%M}", each["event"], each["title"], each["target"], stands))
+    titles = ("found (UTC)", "event", "what", "told", "how it stands")
+    print_listed([Column(title=title) for title in titles], rows)
 
 
 def _waits(row: dict[str, object]) -> str:

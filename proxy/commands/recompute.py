@@ -152,10 +152,8 @@ def _print(asked: Period, outcome: _Outcome, *, dry_run: bool) -> None:
     total = outcome.differences.total
     console.print(f"Calls with usage: {asked.title()}; facts {facts_version()}\n", markup=False)
     if total.changed:
-        table = Console(highlight=False)
-        with patience("writing the differences"), table.capture() as written:  # of hundreds of models and teams
-            print_differences(outcome.differences, table)
-        typer.echo(written.get())
+        print_differences(outcome.differences, console)
+        console.print()
     if outcome.before:
         console.print(
             f"* went on after {outcome.before:,} calls of a run that was broken off; those are not in the table"

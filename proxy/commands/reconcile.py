@@ -13,9 +13,8 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
+from proxy.aligned import Column, print_aligned
 from proxy.config import load, resolve_secret
 from proxy.errors import ConfigError, LedgerError
 from proxy.reconciling.api import api_of
@@ -275,13 +274,11 @@ def _print(outcome: _Outcome) -> None:
     from proxy.reports import figures
 
     console = Console(soft_wrap=True, highlight=False)
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for title in ("day", "provider", *outcome.by):
-        table.add_column(title)
-    for title in ("stated", "ledger", "differ by", "tokens differ by"):
-        table.add_column(title, justify="right", no_wrap=True)
-    table.add_column("because")
+    columns = [Column(title=title) for title in ("day", "provider", *outcome.by)]
+    columns += [Column(title=title, right=True) for title in ("stated", "ledger", "differ by", "tokens differ by")]
+    columns += [Column(title="because")]
     differing = [each for each in outcome.compared if each.parts]
+    rows = []
     for each in differing:
         provider, day, names = each.key
         side = each.recorded.side if each.recorded else Side()
@@ -290,11 +287,9 @@ def _print(outcome: _Outcome) -> None:
         cells += [figures.dollars(each.stated.usd if each.stated else None), figures.dollars(side.usd)]
         cells += ["–" if each.residual_usd is None else _signed(each.residual_usd)]
         cells += ["–" if each.residual_tokens is None else f"{each.residual_tokens:+,}", "; ".join(why)]
-        table.add_row(*(Text("".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in x)) for x in cells))
-    wide = Console(highlight=False)
-    wide.width = max(wide.width, wide.measure(table, options=wide.options.update(max_width=10_000)).maximum)
+        rows.append(cells)
     if differing:
-        wide.print(table)
+        print_aligned(console, columns, rows)
         console.print()
     again = "" if outcome.kept else "; this statement was read before and is kept once"
     agree = len(outcome.compared) - len(differing)

@@ -8,9 +8,8 @@ from decimal import Decimal
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
+from proxy.aligned import Column, print_aligned
 from proxy.ledger.tables import CallRow
 from proxy.reports import figures
 
@@ -100,39 +99,41 @@ def as_document(differences: Differences) -> dict[str, Any]:
 
 def print_differences(differences: Differences, console: Console) -> None:
     """Print a line for each figure that changes in a group, and for each of their total."""
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for title in ("model", "team"):
-        table.add_column(title, overflow="fold", max_width=48)
-    for title in ("calls", "changed"):
-        table.add_column(title, justify="right")
-    table.add_column("figure")
-    for title in ("before", "after", "change", "gained", "lost"):
-        table.add_column(title, justify="right", no_wrap=True)
+    rows: list[tuple[str, ...]] = []
     for (model, team), group in sorted(differences.groups.items(), key=_rank):
         if group.changed:
             moved = [name for name, each in group.figures.items() if each.moved]
-            _lines(table, (model or "–", team or "–"), group, moved, style="")
-    _lines(table, ("total", ""), differences.total, FIGURES, style="bold")
-    console.width = max(console.width, console.measure(table, options=console.options.update(max_width=10_000)).maximum)
-    console.print(table)
+            rows += _lines((model or "–", team or "–"), group, moved)
+    print_aligned(console, _COLUMNS, rows, _lines(("total", ""), differences.total, FIGURES))
 
 
-def _lines(table: Table, names: Sequence[str], group: Group, shown: Sequence[str], *, style: str) -> None:
-    heads = [_text(name) for name in names] + [Text(f"{group.calls:,}"), Text(f"{group.changed:,}")]
+_COLUMNS = (
+    *(Column(title=title, widest=48) for title in ("model", "team")),
+    *(Column(title=title, right=True) for title in ("calls", "changed")),
+    Column(title="figure"),
+    *(Column(title=title, right=True) for title in ("before", "after", "change", "gained", "lost")),
+)
+
+
+def _lines(names: tuple[str, str], group: Group, shown: Sequence[str]) -> list[tuple[str, ...]]:
+    heads = (*names, f"{group.calls:,}", f"{group.changed:,}")
     if not shown:  # only what is said beside the figures: the version of the facts, a reason
-        table.add_row(*heads, "none of these", style=style)
+        return [(*heads, "none of these", *[""] * 5)]
+    lines = []
     for number, name in enumerate(shown):
         change = group.figures[name]
-        lead = heads if number == 0 else [Text("")] * len(heads)
-        cells = (
-            _TITLES[name],
-            _written(name, change.before),
-            _written(name, change.after),
-            _difference(name, change),
-            figures.count(change.gained),
-            figures.count(change.lost),
+        lines.append(
+            (
+                *(heads if number == 0 else [""] * len(heads)),
+                _TITLES[name],
+                _written(name, change.before),
+                _written(name, change.after),
+                _difference(name, change),
+                figures.count(change.gained),
+                figures.count(change.lost),
+            )
         )
-        table.add_row(*lead, *map(Text, cells), style=style)
+    return lines
 
 
 def _difference(name: str, change: Change) -> str:
@@ -149,10 +150,6 @@ def _difference(name: str, change: Change) -> str:
 
 def _written(name: str, value: Any) -> str:
     return figures.dollars(value) if name == "cost_usd" else figures.quantity(value, _UNITS[name])
-
-
-def _text(name: str) -> Text:
-    return Text("".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in name))
 
 
 def _rank(item: tuple[Key, Group]) -> tuple[int, str, str]:

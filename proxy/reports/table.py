@@ -16,9 +16,9 @@ from typing import Literal
 
 import msgspec
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
+from proxy import aligned
 from proxy.ledger.read import Where
 from proxy.reports import figures
 from proxy.reports.evidence import legend, sign
@@ -26,7 +26,6 @@ from proxy.reports.metering import Metering
 from proxy.reports.period import Period
 from proxy.reports.split import said
 
-_NO_LIMIT = 10_000  # characters in a line
 _LIKE_FORMULAS = tuple("=+-@\t\r")
 _LONGEST_NAME = 48  # characters of a name before it goes on in the next line
 
@@ -76,34 +75,22 @@ def digits_carried(columns: Sequence[Column], figured: Sequence[Mapping[str, Cel
 
 
 def print_table(report: Report, console: Console) -> None:
-    """Print title, table and notes, widening ``console`` if need be: wrapped lines are ugly, lost digits are wrong."""
-    table = Table(show_footer=bool(report.by and report.total), box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    lines: list[list[Text]] = [[] for _ in report.rows]
+    """Print title, table and notes, in lines of any length: wrapped ones are ugly, lost digits are wrong."""
+    columns, drawn = [], []
     for position, column in enumerate(report.columns):
-        title, written_cells = written(report, position)
+        title, cells = written(report, position)
         if report.shares and column.key == report.rank:
-            written_cells = [
-                f"{sign(shares)} {cell}".lstrip() for shares, cell in zip(report.shares, written_cells, strict=True)
-            ]
-        cells, total = written_cells[: len(report.rows)], written_cells[-1] if report.total else ""
-        table.add_column(
-            Text(title),
-            footer=Text("total" if position == 0 else "" if column.kind == "text" else total, style="bold"),
-            justify="left" if column.kind == "text" else "right",
-            min_width=min(_LONGEST_NAME, max(map(len, (title, total, *cells)))),
-            max_width=_LONGEST_NAME,
-            overflow="fold",
-        )
-        for line, cell in zip(lines, cells, strict=True):
-            line.append(_plain(cell))
-    for line in lines:
-        table.add_row(*line)
-    console.width = max(
-        console.width, console.measure(table, options=console.options.update(max_width=_NO_LIMIT)).maximum
-    )
-    console.print(Text(report.title, style="bold"), "\n", _plain(covers(report)), "\n", sep="", soft_wrap=True)
-    if report.rows:
-        console.print(table)
+            cells = [f"{sign(shares)} {cell}".lstrip() for shares, cell in zip(report.shares, cells, strict=True)]
+        if report.total and (position == 0 or column.kind == "text"):
+            cells[-1] = "" if position else "total"
+        columns.append(aligned.Column(title=title, right=column.kind != "text", widest=_LONGEST_NAME))
+        drawn.append(cells)
+    lines = list(zip(*drawn, strict=True))
+    rows, total = lines[: len(report.rows)], lines[len(report.rows) :]
+    covered = Text(aligned.plain(covers(report)))
+    console.print(Text(report.title, style="bold"), "\n", covered, "\n", sep="", soft_wrap=True)
+    if rows:
+        aligned.print_aligned(console, columns, rows, total if report.by else ())
         if report.shares:
             console.print(Text(legend()), "\n", sep="", soft_wrap=True)
     for note in report.notes:
@@ -198,11 +185,6 @@ def significant_of(report: Report, column: Column) -> Sequence[int]:
 
 def _cells(report: Report, position: int) -> list[Cell]:
     return [*(row[position] for row in report.rows), *([report.total[position]] if report.total else [])]
-
-
-def _plain(text: str) -> Text:
-    """Take text literally: no markup, no control characters for the terminal."""
-    return Text("".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in text))
 
 
 def _harmless(cell: Cell) -> Cell:
