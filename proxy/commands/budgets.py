@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -10,7 +9,7 @@ import typer
 from proxy.aligned import Column
 from proxy.budgets.units import ESTIMATED
 from proxy.commands.directory import AsJson, ConfigPath, Database, Directory, day, directory, print_listed, say_json
-from proxy.errors import ConfigError, DirectoryError
+from proxy.errors import ConfigError
 from proxy.reports.figures import amount
 
 if TYPE_CHECKING:
@@ -56,7 +55,7 @@ def add(
     """  # noqa: D301
     from proxy.directory import budgets as directory_budgets
 
-    said = {"name": name, "unit": unit, "limit": _amount("limit", limit), "window": window, "team": team,
+    said = {"name": name, "unit": unit, "limit": _amount(limit), "window": window, "team": team,
             "project": project, "user": user, "key": key, "mode": mode, "tz": tz, "unseen": unseen,
             "thresholds": _shares(threshold)}  # fmt: skip
     asked = directory_budgets.wanted({each: value for each, value in said.items() if value is not None})
@@ -85,15 +84,11 @@ def change(
     joulegate budgets set search-month --limit 800
     joulegate budgets set search-month --mode hard --threshold 0.5 --threshold 0.9
     """  # noqa: D301
-    import msgspec
-
     from proxy.directory import budgets as directory_budgets
 
-    said = {"limit": _amount("limit", limit), "window": window, "mode": mode, "tz": tz,
+    said = {"limit": _amount(limit), "window": window, "mode": mode, "tz": tz,
             "thresholds": _shares(threshold)}  # fmt: skip
-    asked = msgspec.convert(
-        {each: value for each, value in said.items() if value is not None}, directory_budgets.BudgetChange
-    )
+    asked = directory_budgets.change_wanted({each: value for each, value in said.items() if value is not None})
     with directory(config, database) as here:
         directory_budgets.change(here.engine, name, asked, actor=here.actor, at=here.now)
         _say(here, name, "is changed", as_json=as_json)
@@ -177,16 +172,16 @@ def _say(here: Directory, name: str, what: str, *, as_json: bool) -> None:
     _print_table(found)
 
 
-def _amount(option: str, text: str | None) -> float | None:
-    """Read a number that people write; raises :class:`DirectoryError`."""
-    try:
-        return None if text is None else float(Decimal(text))
-    except InvalidOperation:
-        raise DirectoryError("invalid", option, f"{option} = {text!r}: give a number, such as 500 or 0.25") from None
+def _amount(text: str | None) -> float | None:
+    from proxy.directory.budgets import number
+
+    return None if text is None else float(number(text, "limit"))
 
 
 def _shares(texts: list[str] | None) -> list[float] | None:
-    return [float(_amount("threshold", text) or 0.0) for text in texts] if texts else None
+    from proxy.directory.budgets import number
+
+    return [float(number(text, "threshold")) for text in texts] if texts else None
 
 
 def _print_table(found: list[BudgetShown]) -> None:

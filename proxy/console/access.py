@@ -43,6 +43,7 @@ class Access:
             name: hmac.digest(token, b"joulegate console session", "sha256") for name, token in tokens.items()
         }
         self._clock = clock
+        self._for_all = secrets.token_hex(32)
         self._failures: OrderedDict[str, list[float]] = OrderedDict()
         self._ended: OrderedDict[str, float] = OrderedDict()
 
@@ -86,9 +87,12 @@ class Access:
         while self._ended and (len(self._ended) > _KEPT_AT_MOST or next(iter(self._ended.values())) <= self._clock()):
             self._ended.popitem(last=False)
 
-    def form_token(self, session: Session) -> str:
-        """Give what a form of this session must send along: a page of another site does not know it."""
-        return self._signed(session.name, f"form {session.number}")
+    def form_token(self, session: Session | None) -> str:
+        """Give what a form must send along: a page of another site does not know it.
+
+        Without a session, where no token is needed or it came in a header, it is good until the console ends.
+        """
+        return self._for_all if session is None else self._signed(session.name, f"form {session.number}")
 
     def wait_s(self, address: str) -> float:
         """Say for how long an address may not try another token, in seconds; 0: it may."""

@@ -20,6 +20,7 @@ from starlette.staticfiles import StaticFiles
 from proxy.calculator.own import Own
 from proxy.console import api, pages
 from proxy.console.access import Access
+from proxy.console.budget_forms import BudgetForms
 from proxy.console.budgets import Budgets
 from proxy.console.calculator import Calculator
 from proxy.console.directory import Directory, refused
@@ -101,6 +102,7 @@ def build_console(
             Route("/api/live", console.api_live),
             Route("/api/openapi.json", console.openapi),
             *Budgets(engine, now).routes(),
+            *BudgetForms(engine, access, now).routes(),
             *Directory(engine, providers, now).routes(),
             *Screens(engine, evidence, estimate_call, lambda: health(recorder, key_problems()), now).routes(),
             *Reports(engine, estimate, now, lambda: said(health(recorder, key_problems()))).routes(),

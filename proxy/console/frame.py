@@ -7,7 +7,8 @@ from html import escape
 from starlette.requests import Request
 from starlette.responses import HTMLResponse
 
-from proxy.console.guard import HEADERS, SESSION
+from proxy.console.forms import WITH_A_FORM
+from proxy.console.guard import SESSION
 
 # In the order of the navigation. A page of its own adds its place here.
 PLACES = (
@@ -20,8 +21,6 @@ PLACES = (
     ("/health", "Health"),
     ("/facts", "Facts"),
 )
-# A form asks a page of ours anew, with what was chosen in the address; nothing else may be sent anywhere.
-_POLICY = HEADERS["content-security-policy"].replace("form-action 'none'", "form-action 'self'")
 
 
 def frame(
@@ -80,7 +79,7 @@ def answer(
     """Answer with a page that is still; ``script`` names one of ours."""
     tag = f'<script src="/static/{script}" defer></script>\n' if script else ""
     page = frame(title, body, place=place, signed_in=SESSION in request.scope, aside=aside, script=tag)
-    return HTMLResponse(page, status, {"content-security-policy": _POLICY})
+    return HTMLResponse(page, status, WITH_A_FORM)
 
 
 def sorry(words: str, way_out: str = "") -> str:

@@ -88,8 +88,12 @@ class Screens:
 
     async def budgets(self, request: Request) -> Response:
         """Answer with how budgets stand."""
+        asked = request.query_params
         return await self._page(
-            request, "Budgets", lambda c: budgets_page.page_body(c, self._now(), self._evidence), place="/budgets"
+            request,
+            "Budgets",
+            lambda c: budgets_page.page_body(c, asked, self._now(), self._evidence),
+            place="/budgets",
         )
 
     async def reports(self, request: Request) -> Response:

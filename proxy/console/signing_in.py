@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-import hmac
 import math
 from html import escape
-from urllib.parse import parse_qs
 
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from proxy.console.access import SESSION_S, Access, Session
-from proxy.console.guard import COOKIE, HEADERS, SESSION, caller_of
-
-_BODY_BYTES = 8192
-_WITH_A_FORM = {
-    "content-security-policy": HEADERS["content-security-policy"].replace("form-action 'none'", "form-action 'self'"),
-    "referrer-policy": "same-origin",  # or the browser would not say that the form was ours
-}
+from proxy.console.forms import WITH_A_FORM, fields_of, genuine, token_field
+from proxy.console.guard import COOKIE, SESSION, caller_of
 
 
 class SigningIn:
@@ -40,7 +33,7 @@ class SigningIn:
             return RedirectResponse("/", status_code=303)
         if request.method != "POST":
             return _page("Sign in", _login_form(_next(request.query_params.get("next", "/"))))
-        form = await _form(request)
+        form = await fields_of(request)
         goal, address = _next(form.get("next", "/")), caller_of(request.scope)
         wait_s = self._access.wait_s(address)
         if wait_s > 0:
@@ -67,12 +60,11 @@ class SigningIn:
         session: Session | None = request.scope.get(SESSION)
         if session is None:
             return RedirectResponse("/", status_code=303)
-        expected = self._access.form_token(session)
+        token = token_field(self._access, request)
         if request.method != "POST":
-            return _page("Sign out", _logout_form(session.name, expected))
-        given = (await _form(request)).get("form", "")
-        if not hmac.compare_digest(expected.encode(), given.encode()):
-            return _page("Sign out", _logout_form(session.name, expected), 403)
+            return _page("Sign out", _logout_form(session.name, token))
+        if not genuine(self._access, request, await fields_of(request)):
+            return _page("Sign out", _logout_form(session.name, token), 403)
         self._access.end(session)
         reply = RedirectResponse("/login", status_code=303)
         reply.delete_cookie(COOKIE, httponly=True, samesite="strict")
@@ -83,16 +75,6 @@ def _next(goal: str) -> str:
     """Take a path of this console, and nothing that leads elsewhere."""
     inside = goal.startswith("/") and not goal.startswith(("//", "/\\")) and goal.isprintable() and goal.isascii()
     return goal if inside else "/"
-
-
-async def _form(request: Request) -> dict[str, str]:
-    body = b""
-    async for piece in request.stream():
-        body += piece
-        if len(body) > _BODY_BYTES:
-            return {}
-    fields = parse_qs(body.decode("utf-8", "replace"), max_num_fields=16)
-    return {name: values[0] for name, values in fields.items()}
 
 
 def _page(title: str, body: str, status: int = 200, headers: dict[str, str] | None = None) -> Response:
@@ -112,7 +94,7 @@ def _page(title: str, body: str, status: int = 200, headers: dict[str, str] | No
 </body>
 </html>
 """
-    return HTMLResponse(page, status, _WITH_A_FORM | (headers or {}))
+    return HTMLResponse(page, status, WITH_A_FORM | (headers or {}))
 
 
 def _login_form(goal: str, words: str = "") -> str:
@@ -126,9 +108,9 @@ def _login_form(goal: str, words: str = "") -> str:
     )
 
 
-def _logout_form(name: str, form_token: str) -> str:
+def _logout_form(name: str, token: str) -> str:
     return (
         f"<p>You are signed in with the token <code>{escape(name)}</code>.</p>"
-        f'<form method="post" action="/logout"><input type="hidden" name="form" value="{form_token}">'
+        f'<form method="post" action="/logout">{token}'
         '<p><button type="submit">Sign out</button></p></form>'
     )

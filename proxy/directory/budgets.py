@@ -6,9 +6,11 @@ its file changes: of two files with a budget of the same name the one counts who
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Mapping
 from datetime import datetime
+from decimal import Decimal, InvalidOperation
 from typing import Any, TypeVar
 
 import msgspec
@@ -28,7 +30,7 @@ from proxy.ledger.rollup_tables import detail_keys
 from proxy.sections import BudgetSection
 
 ACTOR = "configuration"
-T = TypeVar("T", bound=BudgetSection)
+T = TypeVar("T", bound=msgspec.Struct)
 _NAMED_AT_MOST = 10
 _NAMED = re.compile(r"\$\.(\w+)|field `(\w+)`")  # what msgspec's message is about
 _WORDS = {
@@ -61,6 +63,22 @@ def wanted(said: Mapping[str, object]) -> BudgetWanted:
     return _strictly(said, BudgetWanted)
 
 
+def change_wanted(said: Mapping[str, object]) -> BudgetChange:
+    """Read in words what is to be another way; raises :class:`DirectoryError` naming the field."""
+    return _strictly(said, BudgetChange)
+
+
+def number(text: str, field: str) -> Decimal:
+    """Read a number that people write; raises :class:`DirectoryError`."""
+    try:
+        found = Decimal(text)
+    except InvalidOperation:
+        found = Decimal("NaN")
+    if not found.is_finite() or math.isinf(float(found)):
+        raise DirectoryError("invalid", field, f"{field} = {text[:64]!r}: give a number, such as 500 or 0.25")
+    return found
+
+
 def add(engine: Engine, asked: BudgetWanted, *, actor: str, at: datetime) -> None:
     """Make a budget, or take one back into use, which counts the calls of its window so far.
 
@@ -85,7 +103,7 @@ def change(engine: Engine, name: str, asked: BudgetChange, *, actor: str, at: da
         fields = ", ".join(BudgetChange.__struct_fields__)
         raise DirectoryError("invalid", "body", f"say what is to be another way: {fields}")
     with changing(engine, actor=actor, at=at) as made:
-        before = _changeable(made.connection, name)
+        before = changeable(made.connection, name)
         budget = _checked(_strictly(msgspec.structs.asdict(section_in(before)) | said, BudgetSection))
         if section_in(before) != section_of(budget):
             _write(made, before, budget, "change")
@@ -94,8 +112,22 @@ def change(engine: Engine, name: str, asked: BudgetChange, *, actor: str, at: da
 def remove(engine: Engine, name: str, *, actor: str, at: datetime) -> None:
     """Take a budget out of use; what calls have used stays in every report. Raises :class:`DirectoryError`."""
     with changing(engine, actor=actor, at=at) as made:
-        before = _changeable(made.connection, name)
+        before = changeable(made.connection, name)
         _remove(made, before)
+
+
+def changeable(connection: Connection, name: str) -> Mapping[Any, Any]:
+    """Give the row of a budget that can be changed here; raises :class:`DirectoryError` where there is none such."""
+    before = row_of(connection, name) if name.isprintable() else None
+    if before is None or before["archived_at"] is not None:
+        known = ", ".join(row["name"] for row in in_use(connection)[:_NAMED_AT_MOST])
+        there = f"those in use: {known}" if known else "there is none; make one: joulegate budgets add"
+        raise DirectoryError("missing", "name", f"there is no budget {name[:64]!r} in use; {there}")
+    if before["managed_by"] == "configuration":
+        where = before["file"] or "its file"
+        message = f"budget {name} is in the configuration, {where}: change it there, and send SIGHUP or restart"
+        raise DirectoryError("conflict", "name", message)
+    return before
 
 
 def take_over(
@@ -186,28 +218,15 @@ def _count(connection: Connection) -> int:
     return connection.scalar(sa.select(sa.func.count()).where(budgets.c.archived_at.is_(None))) or 0
 
 
-def _changeable(connection: Connection, name: str) -> Mapping[Any, Any]:
-    before = row_of(connection, name)
-    if before is None or before["archived_at"] is not None:
-        known = ", ".join(row["name"] for row in in_use(connection)[:_NAMED_AT_MOST])
-        there = f"those in use: {known}" if known else "there is none; make one: joulegate budgets add"
-        raise DirectoryError("missing", "name", f"there is no budget {name[:64]!r} in use; {there}")
-    if before["managed_by"] == "configuration":
-        where = before["file"] or "its file"
-        message = f"budget {name} is in the configuration, {where}: change it there, and send SIGHUP or restart"
-        raise DirectoryError("conflict", "name", message)
-    return before
-
-
 def _require_scope(connection: Connection, budget: Budget, *, unseen: bool) -> None:
     """Look whether there is whom it is for: a name that is mistyped would limit nobody."""
     if budget.team is not None:
-        team = team_by_name(connection, budget.team)
+        team = team_by_name(connection, budget.team) if budget.team.isprintable() else None
         if team is None or team.archived_at is not None:
             what = "there is no team" if team is None else "there is no team in use by the name of"
             raise DirectoryError("missing", "team", f"{what} {budget.team[:64]!r}; make it: joulegate teams add")
     if budget.key is not None:
-        key = key_by_id(connection, budget.key)
+        key = key_by_id(connection, budget.key) if budget.key.isprintable() else None
         if key is None or key.revoked_at is not None:
             what = "there is no key" if key is None else "revoked is the key"
             raise DirectoryError(

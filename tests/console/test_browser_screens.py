@@ -20,6 +20,7 @@ PATHS = [
     "/explore?by=day&measure=energy",
     "/explore?by=team,model,zone&where=provider%3Dopenai",
     "/explore?by=nonsense",
+    "/budgets/add",
     "/calls",
     "/calls?where=team%3Dnobody",
     "/calls/{id}",
