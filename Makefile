@@ -14,7 +14,7 @@ export PIP_NO_COMPILE := 1
 TESTS := $(BIN)/python -m pytest --numprocesses=auto --maxprocesses=8 --dist=loadfile --no-loadscope-reorder --max-worker-restart=0
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test test-all crash lint types bench docs lock clean
+.PHONY: help demo serve test test-all crash lint types bench docs lock vendor clean
 
 help:  ## list the targets
 	@echo 'Arguments for the command behind a target: make demo ARGS="--port 8800 --console-port 8801"'
@@ -93,6 +93,9 @@ docs: $(VENV)/.ready-dev  ## check that every page, link and command in the docu
 lock:  ## rewrite requirements/*.txt from pyproject.toml; what is pinned stays so, but with ARGS=--upgrade
 	@$(PYTHON) -m venv $(VENV)-lock && $(VENV)-lock/bin/python -m pip --quiet install uv==$(UV_VERSION)
 	@UV=$(VENV)-lock/bin/uv sh requirements/lock.sh $(ARGS)
+
+vendor: $(BIN)/python  ## fetch the scripts of others that the console has, as its vendored.toml says (needs npm)
+	@$(BIN)/python requirements/vendor.py
 
 clean:  ## remove the virtual environments, caches and what the demo wrote
 	rm -rf $(VENV) $(VENV)-lock $(VENV)-focus joulegate-demo build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -190,4 +190,5 @@ def test_the_wheel_has_every_tracked_file_of_the_packages(tmp_path):
     packed = set(zipfile.ZipFile(wheel).namelist())
     wanted = {name for name in tracked() if name.split("/")[0] in ("proxy", "estimator", "migrations")}
     assert wanted - packed == set()
+    assert {f"proxy/console/static/vendor/{name}" for name in ("uplot.js", "lit-html.js", "uplot.LICENSE")} <= packed
     assert not any(name.startswith(("tests/", "bench/", "docs/")) for name in packed)

@@ -64,6 +64,10 @@ class Asked:
 
     def link(self, path: str, **more: str) -> str:
         """Write the address of a page that is asked for this; escaped, for an attribute."""
+        return escape(self.address(path, **more))
+
+    def address(self, path: str, **more: str) -> str:
+        """Write the address of a page that is asked for this."""
         said: list[tuple[str, str]] = [] if not self.by else [("by", ",".join(self.by))]
         said += [("where", f"{key}={value or ''}") for key, value in self.where.items()]
         times = (("month", self.month), ("from", self.start), ("to", self.end))
@@ -73,7 +77,7 @@ class Asked:
         if self.measure:
             said.append(("measure", self.measure))
         query = urlencode([*said, *more.items()])
-        return escape(f"{path}?{query}" if query else path)
+        return f"{path}?{query}" if query else path
 
 
 def asked_of(query: QueryParams, *, by: tuple[str, ...] = (), measure: str = "") -> Asked:

@@ -11,6 +11,7 @@ from html import escape
 from sqlalchemy import Connection
 from starlette.datastructures import QueryParams
 
+from proxy.console import over_time
 from proxy.console.asking import (
     CHOICE,
     Asked,
@@ -25,6 +26,7 @@ from proxy.console.asking import (
 )
 from proxy.console.evidence import standing
 from proxy.console.marks import name, value
+from proxy.console.pointing import attribute
 from proxy.console.sums import MEASURES, Measure, figure, title, written
 from proxy.console.tables import tokens
 from proxy.ledger.evidence import Evidence
@@ -48,15 +50,16 @@ def page_body(connection: Connection, asked: Asked, now: datetime, evidence: Evi
         raise QuestionError(f"measure={asked.measure!r}: choose from {', '.join(MEASURES)}")
     asked, period = of_sums(asked, now)
     # The chart is of the first of the dimensions, the table of all: one reading.
-    found = split(connection, asked.by[:1], period, asked.by, asked.where)
+    beside = over_time.beside(asked.by)
+    found = split(connection, asked.by[:1], period, asked.by, asked.where, beside=beside)
     evidence.read(connection, found.total)
     measure = MEASURES[asked.measure]
     head = f"{_form(asked, period)}{period_links(asked, PATH, now)}{chosen(asked, PATH)}"
     if not found.total.calls:
         return f"{head}{_nothing(asked)}"
     return (
-        f"{head}<h2>{escape(measure.title)} <small>{escape(period.title())}</small></h2>"
-        f"{_drawn(asked, measure, _first(asked, period, found))}{_table(asked, measure, found, evidence)}"
+        f"{head}<h2>{escape(measure.title)} <small>{escape(period.title())}{_out(asked, period)}</small></h2>"
+        f"{_figure(asked, measure, found, now)}{_table(asked, measure, found, evidence)}"
         f"{standing(evidence.shares(found.total))}"
         f"<details class='method'><summary>How it is made: {escape(measure.title)}</summary>"
         f"<p>{escape(measure.method)}</p>"
@@ -64,14 +67,15 @@ def page_body(connection: Connection, asked: Asked, now: datetime, evidence: Evi
     )
 
 
-def _first(asked: Asked, period: Period, found: Split) -> Sequence[Totals]:
-    """Give the sums by what the chart is of."""
-    return every_day(found.groups, period) if asked.by[:1] == ("day",) else found.groups
-
-
 def question(query: QueryParams) -> Asked:
     """Read an address; raises QuestionError."""
     return asked_of(query, by=("team",), measure="dollars")
+
+
+def _out(asked: Asked, period: Period) -> str:
+    """Lead to what a stretch of time lies in."""
+    wider = over_time.outward(asked, period) if asked.by[0] in TIME_DIMENSIONS else None
+    return "" if wider is None else f' · <a href="{wider[0].link(PATH)}">zoom out: {escape(wider[1])}</a>'
 
 
 def _form(asked: Asked, period: Period) -> str:
@@ -114,13 +118,30 @@ def _ranked(asked: Asked, measure: Measure, groups: Sequence[Totals]) -> list[To
     return sorted(ranked, key=lambda each: [each.key[place] or "" for place in times])
 
 
-def _drawn(asked: Asked, measure: Measure, groups: Sequence[Totals]) -> str:
-    over_time = asked.by[0] in TIME_DIMENSIONS
-    if len(groups) < 2 or (over_time and len(groups) > DAYS_DRAWN):
+def _figure(asked: Asked, measure: Measure, found: Split, now: datetime) -> str:
+    """Draw the chart; of times, what a script needs for one that can be pointed at is in it."""
+    if asked.by[0] not in TIME_DIMENSIONS:
+        drawn, told = _drawn(asked, measure, found.groups)
+        return f"<figure tabindex='0'>{drawn}<figcaption>{' '.join(told)}</figcaption></figure>" if drawn else ""
+    groups = every_day(found.groups, found.period) if asked.by[0] == "day" else found.groups
+    drawn, told = _drawn(asked, measure, groups) if len(groups) <= DAYS_DRAWN else ("", [])
+    chart = over_time.chart(asked, measure, found, now)
+    if not drawn and chart is None:
         return ""
+    more = "" if chart is None else f" {attribute(chart)}"
+    hidden = "" if drawn else " hidden"
+    caption = f"<figcaption>{' '.join(told)}</figcaption>" if told else ""
+    return f"<figure tabindex='0'{more}{hidden}>{drawn}{caption}</figure>"
+
+
+def _drawn(asked: Asked, measure: Measure, groups: Sequence[Totals]) -> tuple[str, list[str]]:
+    """Draw bars, of two at least, and say what else is to be known of them."""
+    if len(groups) < 2:
+        return "", []
+    of_times = asked.by[0] in TIME_DIMENSIONS
     alone = replace(asked, by=asked.by[:1])
-    ordered = sorted(groups, key=lambda each: each.key[0] or "") if over_time else _ranked(alone, measure, groups)
-    shown = ordered if over_time else ordered[:LINES_DRAWN]
+    ordered = sorted(groups, key=lambda each: each.key[0] or "") if of_times else _ranked(alone, measure, groups)
+    shown = ordered if of_times else ordered[:LINES_DRAWN]
     banded = hasattr(shown[0], f"{measure.column}_low")
 
     def end(group: Totals, which: str) -> float | None:
@@ -147,8 +168,7 @@ def _drawn(asked: Asked, measure: Measure, groups: Sequence[Totals]) -> str:
         *(["The line on a bar is its 90 % range."] if banded else []),
         *([f"Drawn are the largest {len(shown)} of {len(ordered):,}."] if len(shown) < len(ordered) else []),
     ]
-    chart = (bars if over_time else lines)(heading, unit or "calls", whole)
-    return f"<figure tabindex='0'>{chart}<figcaption>{' '.join(more)}</figcaption></figure>"
+    return (bars if of_times else lines)(heading, unit or "calls", whole), more
 
 
 def _table(asked: Asked, measure: Measure, found: Split, evidence: Evidence) -> str:

@@ -24,9 +24,9 @@ PLACES = (
 
 
 def frame(
-    title: str, body: str, *, place: str, signed_in: bool, aside: str = "", live: str | None = None, script: str = ""
+    title: str, body: str, *, place: str, signed_in: bool, aside: str = "", live: str | None = None, head: str = ""
 ) -> str:
-    """Draw a page; ``body``, ``aside`` (beside the title) and ``script`` are HTML, ``title`` is text.
+    """Draw a page; ``body``, ``aside`` (beside the title) and ``head`` are HTML, ``title`` is text.
 
     ``place`` is the path of the navigation that it belongs to, ``live`` the path of its events.
     """
@@ -40,7 +40,7 @@ def frame(
 <title>{escape(title)} · Joulegate</title>
 <link rel="icon" href="/static/mark.svg" type="image/svg+xml">
 <link rel="stylesheet" href="/static/console.css">
-{script}</head>
+{head}</head>
 <body{events}>
 <a class="skip" href="#main">Skip to the figures</a>
 <header>
@@ -74,12 +74,24 @@ _SIGN_OUT = '<a href="/logout">sign out</a>'
 
 
 def answer(
-    request: Request, title: str, body: str, *, place: str, aside: str = "", status: int = 200, script: str = ""
+    request: Request, title: str, body: str, *, place: str, aside: str = "", status: int = 200, head: str = ""
 ) -> HTMLResponse:
-    """Answer with a page that is still; ``script`` names one of ours."""
-    tag = f'<script src="/static/{script}" defer></script>\n' if script else ""
-    page = frame(title, body, place=place, signed_in=SESSION in request.scope, aside=aside, script=tag)
+    """Answer with a page that is still; ``head`` is HTML."""
+    page = frame(title, body, place=place, signed_in=SESSION in request.scope, aside=aside, head=head)
     return HTMLResponse(page, status, WITH_A_FORM)
+
+
+def script(name: str) -> str:
+    """Name one of our scripts in a page's head."""
+    return f'<script src="/static/{name}" defer></script>\n'
+
+
+def charts(name: str) -> str:
+    """Name one of our scripts that makes charts, with what it stands on; none of it holds up the page."""
+    return (
+        f'<link rel="stylesheet" href="/static/vendor/uplot.css">\n{script("vendor/uplot.js")}'
+        f'<script src="/static/{name}" type="module"></script>\n'
+    )
 
 
 def sorry(words: str, way_out: str = "") -> str:

@@ -7,7 +7,7 @@ from html import escape
 from urllib.parse import urlencode
 
 from proxy.console.evidence import mark, standing
-from proxy.console.frame import frame
+from proxy.console.frame import frame, script
 from proxy.console.health import Health
 from proxy.console.marks import whisker
 from proxy.console.pulse import Pulse, pulse_section
@@ -53,7 +53,7 @@ def page(
         signed_in=signed_in,
         aside=f'<div id="health">{health_line(health)}</div>',
         live=f"/live?{query}",
-        script='<script src="/static/console.js" defer></script>\n',
+        head=script("console.js"),
     )
 
 

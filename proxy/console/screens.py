@@ -14,7 +14,7 @@ from starlette.routing import Route
 
 from estimator import Estimate, Usage
 from proxy.console import budgets_page, calls, choosing, explore, facts, health_page, teams
-from proxy.console.frame import answer, sorry
+from proxy.console.frame import answer, charts, script, sorry
 from proxy.console.health import Health
 from proxy.ledger.evidence import Evidence
 from proxy.ledger.row import Estimator
@@ -56,6 +56,7 @@ class Screens:
             "Explore",
             lambda c: explore.page_body(c, explore.question(request.query_params), self._now(), self._evidence),
             place="/explore",
+            head=charts("explore.js"),
         )
 
     async def calls(self, request: Request) -> Response:
@@ -104,7 +105,7 @@ class Screens:
             "Reports",
             lambda c: choosing.page_body(c, asked, self._now()),
             place="/reports",
-            script="reports.js",
+            head=script("reports.js"),
         )
 
     async def health(self, request: Request) -> Response:
@@ -135,7 +136,7 @@ class Screens:
         *,
         place: str,
         missing: str = "",
-        script: str = "",
+        head: str = "",
     ) -> Response:
         def read() -> tuple[int, str]:
             try:
@@ -148,4 +149,4 @@ class Screens:
             return (200, body) if body is not None else (404, sorry(missing, '<a href="/calls">The last calls</a>'))
 
         status, body = await run_in_threadpool(read)
-        return answer(request, title, body, place=place, status=status, script=script if status == 200 else "")
+        return answer(request, title, body, place=place, status=status, head=head if status == 200 else "")

@@ -28,6 +28,7 @@ class Split:
     where: Where = field(default_factory=dict)  # only the calls that have these values are in it
     part_names: tuple[str, ...] = ()  # what the parts are split by: ``by``, and then what else was asked for
     parts: Sequence[Totals] = ()
+    beside: Mapping[tuple[str, ...], Sequence[Totals]] = field(default_factory=dict)  # the same calls, split otherwise
     evidence: Mapping[str, float] = field(default_factory=dict)  # shares of the joules by tier, where that was read
     tiers: Evidence | None = None  # the same of any group, where that was read
     prices: Mapping[str, Decimal] = field(default_factory=dict)  # dollars by whose prices they are, where that was read
@@ -81,11 +82,13 @@ def split(
     figures: Collection[str] = SUMMED,
     *,
     part_bands: bool = True,
+    beside: Collection[tuple[str, ...]] = (),
 ) -> Split:
     """Ask the ledger, in one transaction; raises QuestionError where it does not keep so much of those calls.
 
     ``within``: what the parts of the groups are split by as well; without it there are no parts. ``figures``: what
-    groups and parts must have; total and models have all. ``part_bands``: the parts' bands are reckoned.
+    groups and parts must have; total and models have all. ``part_bands``: the parts' bands are reckoned. ``beside``:
+    what else the same calls are split by, in the same reading.
     """
     finer = (*by, *(name for name in within if name not in by))
     read = partial(splits, connection, start=period.start, end=period.end, zone=period.zone, where=where)
@@ -93,9 +96,11 @@ def split(
         # Apart, since they are read from far fewer sums than a split by days or users.
         (total,), models = read(((), ("model",)))
         if within and finer != by:
-            groups, parts = read((by, finer), figures=figures, bandless=() if part_bands else (finer,))
+            groups, parts, *others = read(
+                (by, finer, *beside), figures=figures, bandless=() if part_bands else (finer,)
+            )
         else:
-            (groups,) = read((by,), figures=figures)
+            groups, *others = read((by, *beside), figures=figures)
             parts = groups if within else []
     except RowsGoneError as error:
         raise QuestionError(str(error)) from error
@@ -108,4 +113,5 @@ def split(
         where=where,
         part_names=finer,
         parts=parts,
+        beside=dict(zip(beside, others, strict=True)),
     )

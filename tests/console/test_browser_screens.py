@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import gzip
+import random
+import re
 import threading
+from datetime import UTC, datetime, timedelta
+from urllib.parse import urljoin
 
 import pytest
 
 from proxy.console.frame import PLACES
+from proxy.console.over_time import LINES_DRAWN
 from tests.console.browser import accessible, browser
 from tests.console.test_page import MARKUP
 from tests.rows import UNESTIMATED, call_row
 
 pytestmark = pytest.mark.heavy
 
+MONTH = datetime(2026, 10, 1, tzinfo=UTC)
 WEIGHT_MOST = 150_000  # bytes, all that a page loads, compressed
 PATHS = [
     *(path for path, _ in PLACES if path != "/calculator"),  # which has tests of its own
     "/explore?by=day&measure=energy",
+    "/explore?by=day,team&measure=energy",
     "/explore?by=team,model,zone&where=provider%3Dopenai",
     "/explore?by=nonsense",
     "/budgets/add",
@@ -65,9 +72,36 @@ def test_pages_under_live_traffic(console, axe, width, scheme):
 def test_pages_are_light(console, path):
     rows = [call_row(team=f"team-{n}", model=f"model-{n}") for n in range(300)]
     console.record(*rows)
-    page = console.get(path.format(id=rows[0].id)).text
-    static = "".join(console.get(f"/static/{name}").text for name in ("console.css", "console.js", "mark.svg"))
-    assert len(gzip.compress((page + static).encode())) < WEIGHT_MOST
+    assert weight(console, path.format(id=rows[0].id)) < WEIGHT_MOST
+
+
+def test_the_heaviest_chart_is_light(console):
+    """Each hour of a month, and as many teams as have a line, no two figures alike."""
+    draw = random.Random(5)
+    rows = []
+    for hour in range(30 * 24):
+        for team in range(LINES_DRAWN):
+            low, mid, high = sorted(draw.uniform(1e2, 1e4) for _ in "123")
+            shared = {"joules_shared_down": mid - low, "joules_shared_up": high - mid, "estimate_key": f"key-{team}"}
+            band = {"joules_low": low, "joules": mid, "joules_high": high} | shared
+            rows.append(call_row(team=f"team-{team}", started_at=MONTH + timedelta(hours=hour), **band))
+    console.record(*rows)
+    found = weight(console, "/explore?by=hour,team&measure=energy&month=2026-10")
+    assert WEIGHT_MOST / 3 < found < WEIGHT_MOST
+
+
+def weight(console, path: str) -> int:
+    """Give the bytes of a page and all that it names and that this imports, compressed."""
+    text = console.get(path).text
+    waiting = re.findall(r'(?:src|href)="(/static/[^"]+)"', text)
+    loaded: dict[str, str] = {}
+    while waiting:
+        if (name := waiting.pop()) not in loaded:
+            loaded[name] = console.get(name).text
+            waiting += [urljoin(name, each) for each in re.findall(r'\bfrom "(\./[^"]+)"', loaded[name])]
+    if "data-chart" in text:
+        assert {"/static/chart.js", "/static/vendor/lit-html.js", "/static/vendor/uplot.js"} <= set(loaded)
+    return sum(len(gzip.compress(each.encode())) for each in (text, *loaded.values()))
 
 
 def test_the_keyboard_leads_past_the_navigation_and_shows_where_it_is(console):
