@@ -124,7 +124,8 @@ def run_console(
         estimate=estimate.supposed,
         estimate_call=estimate,
         configured=partial(Own.of, config),
-        key_problems=lambda: [*publisher.problems, *(() if kept is None else kept.problems)],
+        key_problems=lambda: publisher.problems,
+        budget_problems=lambda: () if kept is None else kept.problems,
         closing=lambda: server.should_exit,
     )
     server = QuietServer(

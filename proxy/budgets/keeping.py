@@ -75,7 +75,8 @@ class Keeping:
 
         ``now`` gives seconds since the Unix epoch, ``elapsed_ns`` the time of the clock that the gates look at.
         """
-        self.problems: Sequence[str] = ()  # budgets that are not kept, and why
+        self._unkept: Sequence[str] = ()  # budgets of the ledger that are not kept, and why
+        self._refused: Sequence[str] = ()  # those of the configuration that the ledger has no room for
         self._configured = definitions
         self._file = file
         self._exposure = exposure
@@ -95,6 +96,11 @@ class Keeping:
         self._added: dict[str, int] = {}  # by the transaction under way
         ledger.beside_rows = self.add
 
+    @property
+    def problems(self) -> Sequence[str]:
+        """Which budgets are not kept, and why, one text for each; from any thread."""
+        return [*self._refused, *self._unkept]
+
     # What the recorder calls, in this order
 
     def begin(self, holder: str) -> None:
@@ -109,8 +115,9 @@ class Keeping:
         with self._ledger.transaction() as connection:
             refused = take_over(connection, self._configured.all, holder=holder, file=self._file, at=at)
             self._follow(connection)
-        if refused:
-            _log.error("there is no room for budgets of the configuration: %s", ", ".join(refused))
+        self._refused = [f"there is no room for budget `{name}` of the configuration" for name in refused]
+        for each in self._refused:
+            _log.error("%s", each)
         placed = {state.slot for state in self._states.values()}
         for slot in self._exposure.places().values():
             if slot not in placed:  # it was in the roster before, or there was no room for it
@@ -251,13 +258,13 @@ class Keeping:
             if budget.name not in states
         ]
         for each in problems:
-            if each not in self.problems:
+            if each not in self._unkept:
                 _log.error("%s", each)
         kept = {state.slot for state in states.values()}
         for name, state in self._states.items():
             if state.slot not in kept:
                 self._exposure.retire(state.slot, revision, goes_on=name in states)
-        self._states, self.problems, self._missing = states, problems, len(states) < len(found)
+        self._states, self._unkept, self._missing = states, problems, len(states) < len(found)
         self._spent.definitions = Budgets(state.budget for state in states.values())
         self._revision = revision
         return True

@@ -72,6 +72,7 @@ def build_console(
     estimate_call: Estimator,
     configured: Callable[[datetime], Own | None] = lambda at: None,
     key_problems: Callable[[], Sequence[str]] = list,
+    budget_problems: Callable[[], Sequence[str]] = list,
     closing: Callable[[], bool] = lambda: False,
     now: Callable[[], datetime] = lambda: datetime.now(UTC),
 ) -> Starlette:
@@ -82,14 +83,17 @@ def build_console(
     ``providers`` are those that a key may be limited to; ``estimate`` is what the service estimates
     supposed calls with, ``estimate_call`` stored ones.
     ``configured`` gives the configuration as the calculator takes it, with the prices of a day.
-    ``key_problems`` says why keys are not in force as they should be. Open streams end when ``closing()`` is true.
+    ``key_problems`` says why keys are not in force as they should be, ``budget_problems`` which budgets are not kept
+    and why. Open streams end when ``closing()`` is true.
     """
+
+    def judged() -> Health:
+        return health(recorder, key_problems(), budget_problems())
+
     access = access or Access({})
     evidence = Evidence()
     calculator = Calculator(engine, now, configured)
-    console = _Console(
-        engine, evidence, calculator.prepare, metrics, recent, recorder, key_problems, gate_url, closing, now
-    )
+    console = _Console(engine, evidence, calculator.prepare, metrics, recent, judged, gate_url, closing, now)
     return Starlette(
         routes=[
             Route("/", console.page),
@@ -104,8 +108,8 @@ def build_console(
             *Budgets(engine, now).routes(),
             *BudgetForms(engine, access, now).routes(),
             *Directory(engine, providers, now).routes(),
-            *Screens(engine, evidence, estimate_call, lambda: health(recorder, key_problems()), now).routes(),
-            *Reports(engine, estimate, now, lambda: said(health(recorder, key_problems()))).routes(),
+            *Screens(engine, evidence, estimate_call, judged, now).routes(),
+            *Reports(engine, estimate, now, lambda: said(judged())).routes(),
             *calculator.routes(),
             *SigningIn(access).routes(),
             Mount("/static", StaticFiles(directory=_STATIC)),
@@ -130,8 +134,7 @@ class _Console:
         on_page: Callable[[], None],
         metrics: Metrics,
         recent: RecentCalls,
-        recorder: Recording,
-        key_problems: Callable[[], Sequence[str]],
+        judged: Callable[[], Health],
         gate_url: str,
         closing: Callable[[], bool],
         now: Callable[[], datetime],
@@ -140,8 +143,7 @@ class _Console:
         self._on_page = on_page
         self._metrics = metrics
         self._recent = recent
-        self._recorder = recorder
-        self._key_problems = key_problems
+        self._judged = judged
         self._gate_url = gate_url
         self._closing = closing
         self._now = now
@@ -234,9 +236,6 @@ class _Console:
         if month is None and start is None and end is None:
             return today(self._now(), zone_named(tz))
         return parse(month=month, start=start, end=end, tz=tz, now=self._now())
-
-    def _judged(self) -> Health:
-        return health(self._recorder, self._key_problems())
 
     def _latest(self, limit: int) -> tuple[int, list[CallRow]]:
         """Give the last calls, at first also those that an earlier process recorded."""

@@ -9,7 +9,9 @@ import msgspec
 
 from proxy.metrics import RecorderState
 
-Status = Literal["ok", "incomplete", "keys_outdated", "late", "standing_by", "standing_still", "unwritable"]
+Status = Literal[
+    "ok", "incomplete", "budgets_unkept", "keys_outdated", "late", "standing_by", "standing_still", "unwritable"
+]
 
 LATE_SECONDS = 60.0  # a ledger further behind than this is late; the shipped alert uses the same bound
 
@@ -44,7 +46,8 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
     The worst holds: ``unwritable``, a gate cannot write its journal, so calls wait in its memory and are
     lost when that is full; ``standing_still``, calls wait in the journals; ``standing_by``, another
     recorder works; ``late``, the ledger is far behind; ``keys_outdated``, keys are not in force as they are in the
-    directory; ``incomplete``, all works, but calls are missing.
+    directory; ``budgets_unkept``, no call is held to some budget here; ``incomplete``, all works, but
+    calls are missing.
     ``missing_calls`` were lost or refused: not in the ledger, or there without their tokens.
     """
 
@@ -57,13 +60,13 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
     journal_records: dict[str, int]
 
 
-def health(recorder: Recording, key_problems: Sequence[str] = ()) -> Health:
-    """Judge the recorder, and whether keys are in force as they should be."""
+def health(recorder: Recording, key_problems: Sequence[str] = (), budget_problems: Sequence[str] = ()) -> Health:
+    """Judge the recorder, and whether keys and budgets are in force as they should be."""
     counts = dict(recorder.record_counts)
     missing = counts["lost"] + counts["poison"]
-    problems = [*recorder.gate_problems, recorder.problem, *key_problems, recorder.notice]
+    problems = [*recorder.gate_problems, recorder.problem, *key_problems, *budget_problems, recorder.notice]
     return Health(
-        status=_status(recorder, missing, bool(key_problems)),
+        status=_status(recorder, missing, keys_outdated=bool(key_problems), budgets_unkept=bool(budget_problems)),
         problem="; ".join(filter(None, problems)) or None,
         ledger_lag_seconds=recorder.lag_seconds,
         calls_in_flight=recorder.calls_in_flight,
@@ -80,7 +83,7 @@ def said(found: Health) -> str:
     return f"{found.status.replace('_', ' ')}{problem}, {found.ledger_lag_seconds:.0f} s behind{missing}"
 
 
-def _status(recorder: Recording, missing: int, keys_outdated: bool) -> Status:
+def _status(recorder: Recording, missing: int, *, keys_outdated: bool, budgets_unkept: bool) -> Status:
     if recorder.gate_problems:
         return "unwritable"
     if recorder.problem is not None:
@@ -91,4 +94,6 @@ def _status(recorder: Recording, missing: int, keys_outdated: bool) -> Status:
         return "late"
     if keys_outdated:
         return "keys_outdated"
+    if budgets_unkept:
+        return "budgets_unkept"
     return "incomplete" if missing or recorder.notice is not None else "ok"

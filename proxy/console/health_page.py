@@ -15,6 +15,10 @@ TO_DO: dict[Status, str] = {
     " until the next restart.",
     "keys_outdated": "Gates go on with the keys they had. Make the journal's folder writable, or take the key out of"
     " one of the two places that name it: the configuration or the directory.",
+    "budgets_unkept": "Calls through this machine are not held to the budgets that the reasons above name, not to hard"
+    " ones either; what they use is counted in the reports. Give such a budget a time zone that this machine knows, or"
+    " take others out of use where there is no room; where calls of budgets that are gone are still on their way, it"
+    " ends by itself.",
     "late": "More than a minute lies between a call and its row. Nothing is lost: calls wait in the journal. Look"
     " whether the database is slow, or the machine short of time.",
     "standing_by": "Another process records what is in this journal directory, so this one does not. Stop one of the"

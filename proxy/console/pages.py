@@ -25,10 +25,12 @@ _STATUS = {
     "incomplete": "Metering, but not all calls",
     "late": "Metering, but late",
     "keys_outdated": "Metering, but keys are not as they were last changed",
+    "budgets_unkept": "Metering, but a budget is not kept by this machine",
     "standing_still": "Recording stands still; calls wait in the journal",
     "standing_by": "Standing by: another recorder works on this journal",
     "unwritable": "The journal cannot be written; calls wait in memory",
 }
+_BAD = ("unwritable", "standing_still", "keys_outdated", "budgets_unkept", "incomplete")
 
 
 def page(
@@ -66,7 +68,7 @@ def health_line(health: Health) -> str:
         facts.append(f"{count(waiting)} {'call waits' if waiting == 1 else 'calls wait'}")
     if health.streams_open:
         facts.append(f"{count(health.streams_open)} {'stream' if health.streams_open == 1 else 'streams'} open")
-    state = "bad" if health.status in ("unwritable", "standing_still", "keys_outdated", "incomplete") else health.status
+    state = "bad" if health.status in _BAD else health.status
     lines = [(state, " · ".join([_STATUS[health.status], *facts]))]
     if missing := health.missing_calls:
         are = "call is" if missing == 1 else "calls are"

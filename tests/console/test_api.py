@@ -107,6 +107,24 @@ def test_health(console, state, status, missing):
     assert found["problem"] == ("; ".join(filter(None, texts)) or None)
 
 
+def test_keys_and_budgets_that_are_not_in_force_are_told_apart(tmp_path):
+    keys, budgets = [], ["not kept by this machine: budget `b`: tz"]
+    url = f"sqlite:///{tmp_path}/ledger.db"
+    with serve(url, now=lambda: NOON, key_problems=lambda: keys, budget_problems=lambda: budgets) as console:
+        assert (found := get(console, "/api/health"))["status"] == "budgets_unkept"
+        assert found["problem"] == budgets[0]
+        assert "a budget is not kept by this machine" in console.get("/health").text
+        assert "take others out of use" in console.get("/health").text
+        console.recorder.record_counts |= {"lost": 1}
+        assert get(console, "/api/health")["status"] == "budgets_unkept"
+        keys.append("gate 1 cannot read the roster of keys")
+        found = get(console, "/api/health")
+        assert (found["status"], found["problem"]) == ("keys_outdated", f"{keys[0]}; {budgets[0]}")
+        keys.clear()
+        budgets.clear()
+        assert get(console, "/api/health")["status"] == "incomplete"
+
+
 def test_healthz_answers_while_the_process_does(console):
     console.recorder.problem = "no disk"
     assert (console.get("/healthz").status, console.get("/healthz").text) == (200, "ok\n")

@@ -79,7 +79,8 @@ def test_what_is_wrong_is_said_with_its_field(search):
         ({"unit": "concurrent_requests"}, "window"),
         ({"unit": "concurrent_requests", "window": None, "mode": "soft"}, "mode"),
         ({"team": None}, "team"), ({"team": "serach"}, "team"), ({"team": "gone"}, "team"), ({"team": "\0"}, "team"),
-        ({"key": "nobody"}, "key"), ({"key": "old"}, "key"), ({"team": "other", "key": key}, "team"),
+        ({"key": "nobody"}, "key"), ({"key": "old"}, "key"), ({"key": "\0"}, "key"),
+        ({"team": "other", "key": key}, "team"),
         ({"project": "atlas"}, "project"), ({"project": "a\nb"}, "project"), ({"user": " ann"}, "user"),
         ({"colour": "red"}, "colour"),
     ):  # fmt: skip
@@ -93,6 +94,13 @@ def test_what_is_wrong_is_said_with_its_field(search):
     assert wrong(change, search)[1] == "body"
     assert wrong(change, search, limit=0)[1] == "limit"
     assert wrong(change, search, window=None)[1] == "window"
+
+
+@pytest.mark.parametrize("text", ["", "much", "1,000", "5 USD", "nan", "sNaN", "inf", "-Infinity", "1e999"])
+def test_a_number_that_people_write_is_one(text):
+    with pytest.raises(DirectoryError, match=r"threshold = .*: give a number, such as 500 or 0\.25"):
+        budgets.number(text, "threshold")
+    assert budgets.number(" 0.250", "limit") == Decimal("0.25")
 
 
 def test_what_the_configuration_says_is_changed_there_alone(search):
@@ -224,3 +232,8 @@ def test_there_are_no_more_than_there_is_room_for(search, monkeypatch):
             holder="one", file="f", at=NOW + timedelta(hours=1),
         )  # fmt: skip
     assert refused == ["four"]
+    machine = Machine(search, made("two"), made("five"), holder="o")
+    assert machine.keeping.problems == ["there is no room for budget `five` of the configuration"]
+    budgets.remove(search, "one", **ADA)
+    machine.keeping.begin("o")
+    assert machine.keeping.problems == []
