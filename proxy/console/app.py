@@ -28,7 +28,6 @@ from proxy.console.frame import PLACES, answer, sorry, wants_page
 from proxy.console.guard import SESSION, Guard
 from proxy.console.health import Health, Recording, health, said
 from proxy.console.live import Draw, event, follow
-from proxy.console.pulse import pulse_section
 from proxy.console.recent import RecentCalls
 from proxy.console.reports import Reports
 from proxy.console.screens import Screens
@@ -177,7 +176,7 @@ class _Console:
             return pages.health_line(self._judged())
 
         async def pulse() -> str:
-            return pulse_section(self._recent.pulse)
+            return self._recent.pulse.section()
 
         def written(rows: list[CallRow], number: int) -> bytes:
             return event("calls", call_rows(rows[: pages.CALLS_SHOWN]), number)

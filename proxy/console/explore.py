@@ -25,6 +25,7 @@ from proxy.console.asking import (
     select,
 )
 from proxy.console.evidence import standing
+from proxy.console.frame import charts
 from proxy.console.marks import name, value
 from proxy.console.pointing import attribute
 from proxy.console.sums import MEASURES, Measure, figure, title, written
@@ -131,7 +132,8 @@ def _figure(asked: Asked, measure: Measure, found: Split, now: datetime) -> str:
     more = "" if chart is None else f" {attribute(chart)}"
     hidden = "" if drawn else " hidden"
     caption = f"<figcaption>{' '.join(told)}</figcaption>" if told else ""
-    return f"<figure tabindex='0'{more}{hidden}>{drawn}{caption}</figure>"
+    scripts = "" if chart is None else charts("explore.js")
+    return f"<figure tabindex='0'{more}{hidden}>{drawn}{caption}</figure>{scripts}"
 
 
 def _drawn(asked: Asked, measure: Measure, groups: Sequence[Totals]) -> tuple[str, list[str]]:

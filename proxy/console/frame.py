@@ -87,7 +87,7 @@ def script(name: str) -> str:
 
 
 def charts(name: str) -> str:
-    """Name one of our scripts that makes charts, with what it stands on; none of it holds up the page."""
+    """Name one of our scripts that makes charts, with what it stands on; no script holds up the page."""
     return (
         f'<link rel="stylesheet" href="/static/vendor/uplot.css">\n{script("vendor/uplot.js")}'
         f'<script src="/static/{name}" type="module"></script>\n'

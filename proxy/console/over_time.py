@@ -70,7 +70,7 @@ def slots(dimension: str, period: Period) -> list[Slot]:
 def _hour(at: datetime, zone: ZoneInfo) -> Slot:
     begins, ends = at.astimezone(zone), (at + timedelta(hours=1)).astimezone(zone)
     start, end = (each.isoformat(timespec="minutes") for each in (begins, ends))
-    return Slot(key=TIME_DIMENSIONS["hour"](begins), label=f"{begins:%m-%d %H:%M}", start=start, end=end, begins=at)
+    return Slot(key=TIME_DIMENSIONS["hour"](begins), label=f"{begins:%H:%M\n%m-%d}", start=start, end=end, begins=at)
 
 
 def chart(asked: Asked, measure: Measure, found: Split, now: datetime) -> Chart | None:

@@ -7,10 +7,10 @@ from html import escape
 from urllib.parse import urlencode
 
 from proxy.console.evidence import mark, standing
-from proxy.console.frame import frame, script
+from proxy.console.frame import charts, frame
 from proxy.console.health import Health
 from proxy.console.marks import whisker
-from proxy.console.pulse import Pulse, pulse_section
+from proxy.console.pulse import Pulse
 from proxy.console.sums import MEASURES, banded, ends, lacking, title, written
 from proxy.console.tables import groups, last_calls, tokens
 from proxy.console.today import Sums
@@ -49,13 +49,13 @@ def page(
     query = urlencode({"after": after} | ({"tz": sums.period.zone.key} if sums else {}))
     return frame(
         "Live",
-        f'<section id="pulse" aria-label="Now">{pulse_section(pulse)}</section>'
+        f'<section id="pulse" aria-label="Now">{pulse.section()}</section><figure id="rates" hidden></figure>'
         f'<section id="today" aria-label="Today">{today_section(sums)}</section>{body}',
         place="/",
         signed_in=signed_in,
         aside=f'<div id="health">{health_line(health)}</div>',
         live=f"/live?{query}",
-        head=script("console.js"),
+        head=charts("console.js"),
     )
 
 

@@ -42,7 +42,7 @@ class Zoom(msgspec.Struct, kw_only=True, frozen=True):
 
 
 class Chart(msgspec.Struct, kw_only=True, frozen=True):
-    """A chart over ``times``; ``labels`` are for its axis, None where none may stand, an hour after its day."""
+    """A chart over ``times``; ``labels`` are for its axis, None where none may stand, an hour over its day."""
 
     title: str
     unit: str

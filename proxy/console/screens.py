@@ -14,7 +14,7 @@ from starlette.routing import Route
 
 from estimator import Estimate, Usage
 from proxy.console import budgets_page, calls, choosing, explore, facts, health_page, teams
-from proxy.console.frame import answer, charts, script, sorry
+from proxy.console.frame import answer, script, sorry
 from proxy.console.health import Health
 from proxy.ledger.evidence import Evidence
 from proxy.ledger.row import Estimator
@@ -56,7 +56,6 @@ class Screens:
             "Explore",
             lambda c: explore.page_body(c, explore.question(request.query_params), self._now(), self._evidence),
             place="/explore",
-            head=charts("explore.js"),
         )
 
     async def calls(self, request: Request) -> Response:

@@ -141,7 +141,7 @@ def test_a_legend_switches_lines_and_names_stay_text(filled, axe):
         tab.evaluate("document.querySelector('.pointed p button').click()")
         assert tab.evaluate("document.querySelectorAll('[aria-pressed=true]').length") == 0
         assert MARKUP in read(tab)[1]
-        assert tab.evaluate("document.querySelectorAll('main img, main script').length") == 0
+        assert tab.evaluate("document.querySelectorAll('main img, main figure script').length") == 0
         assert tab.evaluate("typeof hacked") == "undefined"
         assert accessible(tab, axe) > 20
         assert tab.complaints == []
@@ -256,9 +256,45 @@ def test_one_line_alone_has_its_band(filled):
         assert tab.complaints == []
 
 
+def test_what_goes_on_now_streams_into_a_chart(console, axe):
+    shown = "document.getElementById('rates').hidden === false && document.querySelector('.plot canvas') !== null"
+    console.record(call_row(team="early"))
+    with browser() as tab:
+        tab.look(width=1280, scheme="light")
+        tab.send("Page.navigate", url=f"http://127.0.0.1:{console.port}/")
+        tab.wait("document.body.classList.contains('live')")
+        teams = ("search", MARKUP, None)
+        console.record(*(call_row(team=team, input_tokens=9_000, output_tokens=1_000) for team in teams))
+        tab.wait(f"{shown} && document.querySelectorAll('[aria-pressed]').length == 4")
+        assert tab.evaluate("getComputedStyle(document.querySelector('.pulse')).display") == "none"
+        time, lines = read(tab)
+        assert (time, set(lines)) == ("Last minute", {"All teams", "early", "search", MARKUP, "none"})
+        assert lines["All teams"] == ["503 tokens/s", "4 calls"]
+        tab.evaluate("document.querySelector('.plot').focus()")
+        press(tab, "End")
+        tab.wait("document.querySelector('.pointed td').textContent == 'no calls'")  # 5 s later they are one step on
+        assert read(tab)[0] == "5 s ago"
+        for _ in range(10):  # further back step by step, while they go on
+            press(tab, "ArrowLeft")
+            if (said := read(tab)[1]["search"])[0] != "no calls":
+                break
+        assert said == ["2,000 tokens/s", "1 call"]
+        tab.evaluate("[...document.querySelectorAll('[aria-pressed]')].find((each) => each.title === 'search').click()")
+        console.record(call_row(team="late"))
+        tab.wait("document.querySelectorAll('[aria-pressed]').length == 5")
+        assert tab.evaluate("document.querySelectorAll('[aria-pressed=false]').length") == 1  # it is still off
+        assert tab.evaluate("document.querySelectorAll('.uplot').length") == 1
+        assert tab.evaluate("document.querySelectorAll('main img, main figure script').length") == 0
+        assert tab.evaluate("typeof hacked") == "undefined"
+        assert accessible(tab, axe) > 20
+        loaded = tab.evaluate("performance.getEntriesByType('resource').map((each) => each.name)")
+        assert all(each.startswith(f"http://127.0.0.1:{console.port}/") for each in loaded)
+        assert tab.complaints == []
+
+
 def test_without_a_script_there_is_the_server_s_drawing(filled):
     with browser() as tab:
         tab.send("Emulation.setScriptExecutionDisabled", value=True)
         tab.send("Page.navigate", url=f"http://127.0.0.1:{filled.port}{BY_DAY}")
         tab.wait("document.querySelectorAll('figure svg.chart rect').length == 5")
-        assert tab.evaluate("document.querySelector('.plot')") is None
+        assert tab.evaluate("document.querySelector('.plot') === null")

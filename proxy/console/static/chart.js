@@ -3,6 +3,7 @@ import { html, nothing, render } from "./vendor/lit-html.js";
 
 const COLOURS = 8;
 const TALL = 260, LOW = 200, NARROW = 560; // pixels; a narrow chart is a low one
+const OWN = { all: "ink", others: "edge" }; // colours of lines that are no value's
 const LABEL_WIDTH = 14; // pixels between labels of the axis, at least
 const CHARACTER = 7; // pixels, about
 const ANY = 4; // pixels that are no stretch yet, but a hand that shook
@@ -35,13 +36,13 @@ export function chartOf(figure) {
     const there = new Set(told.lines.map((line) => line.key));
     for (const key of colours.keys()) if (!there.has(key)) colours.delete(key);
     for (const { key, mute } of told.lines) {
-      if (mute || key === "all" || colours.has(key)) continue;
+      if (mute || OWN[key] || colours.has(key)) continue;
       const taken = new Set(colours.values());
       const free = [...Array(COLOURS).keys()].find((each) => !taken.has(each));
       colours.set(key, free ?? colours.size % COLOURS);
     }
   }
-  const painted = ({ key }) => (key === "all" ? (told.kind === "bars" ? "accent" : "ink") : `line-${colours.get(key)}`);
+  const painted = ({ key }) => (told.kind === "bars" ? "accent" : (OWN[key] ?? `line-${colours.get(key)}`));
 
   // What uPlot draws: for each line its values, and where there is a band and room for it, both its ends.
   function layers() {
@@ -51,12 +52,12 @@ export function chartOf(figure) {
       const stacked = lines.map((line) => (under = under.map((below, i) => below + (line.values[i] ?? 0))));
       lines.forEach((line, i) => {
         const paint = colour(painted(line));
-        series.splice(1, 0, { stroke: paint, fill: paint, width: 0.5, points: { show: false } });
+        series.splice(1, 0, { stroke: colour("paper"), fill: paint, width: 1, points: { show: false } });
         values.splice(1, 0, stacked[i]); // the highest first: those below are drawn over it
       });
       return { series, bands, values };
     }
-    const bars = told.kind === "bars", banded = lines.length <= BANDS;
+    const bars = told.kind === "bars", few = lines.length <= BANDS;
     for (const line of lines) {
       const paint = colour(painted(line));
       series.push(
@@ -65,7 +66,7 @@ export function chartOf(figure) {
           : { stroke: paint, width: 2, points: { size: 5, fill: paint } },
       );
       values.push(line.values);
-      if (!banded || !line.low?.length) continue;
+      if (!few || !line.low?.length) continue;
       const fill = bars ? colour("ink") : `${paint}24`;
       const end = { stroke: none, width: 0, points: { show: false } };
       if (bars) end.paths = uPlot.paths.bars({ size: [0.1, 2] });
@@ -83,7 +84,7 @@ export function chartOf(figure) {
     const pointed = at;
     const { series, bands, values } = layers(), soft = colour("soft"), line = colour("line");
     const font = `12px ${getComputedStyle(document.body).fontFamily}`;
-    const count = told.times.length, labels = told.labels.map((label) => label?.split(" ").reverse());
+    const count = told.times.length, labels = told.labels.map((label) => label?.split("\n"));
     const labelled = labels.flatMap((label, i) => (label ? [i] : []));
     const widest = Math.max(...labels.flat().map((each) => each?.length ?? 0)) * CHARACTER + LABEL_WIDTH;
     const rows = Math.max(...labels.map((label) => label?.length ?? 0));
@@ -194,6 +195,7 @@ export function chartOf(figure) {
     say();
   }
 
+  const banded = () => told.lines.some((line) => line.low?.length);
   const nameOf = ({ name }) => name ?? html`<i class="none">none</i>`;
   function row(line) {
     const [text, band, beside] = at === null ? line.whole : (line.said[at] ?? ["no calls", "", ""]);
@@ -202,7 +204,8 @@ export function chartOf(figure) {
       ? nameOf(line)
       : html`<button type="button" aria-pressed=${on(line)} title=${line.name ?? "none"} @click=${() => turn([line.key], !on(line))}>
           <i class="swatch ${painted(line)}"></i>${nameOf(line)}</button>`;
-    return html`<tr><th scope="row">${head}</th><td>${text}</td><td class="soft">${band}</td><td class="soft">${beside}</td></tr>`;
+    const said = banded() ? html`<td class="soft">${band}</td>` : nothing;
+    return html`<tr><th scope="row">${head}</th><td>${text}</td>${said}<td class="soft">${beside}</td></tr>`;
   }
   function say() {
     const time = at === null ? told.whole : told.times[at];
