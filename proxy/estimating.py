@@ -52,7 +52,7 @@ class CallTerms:
 
     model: str  # as the facts call it
     deployment: Deployment | None
-    evidence: _Stated | None
+    evidence: Stated | None
     region: str | None  # of the provider's price
 
 
@@ -66,7 +66,7 @@ class ConfiguredEstimator:
         self._unknown: Unknown = "widest" if config.estimate.unknown == "widest" else "none"
         self._aliases = {(row.name.lower(), row.provider): row.model for row in config.alias}
         self._deployments = [(row, _deployment(row)) for row in config.deployment]
-        self._evidence = [_Stated(row) for row in config.evidence]
+        self._evidence = tuple(Stated(row) for row in config.evidence)
         # Prices name a region as its cloud does, without the cloud.
         self._regions = {row.name: row.region.partition(":")[2] for row in config.provider if row.region is not None}
         self._zones_by_hour = frozenset(zone for row in config.grid for zone in row.zones)
@@ -174,6 +174,16 @@ class ConfiguredEstimator:
         """The machines, each with the row that says for what it holds; the first that fits does."""
         return self._deployments
 
+    @property
+    def evidence(self) -> Sequence[Stated]:
+        """What is stated of joules, each with the row that says for what it holds; the first that fits does."""
+        return self._evidence
+
+    @property
+    def unknown(self) -> Unknown:
+        """What a model nobody knows gets."""
+        return self._unknown
+
     def terms(self, model: str, provider: str | None) -> CallTerms:
         """Say what holds for calls of a model at a provider."""
         return self._terms(model, provider)
@@ -219,26 +229,30 @@ def _middle(figure: Range | None) -> float | None:
     return None if figure is None else figure.mid
 
 
-class _Stated:
-    """A row of evidence: a mean over calls, so one call is off it by what one call is off its model's mean."""
+class Stated:
+    """A row of evidence: a mean over calls, so one call is off it by what one call is off its model's mean.
+
+    ``rates`` are joules of a call, and of an input token, a cached one and an output token; ``band`` are the 90 %
+    multipliers of one call, ``per_call`` the part of them that evens out.
+    """
 
     def __init__(self, row: EvidenceSection) -> None:
         self.row = row
         bands = constants()["bands"]
-        self._rates = (
+        self.rates = (
             row.joules_per_call,
             row.joules_per_input_token,
             row.joules_per_cached_input_token,
             row.joules_per_output_token,
         )
         try:
-            mean = Evidence(kind=row.kind, joules=sum(self._rates), scope=row.scope, source=row.source, band=row.band)
+            mean = Evidence(kind=row.kind, joules=sum(self.rates), scope=row.scope, source=row.source, band=row.band)
         except EstimatorError as error:
             raise ConfigError(f"evidence `{row.source}`: {error}") from None
-        if not any(self._rates):
+        if not any(self.rates):
             raise ConfigError(f"evidence `{row.source}`: states no joules: give joules_per_output_token or its kin")
-        self._per_call = bands["own_call"]
-        self._band = combined(mean.own_band, self._per_call)
+        self.per_call = bands["own_call"]
+        self.band = combined(mean.own_band, self.per_call)
 
     def of(self, usage: Usage) -> Evidence | None:
         """Reckon a call's joules; ``None`` where its tokens are not known, and the estimate says so."""
@@ -248,11 +262,11 @@ class _Stated:
         counts = (1, usage.input_tokens - cached, cached, usage.output_tokens)
         return Evidence(
             kind=self.row.kind,
-            joules=sum(rate * count for rate, count in zip(self._rates, counts, strict=True)),
+            joules=sum(rate * count for rate, count in zip(self.rates, counts, strict=True)),
             scope=self.row.scope,
             source=self.row.source,
-            band=self._band,
-            per_call=self._per_call,
+            band=self.band,
+            per_call=self.per_call,
         )
 
 

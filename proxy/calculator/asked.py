@@ -51,8 +51,17 @@ class Asked:
     pue: float | None = None
     zone: str | None = None
 
-    def estimate(self, own: Own | None = None) -> Estimate:
-        """Estimate the call as ``joulegate estimate`` would; with a configuration, as the service does."""
+    @property
+    def of_another_machine(self) -> bool:
+        """Whether it states a machine, so that joules which somebody measured on theirs say nothing of it."""
+        stated = (self.gpu, self.n_gpus, self.precision, self.batch, self.draft)
+        return any(each is not None for each in stated)
+
+    def estimate(self, own: Own | None = None, *, modelled: bool = False) -> Estimate:
+        """Estimate the call as ``joulegate estimate`` would; with a configuration, as the service does.
+
+        ``modelled``: without the joules that the configuration states.
+        """
         known = Deployment(
             gpu=self.gpu,
             n_gpus=self.n_gpus,
@@ -65,6 +74,7 @@ class Asked:
         if own is None:
             return estimate(usage, self.model, provider=self.provider, deployment=known, zone=self.zone)
         terms = own.terms(self.model, self.provider)
+        stated = None if modelled or self.of_another_machine else terms.evidence
         return estimate(
             usage,
             terms.model,
@@ -74,6 +84,8 @@ class Asked:
             at=own.at,
             region=terms.region,
             price_list=own.price_list,
+            evidence=None if stated is None else stated.of(usage),
+            unknown=own.unknown,
         )
 
     def query(self) -> str:

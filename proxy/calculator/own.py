@@ -1,7 +1,6 @@
-"""What an operator's configuration says beside the facts: names, machines, prices and zones of their own.
+"""What an operator's configuration says beside the facts: names, machines, meters, prices and zones of their own.
 
-The calculator then reckons as the service estimates, on a day at noon. ``static/model.js`` has the same rules; what can
-be looked up beforehand, patterns above all, is looked up here.
+The calculator then reckons as the service estimates, on a day at noon. ``static/model.js`` has the same rules.
 """
 
 from __future__ import annotations
@@ -9,16 +8,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime
-from fnmatch import fnmatchcase
 from functools import cached_property
 from typing import Any
 
-from estimator import Deployment, ModelCard, PriceList, known_models, resolve
+from estimator import Deployment, Estimate, ModelCard, PriceList, resolve
 from estimator.deployments import find_gpu, find_precision
 from estimator.dollars import LOCAL, Terms, price_of
+from estimator.estimate import Unknown
 from estimator.overheads import known_operators
 from estimator.price import Price, price_lists
-from proxy.estimating import CallTerms, ConfiguredEstimator
+from proxy.estimating import CallTerms, ConfiguredEstimator, Stated
 from proxy.sections import Config, zone_of
 
 MACHINE = (
@@ -39,13 +38,19 @@ class Own:
     def of(cls, config: Config, at: datetime) -> Own | None:
         """Take a configuration; ``None`` where it says nothing that a call's figures depend on."""
         placed = config.estimate.zone or any(row.zone or row.region for row in config.provider)
-        said = config.estimate.price_list or config.alias or config.deployment or placed
+        beside = config.alias or config.deployment or config.evidence or config.estimate.unknown == "widest"
+        said = config.estimate.price_list or beside or placed
         return cls(config, at) if said else None
 
     @property
     def price_list(self) -> PriceList | None:
         """The price list of one's own."""
         return self._estimator.price_list
+
+    @property
+    def unknown(self) -> Unknown:
+        """What a model nobody knows gets."""
+        return self._estimator.unknown
 
     @cached_property
     def names(self) -> dict[str, str]:
@@ -95,7 +100,7 @@ class Own:
         region = None if provider is None else self.terms(name, provider).region
         return price_of(name, card, Terms(provider, self.at, None, region, self.price_list))[0]
 
-    def said(self, model: str, provider: str | None, stated_zone: str | None, *, priced: bool) -> str:
+    def said(self, made: Estimate, model: str, provider: str | None, stated_zone: str | None, *, priced: bool) -> str:
         """Put into words what of the configuration a call is reckoned with; nothing where that is nothing."""
         terms = self.terms(model, provider)
         machine = {} if terms.deployment is None else stated_of(terms.deployment)
@@ -103,6 +108,8 @@ class Own:
         parts = [
             *([f"{model} is {terms.model}"] if terms.model != model else []),
             *([f"machine {', '.join(f'{name} {_plain(each)}' for name, each in machine.items())}"] if machine else []),
+            *([f"joules of {made.evidence.source}"] if made.evidence is not None else []),
+            *(["the widest prior there is"] if made.tier == "unknown" and made.joules is not None else []),
             *([f"zone {zone}"] if zone is not None else []),
             *([f"prices {self.price_list.name}"] if priced and self.price_list is not None else []),
         ]
@@ -118,7 +125,12 @@ class Own:
             aliases.setdefault(row.name.lower(), {}).setdefault(row.provider or "", known_as)
         return {
             "aliases": aliases,
-            "machines": list(self._machines()),
+            "machines": [
+                {"model": row.model.lower(), "provider": row.provider, "machine": stated_of(machine)}
+                for row, machine in self._estimator.machines
+            ],
+            "evidence": [_evidence(each) for each in self._estimator.evidence],
+            "unknown": self.unknown,
             "zones": self.zones,
             "zone": self._config.estimate.zone,
             "priced_as": {} if self.price_list is None else dict(self.price_list.priced_as),
@@ -133,16 +145,19 @@ class Own:
         for name in self.names.values():
             yield name, resolve(name)
 
-    def _machines(self) -> Iterator[dict[str, Any]]:
-        """Give the machines with the names and the sellers that each holds for; "" where a seller is not said."""
-        cards = {card.id for name in known_models() if (card := resolve(name)) is not None}
-        strings = sorted(cards | self.names.keys() | {name.lower() for name, _ in self.priced()})
-        for row, machine in self._estimator.machines:
-            yield {
-                "models": [each for each in strings if fnmatchcase(each, row.model.lower())],
-                "providers": [each for each in ("", *self.providers) if fnmatchcase(each, row.provider)],
-                "machine": stated_of(machine),
-            }
+
+def _evidence(stated: Stated) -> dict[str, Any]:
+    row = stated.row
+    return {
+        "model": row.model.lower(),
+        "provider": row.provider,
+        "kind": row.kind,
+        "scope": row.scope,
+        "source": row.source,
+        "rates": stated.rates,
+        "band": stated.band,
+        "per_call": stated.per_call,
+    }
 
 
 def stated_of(machine: Deployment) -> dict[str, Any]:

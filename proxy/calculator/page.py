@@ -41,9 +41,8 @@ _HOW: Final = {
         "the model's published shape; the band is the range of a closed model's active parameters."
     ),
     "joules": (
-        "A roofline of {how.machine}: the accelerators take {how.gpu} in {how.seconds} of work, the servers with host "
-        "and idle reserve {how.servers}, the facility that times a PUE of {how.pue}. Constants fitted on rows that "
-        "ML.ENERGY measured on A100, H100 and B200; a closed model's machine is drawn from priors, 600 times."
+        "{how.basis}: the accelerators take {how.gpu}, the servers with host and idle reserve {how.servers}, the "
+        "facility that times a PUE of {how.pue}. {how.rest}"
     ),
     "grams_co2e": (
         "The facility's energy in kWh times {how.per_kwh} of CO₂e, location-based, over the life cycle, in the mean of "

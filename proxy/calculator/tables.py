@@ -24,13 +24,13 @@ from estimator.equivalences import equivalences
 from estimator.fits import constants, find_fit
 from estimator.flops import breakdown
 from estimator.grid import WORLD, grid
-from estimator.models import ModelCard, surrogate
+from estimator.models import WIDEST, ModelCard, surrogate
 from estimator.overheads import known_operators, other_silicon, overheads
 from estimator.price import Price, own_shop, price_lists
 from estimator.profiles import ENERGY_SOURCES, closed_prior
 from estimator.ranges import NINETY
 from proxy.calculator.asked import ACCEPTANCE, DRAFT_COST
-from proxy.calculator.words import CLEAN, DRAFT, NAMES, QUANTITIES, SMALL, TIERS
+from proxy.calculator.words import CLEAN, DRAFT, FITTED, FOLLOWED, NAMES, QUANTITIES, SCOPES, SMALL, TIERS
 
 if TYPE_CHECKING:
     from proxy.calculator.own import Own
@@ -118,10 +118,18 @@ def _document() -> dict[str, Any]:
         "shops": {card.maker: own_shop(card.maker) for card in cards().values()},
         "local": sorted(LOCAL),
         "models": {name: _card(card) for name, card in cards().items()},
+        "widest": _card(WIDEST),
         "prices": _prices_of(cards().items(), None),
         "always": ENERGY_SOURCES,
         "sources": {name: source.name for name, source in sources().items()},
-        "words": {"quantities": QUANTITIES, "names": NAMES, "tiers": TIERS},
+        "words": {
+            "quantities": QUANTITIES,
+            "names": NAMES,
+            "tiers": TIERS,
+            "scopes": SCOPES,
+            "fitted": FITTED,
+            "followed": FOLLOWED,
+        },
         "levers": {"small": SMALL, "clean": CLEAN, "draft": DRAFT},
         "likes": [asdict(like) for like in equivalences()],
         "audit": {

@@ -17,6 +17,9 @@ from estimator.carbon import operational_grams
 from estimator.equivalences import count, equivalences
 from estimator.fits import constants
 from estimator.grid import WORLD, grid
+from estimator.overheads import overheads
+from estimator.profiles import Profile
+from estimator.ranges import Band
 from estimator.uncertainty import Total, uncertain
 from estimator.units import JOULES_PER_WH
 from proxy.calculator.asked import Asked
@@ -41,11 +44,20 @@ NAMES: Final = {name: words for name, (words, _) in QUANTITIES.items()} | {
     "cost_usd": "dollars",
 }
 TIERS: Final = {
+    "measured": ("●", "measured, as your configuration states"),
+    "disclosed": ("●", "disclosed by the provider, as your configuration states"),
     "deployment": ("◐", "modelled: open weights on the machine you state"),
     "open_model": ("◐", "modelled: open weights, machine unknown"),
     "closed_model": ("○", "modelled: neither size nor machine is public"),
+    "widest": ("○", "modelled: nothing is known of the model"),
     "unknown": ("–", "nothing to reckon with"),
 }
+SCOPES: Final = {"gpu": "at the accelerators", "it": "at the servers", "facility": "at the facility"}
+FITTED: Final = (
+    "Constants fitted on rows that ML.ENERGY measured on A100, H100 and B200; a closed model's machine is drawn from "
+    "priors, 600 times."
+)
+FOLLOWED: Final = "What is not stated follows from it, by the roofline's shares where there is one."
 _CUBIC_METER: Final = 1e3  # liters
 PARTS: Final = 7  # of a forward pass
 SMALL: Final = "llama-3.1-8b-instruct"  # the small model that others are held against, as on the audit page
@@ -73,7 +85,7 @@ def words(asked: Asked, own: Own | None = None) -> Words:
     for name, lever in levers(asked).items():
         _lever(name, *lever, said, own)
     _audited(made, asked, said, own)
-    _method(made, said)
+    _method(made, asked, said)
     _configured(made, asked, said, own)
     return said
 
@@ -136,7 +148,7 @@ def levers(asked: Asked) -> dict[str, tuple[Asked, Asked]]:
 
 
 def _call(made: Estimate, said: Words) -> None:
-    mark, tier = TIERS[made.tier]
+    mark, tier = TIERS["widest" if made.tier == "unknown" and made.joules is not None else made.tier]
     said.texts.update(tier=tier, mark=mark)
     for name, (_, unit) in QUANTITIES.items():
         _quantity(f"call.{name}", getattr(made, name), unit, made.reasons.get(name, ""), said)
@@ -186,7 +198,7 @@ def _at_scale(made: Estimate, calls: int, said: Words) -> None:
     for span, times in (("day", calls), ("year", calls * DAYS), ("user", DAYS)):
         for name in ("joules", "grams_co2e", "liters"):
             value: Range | None = getattr(made, name)
-            total = None if value is None else many(value, times)
+            total = None if value is None else many(value, times, made.per_call)
             unit = QUANTITIES[name][1]
             if name == "joules" and total is not None:
                 total, unit = total / JOULES_PER_WH, "Wh"
@@ -195,9 +207,9 @@ def _at_scale(made: Estimate, calls: int, said: Words) -> None:
         said.texts[f"{span}.cost_usd"] = dollars(cost)
 
 
-def many(value: Range, times: int) -> Range:
+def many(value: Range, times: int, per_call: Band | None = None) -> Range:
     """Return the band of so many calls: what they share adds up, what is each one's own evens out."""
-    return Total().plus(uncertain(value, "one"), times).range
+    return Total().plus(uncertain(value, "one", per_call), times).range
 
 
 def _likes(made: Estimate, calls: int, said: Words) -> None:
@@ -205,13 +217,15 @@ def _likes(made: Estimate, calls: int, said: Words) -> None:
         one = count(like, joules=made.joules, grams=made.grams_co2e)
         said.texts[f"like.{like.id}"] = UNKNOWN if one is None else middle(one)
         said.texts[f"like.{like.id}.band"] = "" if one is None else ends(one)
-        day = None if one is None else many(one, calls)
+        day = None if one is None else many(one, calls, made.per_call)
         said.texts[f"like.{like.id}.day"] = UNKNOWN if day is None else middle(day)
         said.texts[f"like.{like.id}.day.band"] = "" if day is None else ends(day)
 
 
 def _lever(name: str, before: Asked, after: Asked, said: Words, own: Own | None) -> None:
     one, other = before.estimate(own), after.estimate(own)
+    if (one.evidence is None) != (other.evidence is None):  # like is held against like
+        one, other = before.estimate(own, modelled=True), after.estimate(own, modelled=True)
     for what in ("joules", "grams_co2e"):
         first: Range | None = getattr(one, what)
         second: Range | None = getattr(other, what)
@@ -245,29 +259,30 @@ def _prefixed(value: float, unit: str) -> str:
     return f"{digits(value / size, 4)} {prefixed}"
 
 
-def _method(made: Estimate, said: Words) -> None:
+def _method(made: Estimate, asked: Asked, said: Words) -> None:
     """Say with which numbers the figures were made, what was taken for granted, and what is not known and why."""
     texts, profile = said.texts, made.profile
-    keys = ("machine", "gpu", "servers", "pue", "seconds", "per_kwh", "off_site", "on_site", "embodied")
+    keys = ("basis", "gpu", "servers", "pue", "per_kwh", "off_site", "on_site", "embodied")
     texts |= {f"how.{key}": UNKNOWN for key in keys}
-    if profile is not None and made.gpu_joules is not None and made.it_joules is not None:
-        point = profile.points[len(profile.points) // 2]
-        usage, line = made.usage, point.roofline
-        stages = point.stages(usage.input_tokens or 0, usage.cached_input_tokens or 0, usage.output_tokens or 0)
-        like = "like " if len(profile.points) > 1 else ""
+    texts["how.rest"] = FITTED if made.evidence is None else FOLLOWED
+    if made.zone is not None and made.joules is not None and made.gpu_joules is not None and made.it_joules is not None:
+        operator = overheads(asked.provider) if profile is None else profile.overheads
+        place = grid(made.zone)
         texts |= {
-            "how.machine": f"{like}{line.n_gpus} × {line.gpu.name}, {line.precision.name}, batch"
-            f" {digits(stages.batch)}",
             "how.gpu": rounded(made.gpu_joules, "J"),
             "how.servers": rounded(made.it_joules, "J"),
-            "how.pue": digits(profile.pue),
-            "how.seconds": _prefixed(stages.gpu_seconds, "s"),
-            "how.per_kwh": f"{digits(profile.grid.grams_per_kwh)} g",
-            "how.on_site": f"{digits(profile.overheads.site_liters_per_kwh.mid)} L",
-            "how.embodied": f"{digits(point.embodied_g_per_s)} g",
+            "how.per_kwh": f"{digits(place.grams_per_kwh)} g",
+            "how.on_site": f"{digits(operator.site_liters_per_kwh.mid)} L",
         }
-        if profile.grid.liters_per_kwh is not None:
-            texts["how.off_site"] = f"{digits(profile.grid.liters_per_kwh)} L"
+        if place.liters_per_kwh is not None:
+            texts["how.off_site"] = f"{digits(place.liters_per_kwh)} L"
+        if profile is not None:
+            texts |= _rooflined(made, profile)
+        elif made.it_joules.mid > 0:
+            texts["how.pue"] = digits(made.joules.mid / made.it_joules.mid)
+    if made.evidence is not None:
+        kind, scope = made.evidence.kind.capitalize(), SCOPES[made.evidence.scope]
+        texts["how.basis"] = f"{kind} {scope} ({made.evidence.source})"
     said.lists["assumptions"] = made.assumptions
     said.lists["unknown"] = [
         f"{', '.join(NAMES.get(name, name) for name, each in made.reasons.items() if each == why)}: {why}"
@@ -277,10 +292,26 @@ def _method(made: Estimate, said: Words) -> None:
     said.lists["sources"] = [named[each].name for each in dict.fromkeys(made.sources) if each in named]
 
 
+def _rooflined(made: Estimate, profile: Profile) -> dict[str, str]:
+    """Say of which machine a roofline is, and how long it works."""
+    point = profile.points[len(profile.points) // 2]
+    usage, line = made.usage, point.roofline
+    stages = point.stages(usage.input_tokens or 0, usage.cached_input_tokens or 0, usage.output_tokens or 0)
+    like = "like " if len(profile.points) > 1 else ""
+    machine = f"{like}{line.n_gpus} × {line.gpu.name}, {line.precision.name}, batch {digits(stages.batch)}"
+    return {
+        "how.basis": f"A roofline of {machine}, at work for {_prefixed(stages.gpu_seconds, 's')}",
+        "how.pue": digits(profile.pue),
+        "how.embodied": f"{digits(point.embodied_g_per_s)} g",
+    }
+
+
 def _configured(made: Estimate, asked: Asked, said: Words, own: Own | None) -> None:
     """Say what of the configuration is in the figures, and that a price is not the list's."""
     ours = own is not None and own.price_list is not None and own.price_list.name in made.sources
     if ours and own is not None and own.price_list is not None:
         said.texts["call.cost_usd.band"] = f"price of your own {made.price_id}"
         said.lists["sources"] = [*said.lists["sources"], f"{own.price_list.name}, prices of your own"]
-    said.texts["own"] = "" if own is None else own.said(asked.model, asked.provider, asked.zone, priced=ours)
+    if made.evidence is not None:
+        said.lists["sources"] = [made.evidence.source, *said.lists["sources"]]
+    said.texts["own"] = "" if own is None else own.said(made, asked.model, asked.provider, asked.zone, priced=ours)

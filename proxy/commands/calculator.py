@@ -26,12 +26,12 @@ def calculator(
     ] = "",
     config: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="joulegate.toml, whose prices, names and machines are wanted too."),
+        typer.Option(metavar="FILE", help="joulegate.toml, whose prices, names, machines and meters are wanted too."),
     ] = None,
 ) -> None:
     """Write the calculator as one HTML file: every model, machine and grid there is, offline.
 
-    With --config also the prices, names and machines of your own, for whoever has the file to read.
+    With --config also the prices, names, machines and meters of your own, for whoever has the file to read.
 
     \b
     joulegate calculator --out calculator.html

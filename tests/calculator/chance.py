@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 
 from estimator import known_zones
 from estimator.deployments import PRECISIONS, known_gpus
@@ -14,7 +15,8 @@ from proxy.calculator.tables import cards, providers
 def calls_at_random(count: int, seed: int = 20261128, own: Own | None = None) -> list[Asked]:
     """Log-uniform token counts, every model, and each thing stated in about half of them.
 
-    With a configuration every second call is of a model that it names, and half of the sellers are those it names.
+    With a configuration every second call is of a model that it names, half of the sellers are those it names, and half
+    of the calls state nothing of a machine, which leaves them to what is configured.
     """
     chance = random.Random(seed)
     models, sellers = list(cards()), [*providers(), "ollama", "house"]
@@ -52,4 +54,6 @@ def calls_at_random(count: int, seed: int = 20261128, own: Own | None = None) ->
                 zone=maybe(chance.choice(zones)),
             )
         )
+        if own is not None and chance.random() < 0.5:
+            found[-1] = replace(found[-1], gpu=None, n_gpus=None, precision=None, batch=None, draft=None)
     return found

@@ -131,16 +131,68 @@ market_grams_per_kwh = 0.0
 """
 
 
-def configuration(folder: Path) -> Config:
-    """Write and read it."""
+# Meters and a provider's statement, for some models, some sellers, and some that nobody knows.
+METERS = """
+[[evidence]]
+kind = "measured"
+scope = "it"
+source = "the rack's plug, October"
+provider = "house"
+model = "llama-3.3*"
+joules_per_call = 1.5
+joules_per_input_token = 0.02
+joules_per_cached_input_token = 0.001
+joules_per_output_token = 0.9
+band = [0.9, 1.15]
+
+[[evidence]]
+kind = "measured"
+scope = "gpu"
+source = "NVML <b>of ours</b>"
+provider = "[gv]*"
+model = "*"
+joules_per_output_token = 0.4
+
+[[evidence]]
+kind = "disclosed"
+scope = "facility"
+source = "a provider's report"
+provider = "anthropic"
+model = "claude-[!s]*"
+joules_per_input_token = 0.01
+joules_per_output_token = 1.1
+
+[[evidence]]
+kind = "disclosed"
+scope = "it"
+source = "a maker's page"
+provider = "*"
+model = "[a-f]?*-v[0-9]*"
+joules_per_call = 900
+
+[[evidence]]
+kind = "measured"
+scope = "facility"
+source = "the whole hall"
+provider = "vllm"
+model = "nobody-[z-a]*"
+joules_per_call = 1
+"""
+
+
+def configuration(folder: Path, *, meters: bool = False) -> Config:
+    """Write and read it; with ``meters`` it states joules, and has the widest prior for models that nobody knows."""
     prices, config = folder / "prices.toml", folder / "joulegate.toml"
     prices.write_text(PRICES)
-    config.write_text(CONFIG.replace("PRICES", str(prices)))
+    text = CONFIG.replace("PRICES", str(prices))
+    if meters:
+        text = text.replace("[estimate]\n", '[estimate]\nunknown = "widest"\n') + METERS
+    config.write_text(text)
     return load(config, environment={}).config
 
 
-def own(folder: Path) -> Own:
+def own(folder: Path, *, meters: bool = False) -> Own:
     """Give it as the calculator takes it."""
-    found = Own.of(configuration(folder), AT)
+    found = Own.of(configuration(folder, meters=meters), AT)
     assert found is not None
     return found

@@ -7,6 +7,7 @@ import random
 from dataclasses import asdict
 from datetime import timedelta
 from decimal import Context, Decimal
+from fnmatch import fnmatchcase
 from itertools import cycle
 from pathlib import Path
 
@@ -63,21 +64,29 @@ def opened(tab, url: str) -> list[str]:
     return tab.evaluate("performance.getEntriesByType('resource').map((each) => each.name)")
 
 
-@pytest.mark.parametrize("configured", [False, True])
-def test_a_thousand_calls_are_the_estimator_s_own_to_the_last_digits(tmp_path, configured):
-    own = configuration.own(tmp_path) if configured else None
+def configured(folder: Path, kind: str) -> Own | None:
+    return None if kind == "plain" else configuration.own(folder, meters=kind == "with meters")
+
+
+KINDS = pytest.mark.parametrize("kind", ["plain", "configured", "with meters"])
+
+
+@KINDS
+def test_a_thousand_calls_are_the_estimator_s_own_to_the_last_digits(tmp_path, kind):
+    own = configured(tmp_path, kind)
     page = write(tmp_path / "calculator.html", Asked(), own)
     calls = calls_at_random(CALLS, own=own)
-    decimals = OWN_ATOMS if configured else ATOMS
+    decimals = ATOMS if own is None else OWN_ATOMS
     reckoned = []
     with browser() as tab:
         opened(tab, page.as_uri())
         for start in range(0, CALLS, 100):
             asked = json.dumps([asdict(each) for each in calls[start : start + 100]])
             reckoned += json.loads(tab.evaluate(RECKONED % asked))
-    worst = 0.0
+    worst, met = 0.0, set()
     for call, found in zip(calls, reckoned, strict=True):
         made = call.estimate(own)
+        met.add((made.tier, None if made.evidence is None else made.evidence.scope, made.flops is None))
         for name in FIGURES:
             ours, theirs = getattr(made, name), found["figures"][name]
             assert (ours is None) == (theirs is None), (call, name)
@@ -91,11 +100,15 @@ def test_a_thousand_calls_are_the_estimator_s_own_to_the_last_digits(tmp_path, c
         for part, ours in zip(found["parts"], made.flops_parts, strict=True):
             assert part["share"] == pytest.approx(ours.share, rel=1e-9, abs=1e-15), call
     assert worst < OFF_MOST
+    if kind == "with meters":
+        stated = {("measured", "it"), ("measured", "gpu"), ("disclosed", "facility"), ("disclosed", "it")}
+        assert {each[:2] for each in met} >= stated
+        assert {("unknown", None, False), ("closed_model", None, False), ("deployment", None, False)} <= met
 
 
-@pytest.mark.parametrize("configured", [False, True])
-def test_what_the_page_says_is_what_python_says(tmp_path, configured):
-    own = configuration.own(tmp_path) if configured else None
+@KINDS
+def test_what_the_page_says_is_what_python_says(tmp_path, kind):
+    own = configured(tmp_path, kind)
     page = write(tmp_path / "calculator.html", Asked(), own)
     calls = calls_at_random(60, seed=8, own=own)
     with browser() as tab:
@@ -131,6 +144,42 @@ def test_the_rule_of_digits_is_python_s(page):
         )
     ours = [[rounded(each, unit), banded(each, unit)] for each, unit in zip(bands, cycle(units), strict=False)]
     assert found == ours
+
+
+def test_a_pattern_fits_what_it_fits_in_python(page):
+    draw = random.Random(3)
+    pieces = (
+        "*",
+        "?",
+        "[",
+        "]",
+        "[!a]",
+        "[a-c]",
+        "[]x]",
+        "[^a]",
+        "[!]a]",
+        "[z-a]",
+        "[a-]",
+        "a",
+        "b-",
+        ".",
+        "(",
+        "|",
+        "$",
+        "\\",
+        "é",
+        "🌊",
+        "\n",
+    )
+    patterns = ["".join(draw.choices(pieces, k=draw.randrange(5))) for _ in range(1500)]
+    texts = ["".join(draw.choices("ab-.(|$\\é🌊]x^\n!", k=draw.randrange(5))) for _ in patterns]
+    texts = [draw.choice((text, pattern)) for text, pattern in zip(texts, patterns, strict=True)]
+    asked = json.dumps(list(zip(patterns, texts, strict=True)))
+    with browser() as tab:
+        opened(tab, page.as_uri())
+        found = tab.evaluate(f"{asked}.map(([pattern, text]) => estimator.fits(pattern, text))")
+    for pattern, text, theirs in zip(patterns, texts, found, strict=True):
+        assert theirs == fnmatchcase(text, pattern), (pattern, text)
 
 
 def shown(tab, key: str) -> str:

@@ -9,10 +9,11 @@ from html import unescape
 import pytest
 
 from estimator import Usage
+from estimator.uncertainty import Total
 from proxy.calculator.asked import Asked, asked_of
 from proxy.calculator.documents import one_file, served
 from proxy.calculator.own import Own
-from proxy.calculator.words import words
+from proxy.calculator.words import banded, words
 from proxy.estimating import ConfiguredEstimator
 from proxy.routing import Routes
 from proxy.sections import Config
@@ -27,8 +28,9 @@ def ours(tmp_path) -> Own:
     return own(tmp_path)
 
 
-def test_what_is_not_stated_is_the_service_s_own_estimate(tmp_path, ours):
-    config = configuration(tmp_path)
+@pytest.mark.parametrize("meters", [False, True])
+def test_what_is_not_stated_is_the_service_s_own_estimate(tmp_path, meters):
+    config, ours = configuration(tmp_path, meters=meters), own(tmp_path, meters=meters)
     estimator, routes = ConfiguredEstimator(config), Routes(config)
     known = {row.name for row in config.provider}
     met = set()
@@ -45,7 +47,8 @@ def test_what_is_not_stated_is_the_service_s_own_estimate(tmp_path, ours):
         ours_made = replace(call, **NOTHING_STATED).estimate(ours)
         assert replace(ours_made, profile=None) == replace(made, profile=None)
         met.add((made.tier, (made.price_id or "").startswith("acme")))
-    assert {("deployment", True), ("closed_model", True), ("unknown", True)} <= met
+    plain, stated = {("deployment", True), ("unknown", True)}, {("measured", True), ("disclosed", True)}
+    assert {("closed_model", True), *(stated if meters else plain)} <= met
 
 
 def test_names_prices_machines_and_zones_are_said(ours):
@@ -66,6 +69,58 @@ def test_what_is_stated_goes_over_what_is_configured(ours):
     assert made.profile is not None
     line = made.profile.points[0].roofline
     assert (line.gpu.name, line.n_gpus, made.zone) == ("H100-SXM-80GB", 1, "USA")
+
+
+@pytest.fixture
+def metered(tmp_path) -> Own:
+    return own(tmp_path, meters=True)
+
+
+def test_joules_that_are_stated_are_in_the_figures_and_are_said(metered):
+    asked = Asked(model="chat-prod", provider="house", input=1000, cached=400, output=100)
+    made = asked.estimate(metered)
+    assert made.it_joules is not None
+    assert made.it_joules.mid == pytest.approx(1.5 + 600 * 0.02 + 400 * 0.001 + 100 * 0.9)
+    said = words(asked, metered)
+    assert (said.texts["mark"], said.texts["tier"]) == ("●", "measured, as your configuration states")
+    assert "joules of the rack's plug, October" in said.texts["own"]
+    assert said.texts["how.basis"] == "Measured at the servers (the rack's plug, October)"
+    assert said.lists["sources"][0] == "the rack's plug, October"
+    page = unescape(served(asked, own=metered))
+    assert "Measured at the servers (the rack's plug, October)" in page
+
+
+def test_a_day_of_metered_calls_is_summed_as_the_ledger_sums_them(metered):
+    asked = Asked(model="chat-prod", provider="house", calls=1000)
+    made = asked.estimate(metered)
+    day = Total().plus(made.uncertain("grams_co2e"), 1000).range
+    assert words(asked, metered).texts["day.grams_co2e.band"] == banded(day, "g")
+
+
+def test_a_machine_that_is_stated_is_reckoned_and_not_measured(metered):
+    asked = Asked(model="chat-prod", provider="house")
+    for stated in ({"gpu": "H100-SXM-80GB"}, {"n_gpus": 2}, {"precision": "fp8"}, {"batch": 4.0}, {"draft": 2}):
+        assert replace(asked, **stated).estimate(metered).evidence is None
+    for stated in ({"pue": 1.5}, {"zone": "USA"}, {"output": 5}):
+        assert replace(asked, **stated).estimate(metered).evidence is not None
+
+
+def test_levers_hold_like_against_like(metered, ours):
+    said, modelled = (words(Asked(model="chat-prod", provider="house"), each).texts for each in (metered, ours))
+    for name in ("batch", "fp8", "int4", "draft", "model"):  # nothing else than what is modelled says it of both
+        assert said[f"lever.{name}.joules"] == modelled[f"lever.{name}.joules"]
+    assert said["lever.output.joules"] == f"× {491.5 / 941.5:.2f}"  # by the meter's own rates
+
+
+def test_a_model_that_nobody_knows_gets_the_widest_prior_where_that_is_configured(metered, ours):
+    asked = Asked(model="nobody-knows-it", provider="openai")
+    texts, without = words(asked, metered).texts, words(asked, ours).texts
+    assert (texts["tier"], without["tier"]) == ("modelled: nothing is known of the model", "nothing to reckon with")
+    assert (texts["mark"], without["call.joules"]) == ("○", "unknown")
+    assert "the widest prior there is" in texts["own"]
+    assert texts["call.joules"] != "unknown"
+    measured = Asked(model="nobody-knows-it", provider="gateway")  # and whatever it is, its meter is known
+    assert measured.estimate(metered).evidence is not None
 
 
 @pytest.mark.parametrize("draw", [served, one_file])

@@ -1,6 +1,6 @@
 // The estimator's formulas in the browser. Every number comes from `facts`, which Python writes (tables.py beside this
 // folder); tests hold the results against the Python estimator. Names and order of operations are Python's, so that a
-// reader finds each function again: closed.py, energy.py, profiles.py, chain.py, flops.py, billing.py, uncertainty.py.
+// reader finds each function again: closed.py, energy.py, profiles.py, chain.py, stated.py, flops.py, billing.py, uncertainty.py.
 "use strict";
 
 function estimatorOf(facts) {
@@ -252,6 +252,31 @@ function estimatorOf(facts) {
     "gpu", "n_gpus", "precision", "batch", "tensor_parallel", "kv_bytes", "host_share", "reserve", "pue", "market_grams_per_kwh",
   ];
 
+  // Whether a shell's pattern fits a text, as Python's fnmatchcase has it.
+  function fits(pattern, text) {
+    const literally = (part) => part.replace(/[\^$\\.*+?()[\]{}|/]/g, "\\$&");
+    let source = "";
+    for (let i = 0; i < pattern.length; i++) {
+      const each = pattern[i];
+      if (each === "*") source += ".*";
+      else if (each === "?") source += ".";
+      else if (each === "[") {
+        const inside = i + 1 + (pattern[i + 1] === "!" ? 1 : 0), end = pattern.indexOf("]", inside + 1);
+        if (end < 0) source += "\\[";
+        else {
+          const set = pattern.slice(inside, end).replace(/[\^\\[\]]/g, "\\$&");
+          source += `[${inside > i + 1 ? "^" : ""}${set}]`;
+          i = end;
+        }
+      } else source += literally(each);
+    }
+    try {
+      return new RegExp(`^(?:${source})$`, "su").test(text);
+    } catch { // a set that runs backwards has nothing in it
+      return false;
+    }
+  }
+
   // What the operator's configuration says beside what is asked: own.py
   function termsOf(asked) {
     const lowered = asked.model.toLowerCase(), seller = asked.provider ?? "", ours = facts.own;
@@ -259,11 +284,14 @@ function estimatorOf(facts) {
     const [named, cardId] = own(rows, seller) ?? own(rows, "") ?? [asked.model, asked.model];
     const card = (cardId === null ? null : own(facts.models, cardId)) ?? null;
     const names = [lowered, named.toLowerCase(), ...(card === null ? [] : [card.id])];
-    const fits = (row) => row.providers.includes(seller) && names.some((name) => row.models.includes(name));
-    const machine = ours?.machines.find(fits)?.machine ?? {};
+    const holds = (row) => fits(row.provider, seller) && names.some((name) => fits(row.model, name));
+    const machine = ours?.machines.find(holds)?.machine ?? {};
+    const evidence = ours?.evidence.find(holds) ?? null;
     const zone = ours === null ? null : own(ours.zones, seller) ?? ours.zone;
-    return { named, card, machine, zone };
+    return { named, card, machine, evidence, zone };
   }
+  const ofAnotherMachine = (asked) =>
+    ["gpu", "n_gpus", "precision", "batch", "draft"].some((name) => (asked[name] ?? null) !== null);
   function machineOf(asked, configured) {
     const known = { draft: asked.draft };
     for (const name of MACHINE) known[name] = asked[name] ?? configured[name] ?? null;
@@ -296,7 +324,7 @@ function estimatorOf(facts) {
 
     let tier, points, gpuBand, facilityBand;
     if (closed) {
-      tier = "closed_model";
+      tier = card.source === "none" ? "unknown" : "closed_model";
       assumed.push(card.prior);
       points = likenesses(card, known);
       gpuBand = facilityBand = [1, 1];
@@ -491,15 +519,64 @@ function estimatorOf(facts) {
 
   const energy = ["flops", "gpu_joules", "it_joules", "joules", "grams_co2e", "embodied_grams_co2e", "market_grams_co2e", "liters"];
 
+  // Joules that somebody states, in the place of the estimated ones: stated.py
+  function stated(found, evidence, asked, machine) {
+    const { input, cached, output } = asked, made = found.profile;
+    const counts = [1, input - cached, cached, output], { scope, kind, source, band } = evidence;
+    const joules = sum(evidence.rates.map((rate, i) => rate * counts[i]));
+    const operator = made === null ? operatorOf(asked.provider) : made.operator;
+    const assumedZone = own(facts.providers, asked.provider ?? "")?.[1] ?? operator.zone;
+    const place = made === null ? facts.zones[found.zone ?? assumedZone] : made.place;
+    const pue = made === null ? machine.pue ?? operator.pue[1] : made.pue;
+    const modelled = made !== null && found.gpu_joules[1] > 0;
+    const ratio = modelled ? found.it_joules[1] / found.gpu_joules[1] : defaults.it_over_gpu;
+    const onGpu = { gpu: 1, it: ratio, facility: ratio * pue }, reckoned = combined(band, bands.facility);
+    const stage = (name) => around(joules * (onGpu[name] / onGpu[scope]), name === scope ? band : reckoned);
+    const facility = stage("facility"), servers = stage("it");
+    const split = made !== null && found.joules[1] > 0 ? ["the prefill's part of the joules is that of the roofline"] : [];
+    for (const name of ["gpu_joules", "it_joules", "joules", "grams_co2e", "liters", "market_grams_co2e"]) {
+      delete found.reasons[name];
+    }
+    found.liters = null;
+    if (place.liters_per_kwh === null) found.reasons.liters = `no water figure for ${place.name}`;
+    else {
+      const [low, mid, high] = operator.liters_per_kwh, offSite = pue * place.liters_per_kwh;
+      const spread = [(low + offSite) / (mid + offSite), (high + offSite) / (mid + offSite)];
+      found.liters = widened(times(servers, (1 / JOULES_PER_KWH) * (mid + pue * place.liters_per_kwh)), spread);
+    }
+    byContract(found, facility, machine.market_grams_per_kwh, operator);
+    const bought = machine.market_grams_per_kwh !== null || operator.market_grams_per_kwh === null ? [] : [operator.market_source];
+    return Object.assign(found, {
+      tier: kind, zone: place.zone, gpu_joules: stage("gpu"), it_joules: servers, joules: facility, evidence, operator,
+      grams_co2e: widened(times(facility, (1 / JOULES_PER_KWH) * place.grams_per_kwh), bands.grid_hourly),
+      sources: [source, ...new Set([...found.sources, ...bought])],
+      assumptions: [`joules ${kind} at the ${scope}: ${source}`, ...split, ...found.assumptions],
+    });
+  }
+  function byContract(found, facility, contract, operator) {
+    const bought = contract ?? operator.market_grams_per_kwh;
+    found.market_grams_co2e = bought === null ? null : times(facility, (1 / JOULES_PER_KWH) * bought);
+    if (bought === null) {
+      found.reasons.market_grams_co2e =
+        `no contract factor given (Deployment.market_grams_per_kwh), and operator ${operator.operator} publishes none`;
+    }
+  }
+
   // What a call takes; `asked` has model, provider, input, cached, output, gpu, n_gpus, precision, batch, draft, pue, zone,
   // of which all but model and tokens may be null. Figures are [5 %, 50 %, 95 %]; null is unknown and `reasons` says why.
-  function reckon(asked) {
-    const { input: nIn, cached: nCached, output: nOut } = asked;
-    const terms = termsOf(asked), { named, card } = terms, reasons = {};
+  // `modelled`: without the joules that a configuration states.
+  function reckon(asked, modelled = false) {
+    const terms = termsOf(asked), machine = machineOf(asked, terms.machine);
+    const plain = estimated(asked, terms, machine);
+    return terms.evidence === null || modelled || ofAnotherMachine(asked) ? plain : stated(plain, terms.evidence, asked, machine);
+  }
+  function estimated(asked, terms, machine) {
+    const { input: nIn, cached: nCached, output: nOut } = asked, { named, card } = terms, reasons = {};
     const [cost, price] = dollars(named, card, asked, reasons), zone = asked.zone ?? terms.zone;
-    const made = card === null ? null : profile(card, machineOf(asked, terms.machine), asked.provider, zone);
+    const sized = facts.own?.unknown === "widest" && (card === null || card.total === null) ? facts.widest : card;
+    const made = sized === null ? null : profile(sized, machine, asked.provider, zone);
     const found = {
-      terms, card, cost, price, reasons, tier: "unknown", profile: made, assumptions: [], parts: [], zone,
+      terms, card, evidence: null, operator: made?.operator ?? null, cost, price, reasons, tier: "unknown", profile: made, assumptions: [], parts: [], zone,
       sources: price === null ? [] : [price.source],
     };
     for (const name of energy) found[name] = null;
@@ -521,25 +598,20 @@ function estimatorOf(facts) {
       parts: breakdown(made.shape, nIn, nCached, nOut),
     });
     found.sources = [
-      card.source, ...(card.verified_by ? [card.verified_by] : []), fit.source, ...facts.always,
+      sized.source, ...(sized.verified_by ? [sized.verified_by] : []), fit.source, ...facts.always,
       ...(contract !== null || operator.market_grams_per_kwh === null ? [] : [operator.market_source]), ...found.sources,
     ];
-    const bought = contract ?? operator.market_grams_per_kwh;
-    if (bought !== null) {
-      found.market_grams_co2e = times(stages.facility, (1 / JOULES_PER_KWH) * bought);
-    } else {
-      reasons.market_grams_co2e =
-        `no contract factor given (Deployment.market_grams_per_kwh), and operator ${operator.operator} publishes none`;
-    }
+    byContract(found, stages.facility, contract, operator);
     if (made.litersPerItJoule === null) reasons.liters = `no water figure for ${place.name}`;
     else found.liters = widened(times(stages.servers, made.litersPerItJoule), made.siteBand);
     return found;
   }
 
   // The same call many times: uncertainty.py
-  function summed([low, mid, high], calls) {
-    const down = mid - low, up = high - mid, most = bands.own_call_most;
-    const ownDown = Math.min(most * down, mid * (1 - bands.own_call[0])), ownUp = Math.min(most * up, mid * (bands.own_call[1] - 1));
+  function summed([low, mid, high], calls, perCall = null) {
+    const down = mid - low, up = high - mid, most = perCall === null ? bands.own_call_most : 1;
+    const [ownLow, ownHigh] = perCall ?? bands.own_call;
+    const ownDown = Math.min(most * down, mid * (1 - ownLow)), ownUp = Math.min(most * up, mid * (ownHigh - 1));
     const joined = (whole, part) => Math.sqrt(Math.max(0, whole * whole - part * part) * calls * calls + part * part * calls);
     const all = mid * calls;
     return [Math.min(all, Math.max(0, all - joined(down, ownDown))), all, all + joined(up, ownUp)];
@@ -557,5 +629,5 @@ function estimatorOf(facts) {
   // Grams of an energy on a grid whose year's mean is known, by the hour of a call.
   const onGrid = (joules, gramsPerKwh) => widened(times(joules, (1 / JOULES_PER_KWH) * gramsPerKwh), bands.grid_hourly);
 
-  return { reckon, termsOf, summed, audited, onGrid, facts };
+  return { reckon, termsOf, fits, summed, audited, onGrid, facts };
 }

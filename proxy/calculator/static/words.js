@@ -7,7 +7,7 @@ function wordsOf(estimator) {
   const DAYS = 365, JOULES_PER_WH = 3600, LEAST = 2, MOST = 3;
   const TONNE = 1e6, CUBIC_METER = 1e3;
   const PREFIXES = [[1e15, "P"], [1e12, "T"], [1e9, "G"], [1e6, "M"], [1e3, "k"], [1, ""], [1e-3, "m"], [1e-6, "µ"]];
-  const { quantities, names, tiers } = facts.words, { small, clean, draft } = facts.levers;
+  const { quantities, names, tiers, scopes, fitted, followed } = facts.words, { small, clean, draft } = facts.levers;
 
   function scaled(peak, unit) {
     if (unit === "g" && peak >= TONNE) {
@@ -102,16 +102,30 @@ function wordsOf(estimator) {
     const parts = [
       ...(named === asked.model ? [] : [`${asked.model} is ${named}`]),
       ...(stated.length ? [`machine ${stated.map(([name, value]) => `${name} ${plain(value)}`).join(", ")}`] : []),
+      ...(made.evidence === null ? [] : [`joules of ${made.evidence.source}`]),
+      ...(made.tier === "unknown" && made.joules !== null ? ["the widest prior there is"] : []),
       ...(asked.zone === null && zone !== null ? [`zone ${zone}`] : []),
       ...(ours(made) ? [`prices ${facts.own.price_list}`] : []),
     ];
     return parts.length ? `Of your configuration: ${parts.join("; ")}.` : "";
   }
 
+  function rooflined(made) {
+    const { points, pue } = made.profile, { line } = points[Math.floor(points.length / 2)], { seconds, batch } = made.stages;
+    const like = points.length > 1 ? "like " : "";
+    const machine = `${like}${line.nGpus} × ${line.gpu.name}, ${line.precision.name}, batch ${digits(batch)}`;
+    return {
+      "how.basis": `A roofline of ${machine}, at work for ${prefixed(seconds, "s")}`,
+      "how.pue": digits(pue),
+      "how.embodied": `${digits(line.gpu.embodied_g_per_s)} g`,
+    };
+  }
+
   function words(asked) {
     const made = reckon(asked), said = { texts: {}, bars: {}, lists: {} }, { texts } = said;
     const why = (name) => made.reasons[name] ?? "";
-    [texts.mark, texts.tier] = tiers[made.tier];
+    [texts.mark, texts.tier] = tiers[made.tier === "unknown" && made.joules !== null ? "widest" : made.tier];
+    const perCall = made.evidence?.per_call ?? null;
     for (const [name, [, unit]] of Object.entries(quantities)) quantity(said, `call.${name}`, made[name], unit, why(name));
     texts["call.wh"] = made.joules === null ? "" : `${rounded(each(made.joules, JOULES_PER_WH), "Wh")}, `;
     texts["call.cost_usd"] = dollars(made.cost);
@@ -139,7 +153,7 @@ function wordsOf(estimator) {
 
     for (const [span, calls] of [["day", asked.calls], ["year", asked.calls * DAYS], ["user", DAYS]]) {
       for (const name of ["joules", "grams_co2e", "liters"]) {
-        let many = made[name] === null ? null : summed(made[name], calls), unit = quantities[name][1];
+        let many = made[name] === null ? null : summed(made[name], calls, perCall), unit = quantities[name][1];
         if (name === "joules" && many !== null) [many, unit] = [each(many, JOULES_PER_WH), "Wh"];
         quantity(said, `${span}.${name}`, many, unit, why(name));
       }
@@ -149,7 +163,7 @@ function wordsOf(estimator) {
     for (const like of facts.likes) {
       const amount = like.of === "energy" ? made.joules : made.grams_co2e;
       const one = amount === null ? null : each(amount, like.joules_or_grams);
-      const many = one === null ? null : summed(one, asked.calls);
+      const many = one === null ? null : summed(one, asked.calls, perCall);
       for (const [key, value] of [[`like.${like.id}`, one], [`like.${like.id}.day`, many]]) {
         texts[key] = value === null ? UNKNOWN : middle(value);
         texts[`${key}.band`] = value === null ? "" : ends(value);
@@ -157,7 +171,8 @@ function wordsOf(estimator) {
     }
 
     for (const [name, [before, after]] of Object.entries(levers(asked))) {
-      const one = reckon(before), other = reckon(after);
+      let one = reckon(before), other = reckon(after);
+      if ((one.evidence === null) !== (other.evidence === null)) [one, other] = [reckon(before, true), reckon(after, true)];
       for (const what of ["joules", "grams_co2e"]) {
         const ratio = one[what] !== null && other[what] !== null && one[what][1] > 0;
         texts[`lever.${name}.${what}`] = ratio ? `× ${digits(other[what][1] / one[what][1], 2)}` : UNKNOWN;
@@ -173,21 +188,22 @@ function wordsOf(estimator) {
       texts[`page.${name}.apart`] = apart ? `× ${digits(made[name][1] / page[name], 2)}` : UNKNOWN;
     }
 
-    for (const key of ["machine", "gpu", "servers", "pue", "seconds", "per_kwh", "off_site", "on_site", "embodied"]) {
+    for (const key of ["basis", "gpu", "servers", "pue", "per_kwh", "off_site", "on_site", "embodied"]) {
       texts[`how.${key}`] = UNKNOWN;
     }
-    if (made.profile !== null) {
-      const { points, pue, operator } = made.profile, { line } = points[Math.floor(points.length / 2)];
-      const like = points.length > 1 ? "like " : "";
-      texts["how.machine"] = `${like}${line.nGpus} × ${line.gpu.name}, ${line.precision.name}, batch ${digits(made.stages.batch)}`;
+    texts["how.rest"] = made.evidence === null ? fitted : followed;
+    if (place !== null) {
       texts["how.gpu"] = rounded(made.gpu_joules, "J");
       texts["how.servers"] = rounded(made.it_joules, "J");
-      texts["how.pue"] = digits(pue);
-      texts["how.seconds"] = prefixed(made.stages.seconds, "s");
       texts["how.per_kwh"] = `${digits(place.grams_per_kwh)} g`;
-      texts["how.on_site"] = `${digits(operator.liters_per_kwh[1])} L`;
-      texts["how.embodied"] = `${digits(line.gpu.embodied_g_per_s)} g`;
+      texts["how.on_site"] = `${digits(made.operator.liters_per_kwh[1])} L`;
       if (place.liters_per_kwh !== null) texts["how.off_site"] = `${digits(place.liters_per_kwh)} L`;
+      if (made.profile !== null) Object.assign(texts, rooflined(made));
+      else if (made.it_joules[1] > 0) texts["how.pue"] = digits(made.joules[1] / made.it_joules[1]);
+    }
+    if (made.evidence !== null) {
+      const { kind, scope, source } = made.evidence;
+      texts["how.basis"] = `${kind[0].toUpperCase()}${kind.slice(1)} ${scopes[scope]} (${source})`;
     }
     said.lists.assumptions = made.assumptions;
     const reasons = new Map();
@@ -196,6 +212,7 @@ function wordsOf(estimator) {
     }
     said.lists.unknown = [...reasons].map(([reason, fields]) => `${fields.join(", ")}: ${reason}`);
     said.lists.sources = [...new Set(made.sources)].map((id) => facts.sources[id]).filter(Boolean);
+    if (made.evidence !== null) said.lists.sources.unshift(made.evidence.source);
     return said;
   }
   return Object.assign(words, { rounded, banded });
