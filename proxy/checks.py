@@ -16,6 +16,7 @@ import sqlite3
 from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -28,6 +29,9 @@ from proxy.routing import Routes
 from proxy.sections import Config, ConsoleSection, ProviderSection
 from proxy.space import space
 from proxy.tail import SET_ASIDE
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 LEDGER_FORMS = "sqlite:///path/joulegate.db or postgresql+psycopg://user:password@host/database"
@@ -92,26 +96,50 @@ def check_journal(folder: Path) -> list[Finding]:
     return findings
 
 
-def check_revision(config: Config) -> Finding:
-    """Ask a ledger whose URL can be used for its revision; takes seconds where it is away, so a start does without."""
+def check_ledger(config: Config) -> Iterator[Finding]:
+    """Ask a ledger whose URL can be used how it is; takes seconds where it is away, so a start does without."""
     from proxy.ledger.revision import revisions
 
     engine = impatient(config.ledger.url)
     try:
         state = revisions(engine)
+        if not state.known:
+            says = f"is at revision {state.current}, newer than this release's {state.head}: upgrade Joulegate"
+            yield Finding("ledger", "error", says)
+        elif state.at_head:
+            yield Finding("ledger", "ok", f"is at revision {state.head}, as this release needs it")
+            yield from _days(engine, config.ledger.tz)
+        elif state.current is None:
+            yield Finding("ledger", "ok", "is not there yet; serve makes it")
+        else:
+            yield Finding("ledger", "ok", f"is at revision {state.current}; serve brings it to {state.head}")
     except LedgerError as error:
         why = _line(getattr(error.__cause__, "orig", None) or error)
-        return Finding("ledger", "warning", f"does not answer ({why}); until it does, calls wait in the journal")
+        yield Finding("ledger", "warning", f"does not answer ({why}); until it does, calls wait in the journal")
     finally:
         engine.dispose()
-    if not state.known:
-        says = f"is at revision {state.current}, newer than this release's {state.head}: upgrade Joulegate"
-        return Finding("ledger", "error", says)
-    if state.at_head:
-        return Finding("ledger", "ok", f"is at revision {state.head}, as this release needs it")
-    if state.current is None:
-        return Finding("ledger", "ok", "is not there yet; serve makes it")
-    return Finding("ledger", "ok", f"is at revision {state.current}; serve brings it to {state.head}")
+
+
+def _days(engine: Engine, tz: str | None) -> Iterator[Finding]:
+    """Compare the time zone whose days the ledger keeps sums of with the one that is configured."""
+    from sqlalchemy.exc import SQLAlchemyError
+
+    from proxy.ledger.local_days import days_kept
+    from proxy.ledger.rollup_tables import EPOCH, moment
+
+    try:
+        with engine.connect() as connection:
+            days = days_kept(connection)
+    except SQLAlchemyError:  # it was there a moment ago: what is wrong is said the next time
+        return
+    kept, said = "UTC" if days.last is None else days.last.key, tz or "UTC"
+    if kept != said:
+        says = f"is {said}, and the ledger keeps days of {kept}: all machines should say the same"
+        yield Finding("ledger.tz", "warning", f"{says}; serve changes what is kept" if tz else says)
+    elif days.last is not None:
+        since = moment(days.zones[-1][0])
+        of = "of all calls" if since == EPOCH else f"of calls from {since:%Y-%m-%d %H:%M} UTC on"
+        yield Finding("ledger.tz", "ok", f"sums are kept by days of {kept} too, {of}")
 
 
 def _exposure(config: Config) -> Iterator[Finding]:

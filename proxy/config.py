@@ -208,6 +208,7 @@ def _check(config: Config, source: str) -> None:
         raise ConfigError(
             f"{source}: gate.listen and console.listen are both {config.gate.listen}; give them different ports"
         )
+    _check_tz(config.ledger.tz, source)
     names = {provider.name for provider in config.provider}
     for provider in config.provider:
         if provider.origin is not None:
@@ -232,6 +233,19 @@ def _check(config: Config, source: str) -> None:
     _check_notify(config, source)
     _check_unique("key", [key.sha256 for team in config.team for key in team.key], source)
     _check_budgets(config, source)
+
+
+def _check_tz(tz: str | None, source: str) -> None:
+    if tz is None:
+        return
+    from zoneinfo import ZoneInfo  # which nothing else needs at the start
+
+    try:
+        ZoneInfo(tz)
+    except (KeyError, ValueError, OSError):
+        raise ConfigError(
+            f'{source}: ledger.tz = "{tz}" is no IANA time zone such as UTC, Europe/Berlin or Asia/Kolkata'
+        ) from None
 
 
 def _check_budgets(config: Config, source: str) -> None:

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
 
 import uvicorn
 
@@ -79,7 +80,7 @@ def run_console(
         recent.add(rows)
 
     directory = Path(config.journal.directory)
-    ledger = Ledger(engine)
+    ledger = Ledger(engine, None if config.ledger.tz is None else ZoneInfo(config.ledger.tz))
     kept = _keeping(config, ledger, exposure, budgets_file)
     recorder = Recorder(
         directory,
@@ -127,6 +128,7 @@ def run_console(
         key_problems=lambda: publisher.problems,
         budget_problems=lambda: () if kept is None else kept.problems,
         closing=lambda: server.should_exit,
+        tz=config.ledger.tz or "UTC",
     )
     server = QuietServer(
         uvicorn.Config(app, ws="none", server_header=False, log_config=None, access_log=False, lifespan="auto",

@@ -55,6 +55,7 @@ class LedgerSection(Section, frozen=True):
 
     url: str = "sqlite:///joulegate.db"
     keep_days: Positive | None = None  # of rows; sums stay
+    tz: str | None = None  # whose days sums are kept of beside UTC's, and what reports and pages mean by a day
 
 
 class MirrorSection(Section, frozen=True):

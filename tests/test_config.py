@@ -49,6 +49,8 @@ def test_variables_that_are_no_setting_are_named_and_ignored():
         ("[gate]\nkeys = 'maybe'", "gate.keys"),
         ("[gate]\nlisten = '8700'", "HOST:PORT"),
         ("[console]\nlisten = 'a:99999'", "HOST:PORT"),
+        ("[ledger]\ntz = 'Europe/Atlantis'", 'ledger.tz = "Europe/Atlantis" is no IANA time zone such as UTC'),
+        ("[ledger]\ntz = '../etc/passwd'", "is no IANA time zone"),
         ("gate = 7", "write \\[gate\\]"),
         ("provider = 7", "write \\[\\[provider\\]\\]"),
         ("[provider]\nname = 'x'", "write \\[\\[provider\\]\\]"),

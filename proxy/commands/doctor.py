@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from proxy.checks import check_journal, check_ports, check_revision, check_start
+from proxy.checks import check_journal, check_ledger, check_ports, check_start
 from proxy.config import DEFAULT_PATH, Loaded, load, resolve_secret
 from proxy.errors import ConfigError
 from proxy.finding import Finding
@@ -93,7 +93,7 @@ def _look(loaded: Loaded, file: Path | None) -> Overview:
     checks = [*check_ports(config), *check_start(loaded), *check_journal(Path(config.journal.directory))]
     checks += check_roster(Path(config.journal.directory))
     if not any(finding.what == "ledger.url" and finding.level == "error" for finding in checks):
-        checks += [check_revision(config), *check_keys(config)]
+        checks += [*check_ledger(config), *check_keys(config)]
     return Overview(
         version=metadata.version("joulegate"),
         configuration=str(file) if file is not None else None,

@@ -38,7 +38,10 @@ def recompute(
     end: Annotated[
         str, typer.Option("--to", metavar="DATE", help="Last day, included (or moment).", show_default=False)
     ],
-    tz: Annotated[str, typer.Option(metavar="ZONE", help="Time zone that decides what a day is.")] = "UTC",
+    tz: Annotated[
+        str | None,
+        typer.Option(metavar="ZONE", help="Time zone that decides what a day is.", show_default="ledger.tz, else UTC"),
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would change.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     database: Annotated[str | None, typer.Option(metavar="URL", help="Ledger, if not the configured.")] = None,
@@ -62,7 +65,7 @@ def recompute(
 
     flags: dict[str, object] = {} if database is None else {"ledger.url": database}
     found = load(config, flags=flags).config
-    asked = period.parse(month=None, start=start, end=end, tz=tz, now=datetime.now(UTC))
+    asked = period.parse(month=None, start=start, end=end, tz=tz or found.ledger.tz or "UTC", now=datetime.now(UTC))
     outcome = _run(found, asked, dry_run=dry_run)
     if as_json:
         _print_json(asked, outcome, dry_run=dry_run)

@@ -71,7 +71,10 @@ def report(
     start: Annotated[str | None, typer.Option("--from", metavar="DATE", help="First day (or moment).")] = None,
     end: Annotated[str | None, typer.Option("--to", metavar="DATE", help="Last day, included (or moment).")] = None,
     month: Annotated[str | None, typer.Option(metavar="YYYY-MM", help="One month; the current one by default.")] = None,
-    tz: Annotated[str, typer.Option(metavar="ZONE", help="Time zone that decides what a day is.")] = "UTC",
+    tz: Annotated[
+        str | None,
+        typer.Option(metavar="ZONE", help="Time zone that decides what a day is.", show_default="ledger.tz, else UTC"),
+    ] = None,
     form: Annotated[
         Form | None,
         typer.Option(
@@ -151,7 +154,7 @@ def report(
     # Of another ledger than the service's own the gate knows nothing.
     service = gate_says(loaded) if database is None else None
     form = Form.JSON if as_json else form or (Form.CSV if name is Name.FOCUS else Form.TABLE)
-    period, url = Asked(month=month, start=start, end=end, tz=tz), loaded.ledger.url
+    period, url = Asked(month=month, start=start, end=end, tz=tz or loaded.ledger.tz or "UTC"), loaded.ledger.url
     notes: tuple[str, ...] = ()
     if name is Name.STATEMENT:
         with patience(_READING):

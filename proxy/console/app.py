@@ -73,6 +73,7 @@ def build_console(
     key_problems: Callable[[], Sequence[str]] = list,
     budget_problems: Callable[[], Sequence[str]] = list,
     closing: Callable[[], bool] = lambda: False,
+    tz: str = "UTC",
     now: Callable[[], datetime] = lambda: datetime.now(UTC),
 ) -> Starlette:
     """Build the application.
@@ -84,6 +85,7 @@ def build_console(
     ``configured`` gives the configuration as the calculator takes it, with the prices of a day.
     ``key_problems`` says why keys are not in force as they should be, ``budget_problems`` which budgets are not kept
     and why. Open streams end when ``closing()`` is true.
+    ``tz`` is whose days are meant where nobody says.
     """
 
     def judged() -> Health:
@@ -92,7 +94,7 @@ def build_console(
     access = access or Access({})
     evidence = Evidence()
     calculator = Calculator(engine, now, configured)
-    console = _Console(engine, evidence, calculator.prepare, metrics, recent, judged, gate_url, closing, now)
+    console = _Console(engine, evidence, calculator.prepare, metrics, recent, judged, gate_url, closing, now, tz)
     return Starlette(
         routes=[
             Route("/", console.page),
@@ -107,8 +109,8 @@ def build_console(
             *Budgets(engine, now).routes(),
             *BudgetForms(engine, access, now).routes(),
             *Directory(engine, providers, now).routes(),
-            *Screens(engine, evidence, estimate_call, judged, now).routes(),
-            *Reports(engine, estimate, now, lambda: said(judged())).routes(),
+            *Screens(engine, evidence, estimate_call, judged, now, tz).routes(),
+            *Reports(engine, estimate, now, lambda: said(judged()), tz).routes(),
             *calculator.routes(),
             *SigningIn(access).routes(),
             Mount("/static", StaticFiles(directory=_STATIC)),
@@ -137,6 +139,7 @@ class _Console:
         gate_url: str,
         closing: Callable[[], bool],
         now: Callable[[], datetime],
+        tz: str,
     ) -> None:
         self._engine = engine
         self._on_page = on_page
@@ -145,11 +148,11 @@ class _Console:
         self._judged = judged
         self._gate_url = gate_url
         self._closing = closing
-        self._now = now
+        self._now, self._tz = now, tz
         self._today = Today(engine, evidence, now=now)
 
     async def page(self, request: Request) -> Response:
-        zone = zone_named(request.query_params.get("tz", "UTC"))
+        zone = zone_named(request.query_params.get("tz", self._tz))
 
         def draw() -> str:
             after, calls = self._latest(pages.CALLS_SHOWN)
@@ -167,7 +170,7 @@ class _Console:
         return HTMLResponse(await run_in_threadpool(draw))
 
     async def live(self, request: Request) -> Response:
-        zone = zone_named(request.query_params.get("tz", "UTC"))
+        zone = zone_named(request.query_params.get("tz", self._tz))
 
         async def sums() -> str:
             return pages.today_section(await run_in_threadpool(self._sums, zone.key))
@@ -211,7 +214,7 @@ class _Console:
     async def totals(self, request: Request) -> Response:
         asked = request.query_params
         by = split.dimensions(asked.get("by", ""))
-        period = self._period(asked.get("month"), asked.get("from"), asked.get("to"), asked.get("tz", "UTC"))
+        period = self._period(asked.get("month"), asked.get("from"), asked.get("to"), asked.get("tz", self._tz))
 
         def ask() -> object:
             with self._engine.connect() as connection:

@@ -11,6 +11,7 @@ from urllib.parse import urlencode
 from starlette.datastructures import QueryParams
 
 from proxy.console.marks import name
+from proxy.ledger.local_days import LocalDays
 from proxy.ledger.read import DIMENSIONS, TIME_DIMENSIONS, Where
 from proxy.ledger.sources import FEW
 from proxy.reports.period import Period, QuestionError, parse, zone_named
@@ -29,6 +30,7 @@ class Asked:
     start: str | None = None
     end: str | None = None
     tz: str = "UTC"
+    usual_tz: str = "UTC"  # which an address need not say
     measure: str = ""
 
     @property
@@ -72,7 +74,7 @@ class Asked:
         said += [("where", f"{key}={value or ''}") for key, value in self.where.items()]
         times = (("month", self.month), ("from", self.start), ("to", self.end))
         said += [(key, value) for key, value in times if value is not None]
-        if self.tz != "UTC":
+        if self.tz != self.usual_tz:
             said.append(("tz", self.tz))
         if self.measure:
             said.append(("measure", self.measure))
@@ -80,8 +82,11 @@ class Asked:
         return f"{path}?{query}" if query else path
 
 
-def asked_of(query: QueryParams, *, by: tuple[str, ...] = (), measure: str = "") -> Asked:
-    """Read an address; raises QuestionError. A form writes ``only`` and ``is`` where it looks at fewer calls."""
+def asked_of(query: QueryParams, usual_tz: str, *, by: tuple[str, ...] = (), measure: str = "") -> Asked:
+    """Read an address; raises QuestionError. A form writes ``only`` and ``is`` where it looks at fewer calls.
+
+    ``usual_tz`` is whose days are meant where none is said.
+    """
     split = [each for each in ",".join(query.getlist("by")).split(",") if each]
     where = dict(conditions(query.getlist("where")))
     if query.get("only") and "is" in query:
@@ -92,20 +97,25 @@ def asked_of(query: QueryParams, *, by: tuple[str, ...] = (), measure: str = "")
         month=query.get("month") or None,
         start=query.get("from") or None,
         end=query.get("to") or None,
-        tz=query.get("tz") or "UTC",
+        tz=query.get("tz") or usual_tz,
+        usual_tz=usual_tz,
         measure=query.get("measure") or measure,
     )
 
 
-def of_sums(asked: Asked, now: datetime) -> tuple[Asked, Period]:
+def of_sums(asked: Asked, now: datetime, days: LocalDays) -> tuple[Asked, Period]:
     """Give the question so that sums alone can answer it, and its period; raises QuestionError where none can.
 
-    Sums over all dimensions are kept by days of UTC: what is finer than the few of hours and quarters gets these.
+    Sums over all dimensions are kept by days of UTC and the local ``days``: what is finer than the few of hours and
+    quarters gets those of UTC, where it does not ask for the local ones that are kept of all of its period.
     """
+    period = asked.period(now)
     if {*asked.by, *asked.where} - set(TIME_DIMENSIONS) <= FEW.keys():
-        return asked, asked.period(now)
+        return asked, period
     if "hour" in asked.by:
         raise QuestionError(f"by hour there are sums of {', '.join(FEW)} alone: choose days")
+    if days.kept_of(period.zone, period.start, period.end):
+        return asked, period
     asked = replace(asked, tz="UTC")
     period = asked.period(now)
     if period.start.time() != time.min or period.end.time() != time.min:

@@ -35,9 +35,9 @@ Estimating = Callable[[CallRow, Usage], Estimate]
 _USAGE = tuple(Usage.__dataclass_fields__)
 
 
-def list_body(connection: Connection, query: QueryParams, now: datetime) -> str:
+def list_body(connection: Connection, query: QueryParams, now: datetime, usual_tz: str) -> str:
     """Draw a page of calls; raises QuestionError."""
-    asked = replace(asked_of(query), by=())
+    asked = replace(asked_of(query, usual_tz), by=())
     period = asked.period(now) if asked.bounded else None
     found = calls_like(
         connection,

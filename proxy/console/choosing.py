@@ -59,9 +59,9 @@ class Chosen:
         return tuple(dict.fromkeys((*([self.grain] if self.grain else []), *self.asked.by)))
 
 
-def page_body(connection: Connection, query: QueryParams, now: datetime) -> str:
+def page_body(connection: Connection, query: QueryParams, now: datetime, usual_tz: str) -> str:
     """Draw the page; raises QuestionError. Nothing is summed before a link is followed."""
-    made = _chosen(query)
+    made = _chosen(query, usual_tz)
     period = made.asked.period(now)
     first, last = (each[:10] for each in period.ends())
     when = [("from", first), ("to", last), ("tz", made.asked.tz)]
@@ -89,11 +89,11 @@ def page_body(connection: Connection, query: QueryParams, now: datetime) -> str:
     )
 
 
-def _chosen(query: QueryParams) -> Chosen:
+def _chosen(query: QueryParams, usual_tz: str) -> Chosen:
     grain = query.get("grain", "")
     if grain not in GRAINS:
         raise QuestionError(f"grain={grain!r}: choose from hour, day, month, or nothing")
-    asked = asked_of(query, by=_BY)
+    asked = asked_of(query, usual_tz, by=_BY)
     if query.get("team"):
         asked = asked.only({"team": query["team"]})
     return Chosen(

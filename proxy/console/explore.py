@@ -31,6 +31,7 @@ from proxy.console.pointing import attribute
 from proxy.console.sums import MEASURES, Measure, figure, title, written
 from proxy.console.tables import tokens
 from proxy.ledger.evidence import Evidence
+from proxy.ledger.local_days import days_kept
 from proxy.ledger.read import DIMENSIONS, TIME_DIMENSIONS, Totals
 from proxy.ledger.sources import FEW
 from proxy.reports.charts import Bar, bars, lines
@@ -49,7 +50,7 @@ def page_body(connection: Connection, asked: Asked, now: datetime, evidence: Evi
     """Draw the page; raises QuestionError. Of the ledger its sums alone are read."""
     if asked.measure not in MEASURES:
         raise QuestionError(f"measure={asked.measure!r}: choose from {', '.join(MEASURES)}")
-    asked, period = of_sums(asked, now)
+    asked, period = of_sums(asked, now, days_kept(connection))
     # The chart is of the first of the dimensions, the table of all: one reading.
     beside = over_time.beside(asked.by)
     found = split(connection, asked.by[:1], period, asked.by, asked.where, beside=beside)
@@ -68,9 +69,9 @@ def page_body(connection: Connection, asked: Asked, now: datetime, evidence: Evi
     )
 
 
-def question(query: QueryParams) -> Asked:
+def question(query: QueryParams, usual_tz: str) -> Asked:
     """Read an address; raises QuestionError."""
-    return asked_of(query, by=("team",), measure="dollars")
+    return asked_of(query, usual_tz, by=("team",), measure="dollars")
 
 
 def _out(asked: Asked, period: Period) -> str:

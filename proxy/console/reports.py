@@ -38,13 +38,14 @@ TEAMS_NAMED_AT_MOST = 50  # where somebody asks for one that there is not
 class Reports:
     """The endpoints; every team of the directory may have a statement without a call.
 
-    ``standing`` says how the metering stands, which belongs beside every figure.
+    ``standing`` says how the metering stands, which belongs beside every figure; ``tz`` is whose days are meant where
+    nobody says.
     """
 
     def __init__(
-        self, engine: Engine, estimate: Estimating, now: Callable[[], datetime], standing: Callable[[], str]
+        self, engine: Engine, estimate: Estimating, now: Callable[[], datetime], standing: Callable[[], str], tz: str
     ) -> None:
-        self._engine, self._estimate, self._now, self._standing = engine, estimate, now, standing
+        self._engine, self._estimate, self._now, self._standing, self._tz = engine, estimate, now, standing, tz
 
     def routes(self) -> list[Route]:
         """Give what the console serves of it."""
@@ -100,7 +101,7 @@ class Reports:
             month=asked.get("month"),
             start=asked.get("from"),
             end=asked.get("to"),
-            tz=asked.get("tz", "UTC"),
+            tz=asked.get("tz", self._tz),
             now=self._now(),
         )
 

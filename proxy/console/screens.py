@@ -23,7 +23,10 @@ from proxy.reports.period import QuestionError
 
 
 class Screens:
-    """The endpoints; ``estimate`` is what the service estimates calls with, ``health`` how the metering is doing."""
+    """The endpoints; ``estimate`` is what the service estimates calls with, ``health`` how the metering is doing.
+
+    ``tz``: whose days are meant where an address does not say.
+    """
 
     def __init__(
         self,
@@ -32,9 +35,10 @@ class Screens:
         estimate: Estimator,
         health: Callable[[], Health],
         now: Callable[[], datetime],
+        tz: str,
     ) -> None:
         self._engine, self._evidence, self._estimate = engine, evidence, estimate
-        self._health, self._now = health, now
+        self._health, self._now, self._tz = health, now, tz
 
     def routes(self) -> list[Route]:
         """Give what the console serves of it."""
@@ -54,7 +58,9 @@ class Screens:
         return await self._page(
             request,
             "Explore",
-            lambda c: explore.page_body(c, explore.question(request.query_params), self._now(), self._evidence),
+            lambda c: explore.page_body(
+                c, explore.question(request.query_params, self._tz), self._now(), self._evidence
+            ),
             place="/explore",
         )
 
@@ -63,7 +69,7 @@ class Screens:
         return await self._page(
             request,
             "Calls",
-            lambda c: calls.list_body(c, request.query_params, self._now()),
+            lambda c: calls.list_body(c, request.query_params, self._now(), self._tz),
             place="/explore",
         )
 
@@ -83,7 +89,7 @@ class Screens:
         """Answer with each team's month."""
         asked = request.query_params
         return await self._page(
-            request, "Teams", lambda c: teams.page_body(c, asked, self._now(), self._evidence), place="/teams"
+            request, "Teams", lambda c: teams.page_body(c, asked, self._now(), self._evidence, self._tz), place="/teams"
         )
 
     async def budgets(self, request: Request) -> Response:
@@ -102,7 +108,7 @@ class Screens:
         return await self._page(
             request,
             "Reports",
-            lambda c: choosing.page_body(c, asked, self._now()),
+            lambda c: choosing.page_body(c, asked, self._now(), self._tz),
             place="/reports",
             head=script("reports.js"),
         )

@@ -25,9 +25,9 @@ _SHOWN = ("dollars", "energy", "carbon", "water")
 TEAMS_SHOWN = 200  # to a page, of the directory; and of those that are in the ledger alone
 
 
-def page_body(connection: Connection, query: QueryParams, now: datetime, evidence: Evidence) -> str:
+def page_body(connection: Connection, query: QueryParams, now: datetime, evidence: Evidence, usual_tz: str) -> str:
     """Draw the page; raises QuestionError. Of the ledger its sums alone are read."""
-    zone = zone_named(query.get("tz") or "UTC")
+    zone = zone_named(query.get("tz") or usual_tz)
     month = query.get("month") or f"{now.astimezone(zone):%Y-%m}"
     period, after = month_of(month, zone), query.get("after", "")
     found = split(connection, ("team",), period)

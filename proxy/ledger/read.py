@@ -21,8 +21,19 @@ import sqlalchemy as sa
 
 from estimator.ranges import Range
 from estimator.uncertainty import range_of
-from proxy.ledger.rollup_tables import BANDED, COUNTS, DEVIATING, DEVIATIONS, FIGURES, SUMS, calls_by_day, finer_from
-from proxy.ledger.rollups import EPOCH, any_left
+from proxy.ledger.local_days import LocalDays, days_kept
+from proxy.ledger.rollup_tables import (
+    BANDED,
+    COUNTS,
+    DEVIATING,
+    DEVIATIONS,
+    EPOCH,
+    FIGURES,
+    SUMS,
+    calls_by_day,
+    finer_from,
+)
+from proxy.ledger.rollups import any_left
 from proxy.ledger.sources import DIMENSIONS, TIME_DIMENSIONS, Where
 from proxy.ledger.stretches import questions
 from proxy.ledger.tables import NOT_ROLLED_UP, CallRow, call_columns, calls, retention, rows_of
@@ -111,8 +122,9 @@ def splits(
         connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
     names = tuple(dict.fromkeys(name for each in by for name in each))
     left = not from_rows and any_left(connection)
+    days = LocalDays() if mirrored else days_kept(connection)
     if not from_rows:
-        start, end = _where_calls_are(connection, start, end, left=left)
+        start, end = _where_calls_are(connection, start, end, days, left=left)
     kept = None if mirrored else connection.scalar(sa.select(sa.func.max(retention.c.rows_from)))
     columns = [name for name in FIGURES if name == "calls" or name in figures or _band_of(name) in figures]
     asked = questions(
@@ -122,6 +134,7 @@ def splits(
         zone=zone,
         figures=columns,
         finer_from=0 if mirrored else finer_from(connection),
+        days=days,
         rows_from=kept,
         left=left,
         from_rows=from_rows,
@@ -220,9 +233,12 @@ def _band(parts: Sequence[tuple[float, float, float, float, float]]) -> Range:
 
 
 def _where_calls_are(
-    connection: sa.Connection, start: datetime, end: datetime, *, left: bool
+    connection: sa.Connection, start: datetime, end: datetime, days: LocalDays, *, left: bool
 ) -> tuple[datetime, datetime]:
-    """Narrow a period to the days that have calls: a century has too many to be asked for one by one."""
+    """Narrow a period to the days that have calls: a century has too many to be asked for one by one.
+
+    They are days of UTC, or local ones where the period begins with such a one: none that is kept is cut.
+    """
     day, moment = calls_by_day.c.day, calls.c.started_at
     # One by one: SQLite looks at one end of an index for a single minimum or maximum, and at all of it for both.
     first, last = (connection.scalar(sa.select(end_of(day))) for end_of in (sa.func.min, sa.func.max))
@@ -232,7 +248,10 @@ def _where_calls_are(
             sa.select(sa.func.min(moment), sa.func.max(moment)).where(NOT_ROLLED_UP)
         ).one()
         known += [begins, ends + timedelta(microseconds=1)] if begins is not None else []
-    return max(start, min(known, default=start)), min(end, max(known, default=start))
+    wider = (min(known, default=start), max(known, default=start))
+    if days.begins(start):
+        wider = days.whole(*wider)
+    return max(start, wider[0]), min(end, wider[1])
 
 
 def recent(connection: sa.Connection, *, limit: int) -> list[CallRow]:

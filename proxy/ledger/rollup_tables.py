@@ -1,4 +1,6 @@
-"""The sums that reports read: by quarter, hour and day (UTC) over few dimensions, by day also over all.
+"""The sums that reports read: by quarter, hour and day over few dimensions, by day also over all.
+
+Days are those of UTC and, where the ledger is told a time zone, those of that zone too.
 
 The few are what the named reports are split by, and few of their combinations are in use; where users are many, the
 sums over all dimensions hardly shrink.
@@ -9,10 +11,28 @@ A key is a digest of its dimensions: no machine has to ask another for the numbe
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+
 import sqlalchemy as sa
 
 from proxy.ledger.sqltypes import UsdSum
 from proxy.ledger.tables import metadata
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+QUARTER = timedelta(minutes=15)
+QUARTERS_AN_HOUR = 4
+QUARTERS_A_DAY = 96
+
+
+def quarter_of(at: datetime) -> int:
+    """Give the quarter of an hour since the Unix epoch that a time falls into."""
+    return (at - EPOCH) // QUARTER
+
+
+def moment(quarter: int) -> datetime:
+    """Give where a quarter begins."""
+    return EPOCH + quarter * QUARTER
+
 
 # Here `model` is as served, else as asked for. What errs alike is never summed into one.
 FIRST_DIMENSIONS = ("team", "provider", "model", "estimate_key")
@@ -86,3 +106,14 @@ calls_by_quarter = _sums("calls_by_quarter", "quarter")  # and model_keys
 calls_by_hour = _sums("calls_by_hour", "hour")  # and model_keys
 calls_by_day = _sums("calls_by_day", "day")  # and model_keys
 details_by_day = _sums("details_by_day", "day")  # and detail_keys
+
+# Whose local days sums are kept of, each zone from a quarter on; see :mod:`proxy.ledger.local_days`.
+local_days = sa.Table(
+    "local_days",
+    metadata,
+    sa.Column("quarter", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("tz", sa.Text, nullable=False),
+)
+# A local day is named by the quarter in which it begins.
+calls_by_local_day = _sums("calls_by_local_day", "quarter")  # and model_keys
+details_by_local_day = _sums("details_by_local_day", "quarter")  # and detail_keys

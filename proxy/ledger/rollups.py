@@ -1,4 +1,4 @@
-"""Sums of rows, kept by quarter of an hour, hour and day in the transaction that writes the rows.
+"""Sums of rows, kept by quarter of an hour, hour and day (UTC's, and local ones) in the transaction of the rows.
 
 So a call counts in them exactly once, whenever it comes. What another release wrote without its sums is marked, and
 taken in by :func:`roll_up`, a bounded number at a time.
@@ -6,10 +6,10 @@ taken in by :func:`roll_up`, a bounded number at a time.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime
 from decimal import Context, Decimal
-from functools import reduce
+from functools import cache, reduce
 from typing import Any
 
 import sqlalchemy as sa
@@ -18,33 +18,37 @@ from sqlalchemy.engine import Connection, Dialect
 from proxy.ledger.bulk import Values
 from proxy.ledger.emptied import Emptied
 from proxy.ledger.keys import Key, Keys, key_of
+from proxy.ledger.local_days import LocalDays, days_kept
 from proxy.ledger.rollup_tables import (
     ALL_DIMENSIONS,
     BANDED,
     FEW_DIMENSIONS,
     FIGURES,
     FIRST_DIMENSIONS,
+    QUARTERS_A_DAY,
+    QUARTERS_AN_HOUR,
     SUMS,
     calls_by_day,
     calls_by_hour,
+    calls_by_local_day,
     calls_by_quarter,
     detail_keys,
     details_by_day,
+    details_by_local_day,
     finer_from,
     model_keys,
+    moment,
+    quarter_of,
 )
 from proxy.ledger.sqltypes import USD_DECIMALS
 from proxy.ledger.stored import Batch
 from proxy.ledger.tables import CallRow, call_columns, call_rows, calls, picked, rows_of
 
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-QUARTER = timedelta(minutes=15)
-QUARTERS_AN_HOUR = 4
-QUARTERS_A_DAY = 96
 _SQLITE_INTEGER_MOST = 2**63 - 1
 
-Place = tuple[int, Key]  # a quarter, an hour or a day, and whose sums
+Place = tuple[int, Key]  # a quarter, an hour or a day (a local one as the quarter in which it begins), and whose sums
 Sums = tuple[Any, ...]  # in the order of FIGURES; dollars in units of the last decimal
+Ends = tuple[datetime, datetime]  # from when to when one row of sums goes
 
 _started_at = CallRow.__struct_fields__.index("started_at")
 _details = picked(*ALL_DIMENSIONS)
@@ -108,18 +112,21 @@ def merged(one: Sums, other: Sums) -> Sums:
     return tuple(b if a is None else a if b is None else a + b for a, b in zip(one, other, strict=True))
 
 
-def _summed_up(batch: Batch, finer_from: int) -> tuple[dict[Place, Sums], ...]:
-    """Give what calls add up to: by quarter, by hour and by day over few dimensions, by day over all.
+def _summed_up(batch: Batch, finer_from: int, days_kept: LocalDays) -> tuple[dict[Place, Sums], ...]:
+    """Give what calls add up to: by quarter, hour, day and local day over few dimensions, by both days over all.
 
     Before the quarter ``finer_from`` the few are those of an earlier release, whose sums go on.
     """
     alike: dict[tuple[int, int], list[Values]] = {}
     for values, kind in batch.calls():
-        alike.setdefault(((values[_started_at] - EPOCH) // QUARTER, kind), []).append(values)
+        alike.setdefault((quarter_of(values[_started_at]), kind), []).append(values)
     quarters: dict[Place, Sums] = {}
     hours: dict[Place, Sums] = {}
     days: dict[Place, Sums] = {}
     details: dict[Place, Sums] = {}
+    local: dict[Place, Sums] = {}
+    local_details: dict[Place, Sums] = {}
+    local_day = cache(days_kept.of)
     for (quarter, _), group in alike.items():
         sums, first = _sums_of(group), group[0]
         wide = _details(first)
@@ -128,10 +135,12 @@ def _summed_up(batch: Batch, finer_from: int) -> tuple[dict[Place, Sums], ...]:
         if quarter >= finer_from:
             few += _finer(first)
         hour, day = quarter // QUARTERS_AN_HOUR, quarter // QUARTERS_A_DAY
-        places = ((quarters, (quarter, few)), (hours, (hour, few)), (days, (day, few)), (details, (day, wide)))
+        places = [(quarters, (quarter, few)), (hours, (hour, few)), (days, (day, few)), (details, (day, wide))]
+        if (its := local_day(quarter)).kept:
+            places += [(local, (its.start, few)), (local_details, (its.start, wide))]
         for found, place in places:
             found[place] = merged(found[place], sums) if place in found else sums
-    return quarters, hours, days, details
+    return quarters, hours, days, details, local, local_details
 
 
 def change(before: Sums | None, after: Sums | None) -> Sums:
@@ -148,12 +157,14 @@ class Rollups:
 
     def __init__(self, dialect: Dialect) -> None:
         self._finer: int | None = None
-        hour, day = QUARTER * QUARTERS_AN_HOUR, QUARTER * QUARTERS_A_DAY
+        self._days = LocalDays()
         self._all = (
-            _Rollup(calls_by_quarter, model_keys, QUARTER, dialect),
-            _Rollup(calls_by_hour, model_keys, hour, dialect),
-            _Rollup(calls_by_day, model_keys, day, dialect),
-            _Rollup(details_by_day, detail_keys, day, dialect),
+            _Rollup(calls_by_quarter, model_keys, _even(1), dialect),
+            _Rollup(calls_by_hour, model_keys, _even(QUARTERS_AN_HOUR), dialect),
+            _Rollup(calls_by_day, model_keys, _even(QUARTERS_A_DAY), dialect),
+            _Rollup(details_by_day, detail_keys, _even(QUARTERS_A_DAY), dialect),
+            _Rollup(calls_by_local_day, model_keys, self._local, dialect),
+            _Rollup(details_by_local_day, detail_keys, self._local, dialect),
         )
 
     def add(self, connection: Connection, batch: Batch) -> None:
@@ -162,7 +173,9 @@ class Rollups:
         Everything is written in one order, so that machines which share a ledger wait for each other and never in
         a circle.
         """
-        for rollup, sums in zip(self._all, _summed_up(batch, self._finer_from(connection)), strict=True):
+        self._days = days_kept(connection)  # each time: it may be changed while this is at work
+        found = _summed_up(batch, self._finer_from(connection), self._days)
+        for rollup, sums in zip(self._all, found, strict=True):
             rollup.add(connection, sums)
 
     def replace(self, connection: Connection, before: Sequence[CallRow], after: Sequence[CallRow]) -> None:
@@ -171,8 +184,9 @@ class Rollups:
         Whole numbers and dollars stay exact; what is not whole stays as it was to the digit where nothing of it
         changed, and may be off in its last digits where something did. The order is that of :meth:`add`.
         """
+        self._days = days_kept(connection)
         finer = self._finer_from(connection)
-        old_and_new = (_summed_up(Batch.of(rows), finer) for rows in (before, after))
+        old_and_new = (_summed_up(Batch.of(rows), finer, self._days) for rows in (before, after))
         for rollup, old, new in zip(self._all, *old_and_new, strict=True):
             rollup.replace(connection, old, new)
 
@@ -192,10 +206,19 @@ class Rollups:
             self._finer = finer_from(connection)
         return self._finer
 
+    def _local(self, quarter: int) -> Ends:
+        unit = self._days.of(quarter)
+        return moment(unit.start), moment(unit.end)
+
+
+def _even(width: int) -> Callable[[int], Ends]:
+    """Say from when to when a row goes whose time counts so many quarters."""
+    return lambda time: (moment(time * width), moment((time + 1) * width))
+
 
 class _Rollup:
-    def __init__(self, table: sa.Table, keys: sa.Table, width: timedelta, dialect: Dialect) -> None:
-        self._emptied = Emptied(table, keys, lambda time: (EPOCH + time * width, EPOCH + (time + 1) * width))
+    def __init__(self, table: sa.Table, keys: sa.Table, ends: Callable[[int], Ends], dialect: Dialect) -> None:
+        self._emptied = Emptied(table, keys, ends)
         mark = "?" if dialect.name == "sqlite" else "%s"
         self._to_dollars = dialect.name != "sqlite"
         time = next(iter(table.columns)).name

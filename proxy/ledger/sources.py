@@ -1,11 +1,11 @@
-"""Where sums are read from: by quarter, hour and day over few dimensions, by day over all; and the calls themselves."""
+"""Where sums are read from: those by quarter, hour and day over few dimensions, by day over all; and the calls."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Self
 
 import sqlalchemy as sa
 from sqlalchemy.ext.compiler import compiles
@@ -13,19 +13,23 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.expression import ColumnElement
 from sqlalchemy.sql.functions import FunctionElement
 
+from proxy.ledger.local_days import LocalDays, Unit
 from proxy.ledger.rollup_tables import (
     BANDED,
     DEVIATIONS,
     FEW_DIMENSIONS,
+    QUARTERS_A_DAY,
+    QUARTERS_AN_HOUR,
     SUMS,
     calls_by_day,
     calls_by_hour,
+    calls_by_local_day,
     calls_by_quarter,
     detail_keys,
     details_by_day,
+    details_by_local_day,
     model_keys,
 )
-from proxy.ledger.rollups import QUARTERS_A_DAY, QUARTERS_AN_HOUR
 from proxy.ledger.tables import calls
 
 QUARTER_S = 900
@@ -95,26 +99,47 @@ class RowsSource:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SumsSource:
-    """A table of sums, with the table of whose they are; ``width`` is what one of its rows spans, in quarters."""
+    """A table of sums, with the table of whose they are.
+
+    One of its rows spans ``width`` quarters, as a local day does as a rule; what, ``unit`` says of a quarter in it. Its
+    time is counted in ``counts`` quarters.
+    """
 
     sums: sa.Table
     keys: sa.Table
     dimensions: Mapping[str, ColumnElement[Any]]
     width: int
+    counts: int
+    unit: Callable[[int], Unit]
+
+    @classmethod
+    def even(cls, sums: sa.Table, keys: sa.Table, dimensions: Mapping[str, ColumnElement[Any]], width: int) -> Self:
+        """Make one whose rows all span as much, side by side since the epoch."""
+
+        def unit(quarter: int) -> Unit:
+            start = quarter - quarter % width
+            return Unit(start, start + width)
+
+        return cls(sums, keys, dimensions, width, width, unit)
+
+    @property
+    def local(self) -> bool:
+        """Whether its rows begin where clocks say so."""
+        return self.counts != self.width
 
     def by_key(self, wanted: Wanted, stretch: Stretch, bucket: Bucket | None) -> sa.Select[Any]:
         """Add up the sums of a stretch by the bucket's number and their keys, whose numbers are quick to compare.
 
         Where a bucket is as wide as a row, there is nothing to add up.
         """
-        time, width, (begin, end) = next(iter(self.sums.columns)), self.width, stretch
+        time, counts, (begin, end) = next(iter(self.sums.columns)), self.counts, stretch
         one = 0 if bucket is None else bucket.only(stretch)
-        number = sa.literal(one, sa.BigInteger) if bucket is None or one is not None else bucket.of(time * width)
-        several = bucket is None or bucket.size != width
+        number = sa.literal(one, sa.BigInteger) if bucket is None or one is not None else bucket.of(time * counts)
+        several = bucket is None or bucket.size != self.width
         figures = [self.sums.c[name] for name in wanted.figures]
         labelled = [(sa.func.sum(each) if several else each).label(each.name) for each in figures]
         select = sa.select(number.label("bucket"), self.sums.c.key, *labelled)
-        select = select.where(time >= begin // width, time < end // width)
+        select = select.where(time >= begin // counts, time < end // counts)
         if wanted.where:
             theirs = sa.select(self.keys.c.key).where(*conditions(self.dimensions, wanted.where))
             select = select.where(self.sums.c.key.in_(theirs))
@@ -232,10 +257,20 @@ def _figures_of_rows() -> dict[str, ColumnElement[Any]]:
 
 ROWS = RowsSource(dimensions_of(calls.c), _figures_of_rows(), QuarterHour(calls.c.started_at))
 FEW: dict[str, ColumnElement[Any]] = {name: model_keys.c[name] for name in FEW_DIMENSIONS if name != "estimate_key"}
-QUARTERS = SumsSource(calls_by_quarter, model_keys, FEW, 1)
-HOURS = SumsSource(calls_by_hour, model_keys, FEW, QUARTERS_AN_HOUR)
-DAYS = SumsSource(calls_by_day, model_keys, FEW, QUARTERS_A_DAY)
-DETAILS = SumsSource(details_by_day, detail_keys, dimensions_of(detail_keys.c), QUARTERS_A_DAY)
+_ALL = dimensions_of(detail_keys.c)
+QUARTERS = SumsSource.even(calls_by_quarter, model_keys, FEW, 1)
+HOURS = SumsSource.even(calls_by_hour, model_keys, FEW, QUARTERS_AN_HOUR)
+DAYS = SumsSource.even(calls_by_day, model_keys, FEW, QUARTERS_A_DAY)
+DETAILS = SumsSource.even(details_by_day, detail_keys, _ALL, QUARTERS_A_DAY)
+
+
+def local_sources(days: LocalDays) -> tuple[SumsSource, SumsSource]:
+    """Give the sums of these local days: over few dimensions, and over all."""
+    return (
+        SumsSource(calls_by_local_day, model_keys, FEW, QUARTERS_A_DAY, 1, days.of),
+        SumsSource(details_by_local_day, detail_keys, _ALL, QUARTERS_A_DAY, 1, days.of),
+    )
+
 
 # What can be asked for, in the order in which it is listed.
 DIMENSIONS = (

@@ -1,16 +1,16 @@
-"""How a period is put together from sums: whole days (UTC) where they do, hours where days are cut, and quarters.
+"""How a period is put together from sums: whole days where they do, hours where days are cut, and quarters.
 
 A day or an hour is cut where the period begins or ends in it, and where the hours, days or months asked for change
-within it, as local days of any zone but UTC do. Hours and quarters know few dimensions; where more is asked
-for, the cut days are summed from the calls themselves. So is what lies outside of whole quarters, and what no sum has
-yet.
+within it, as days of UTC are cut by those of any other zone. Days are kept of UTC and of one zone more. Hours and
+quarters know few dimensions; where more is asked for, the cut days are summed from the calls themselves. So is what
+lies outside of whole quarters, and what no sum has yet.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence, Set
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import datetime, timedelta, timezone
 from types import MappingProxyType
 from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
@@ -20,8 +20,18 @@ from sqlalchemy.sql.expression import ColumnElement
 
 from proxy.errors import RowsGoneError
 from proxy.ledger.call_sums import Span, select_calls
-from proxy.ledger.rollup_tables import FIGURES, FIRST_DIMENSIONS
-from proxy.ledger.rollups import EPOCH, LEFT, QUARTER, QUARTERS_A_DAY, QUARTERS_AN_HOUR
+from proxy.ledger.local_days import LocalDays
+from proxy.ledger.rollup_tables import (
+    EPOCH,
+    FIGURES,
+    FIRST_DIMENSIONS,
+    QUARTER,
+    QUARTERS_A_DAY,
+    QUARTERS_AN_HOUR,
+    moment,
+    quarter_of,
+)
+from proxy.ledger.rollups import LEFT
 from proxy.ledger.sources import (
     DAYS,
     DETAILS,
@@ -34,13 +44,16 @@ from proxy.ledger.sources import (
     Bucket,
     Piece,
     Stretch,
+    SumsSource,
     Wanted,
     Where,
+    local_sources,
     select_sums,
 )
 from proxy.ledger.tables import calls
 
 _STRETCHES_AT_ONCE = 50  # in one statement: databases bound how much they read at once
+_NONE = LocalDays()
 T = TypeVar("T")
 
 
@@ -60,6 +73,7 @@ def questions(
     zone: ZoneInfo,
     figures: Sequence[str] = FIGURES,
     finer_from: int = 0,
+    days: LocalDays = _NONE,
     rows_from: datetime | None = None,
     left: bool = True,
     from_rows: bool = False,
@@ -67,9 +81,9 @@ def questions(
 ) -> Iterator[Question]:
     """Give what must be asked to sum [start, end) by the named dimensions; raises KeyError on an unknown one.
 
-    ``figures`` are columns of the sums, ``finer_from`` is said with their tables. ``where``: only calls that have these
-    values. ``left``: some calls are in no sum yet. Raises :class:`RowsGoneError` where rows from before ``rows_from``
-    are needed, which are deleted.
+    ``figures`` are columns of the sums, ``finer_from`` is said with their tables, ``days`` are the local ones that are
+    kept. ``where``: only calls that have these values. ``left``: some calls are in no sum yet. Raises
+    :class:`RowsGoneError` where rows from before ``rows_from`` are needed, which are deleted.
     """
     wanted = Wanted(names=names, where=where, figures=figures)
     others = {*names, *where} - set(wanted.times)
@@ -77,29 +91,33 @@ def questions(
         raise KeyError(*sorted(unknown))
     if start >= end:
         return
-    first, last = -((EPOCH - start) // QUARTER), (end - EPOCH) // QUARTER  # quarters that lie wholly in the period
+    first, last = -((EPOCH - start) // QUARTER), quarter_of(end)  # quarters that lie wholly in the period
     if from_rows or first >= last:
-        _require_rows(start, rows_from)
+        _require_rows(start, rows_from, days)
         yield from [_of_rows(wanted, start, end, zone)] if from_rows else _of_calls(wanted, [(start, end)], zone)
         return
     rolled: list[Stretch] = []
     rest: list[Stretch] = []
     cut = _few_from(others, finer_from, (first, last))
-    for stretch, sources in (((first, cut), (DETAILS,)), ((cut, last), (DAYS, HOURS, QUARTERS))):
+    local_few, local_all = local_sources(days)
+    few, all_ = [DAYS, local_few], [DETAILS, local_all]
+    if days.of(first).start == first:  # the period's days are rather the local ones
+        few, all_ = few[::-1], all_[::-1]
+    for stretch, sources in (((first, cut), all_), ((cut, last), [*few, HOURS, QUARTERS])):
         left_over, pieces = [stretch], list[Piece]()
         for source in sources:
-            whole, left_over = _cut(left_over, source.width, wanted.times, zone)
+            whole, left_over = _cut(left_over, source, wanted.times, zone)
             rolled += whole
             pieces += ((source, each) for each in whole)
         yield from _of_sums(wanted, pieces, zone)
         rest += left_over
-    edges = [(start, _time(first)), *((_time(a), _time(b)) for a, b in rest), (_time(last), end)]
+    edges = [(start, moment(first)), *((moment(a), moment(b)) for a, b in rest), (moment(last), end)]
     rows = [(a, b) for a, b in edges if a < b]
     for a, _ in rows:
-        _require_rows(a, rows_from)
+        _require_rows(a, rows_from, days)
     yield from _of_calls(wanted, rows, zone)
     if left:
-        yield from _of_calls(wanted, [(_time(a), _time(b)) for a, b in rolled], zone, LEFT)
+        yield from _of_calls(wanted, [(moment(a), moment(b)) for a, b in rolled], zone, LEFT)
 
 
 def _few_from(others: Set[str], finer_from: int, within: Stretch) -> int:
@@ -109,11 +127,12 @@ def _few_from(others: Set[str], finer_from: int, within: Stretch) -> int:
     return min(max(within[0], finer_from), within[1]) if others <= FEW.keys() else within[1]
 
 
-def _require_rows(start: datetime, rows_from: datetime | None) -> None:
+def _require_rows(start: datetime, rows_from: datetime | None, days: LocalDays) -> None:
     if rows_from is not None and start < rows_from:
+        zones = "UTC" if days.last is None else f"UTC or {days.last}"
         raise RowsGoneError(
             f"of calls before {rows_from:%Y-%m-%d} only sums are kept: of {', '.join(FEW)} by quarters of an hour, of"
-            " all else by days of UTC; ask for whole days with UTC as the time zone, or split by those alone"
+            f" all else by days of {zones}; ask for whole days with {zones} as the time zone, or split by those alone"
         )
 
 
@@ -124,20 +143,20 @@ def _bounded(stretches: Sequence[T]) -> Iterator[Sequence[T]]:
 
 
 def _cut(
-    stretches: Sequence[Stretch], width: int, times: Sequence[str], zone: ZoneInfo
+    stretches: Sequence[Stretch], source: SumsSource, times: Sequence[str], zone: ZoneInfo
 ) -> tuple[list[Stretch], list[Stretch]]:
-    """Cut stretches into what is whole, of units so many quarters wide, and what is left of them."""
+    """Cut stretches into what the rows of a source answer for, and what is left of them."""
     whole: list[Stretch] = []
     left: list[Stretch] = []
     for start, end in stretches:
         at = start
         while at < end:
-            following = at - at % width + width
-            if at % width == 0 and following <= end and _same(at, following - 1, times, zone):
-                _extend(whole, at, following)
+            unit = source.unit(at)
+            if unit.kept and unit.start == at and unit.end <= end and _same(at, unit.end - 1, times, zone):
+                _extend(whole, at, unit.end)
             else:
-                _extend(left, at, min(following, end))
-            at = min(following, end)
+                _extend(left, at, min(unit.end, end))
+            at = min(unit.end, end)
     return whole, left
 
 
@@ -151,7 +170,7 @@ def _extend(stretches: list[Stretch], start: int, end: int) -> None:
 def _same(one: int, other: int, times: Sequence[str], zone: ZoneInfo) -> bool:
     if one == other or not times:
         return True
-    begin, end = _time(one).astimezone(zone), _time(other).astimezone(zone)
+    begin, end = moment(one).astimezone(zone), moment(other).astimezone(zone)
     return all(TIME_DIMENSIONS[name](begin) == TIME_DIMENSIONS[name](end) for name in times)
 
 
@@ -163,7 +182,7 @@ def _of_sums(wanted: Wanted, pieces: Sequence[Piece], zone: ZoneInfo) -> Iterato
         return
     by_offset: dict[timedelta, list[Piece]] = {}
     for source, stretch in pieces:
-        for offset, part in _offsets(*stretch, source.width, zone):
+        for offset, part in _units(source, stretch, zone) if source.local else _offsets(*stretch, source.width, zone):
             days = [part] if source.width == QUARTERS_A_DAY else _by_day(part, offset // QUARTER)
             by_offset.setdefault(offset, []).extend((source, day) for day in days)
     for offset, parts in by_offset.items():
@@ -178,7 +197,7 @@ def _local(wanted: Wanted, offset: timedelta) -> tuple[Bucket, Callable[[str, An
     size, local = QUARTERS_AN_HOUR if "hour" in wanted.times else QUARTERS_A_DAY, timezone(offset)
 
     def written(name: str, value: Any) -> str:
-        return TIME_DIMENSIONS[name](_time(int(value) * size).replace(tzinfo=local))
+        return TIME_DIMENSIONS[name](moment(int(value) * size).replace(tzinfo=local))
 
     return Bucket(size, offset // QUARTER), written
 
@@ -199,8 +218,17 @@ def _offsets(start: int, end: int, width: int, zone: ZoneInfo) -> Iterator[tuple
         start = stop
 
 
+def _units(source: SumsSource, stretch: Stretch, zone: ZoneInfo) -> Iterator[tuple[timedelta, Stretch]]:
+    """Cut a stretch into the source's local days, each with the offset that the zone has where it begins."""
+    start, end = stretch
+    while start < end:
+        following = source.unit(start).end
+        yield _offset(start, zone), (start, following)
+        start = following
+
+
 def _offset(quarter: int, zone: ZoneInfo) -> timedelta:
-    return _time(quarter).astimezone(zone).utcoffset() or timedelta()
+    return moment(quarter).astimezone(zone).utcoffset() or timedelta()
 
 
 def _of_calls(wanted: Wanted, spans: Sequence[Span], zone: ZoneInfo, *only: ColumnElement[bool]) -> Iterator[Question]:
@@ -211,8 +239,8 @@ def _of_calls(wanted: Wanted, spans: Sequence[Span], zone: ZoneInfo, *only: Colu
         return
     by_offset: dict[timedelta, list[tuple[int, Span]]] = {}
     for start, end in spans:
-        for offset, (a, b) in _offsets((start - EPOCH) // QUARTER, -((EPOCH - end) // QUARTER), 1, zone):
-            days = _days(max(start, _time(a)), min(end, _time(b)), offset)
+        for offset, (a, b) in _offsets(quarter_of(start), -((EPOCH - end) // QUARTER), 1, zone):
+            days = _days(max(start, moment(a)), min(end, moment(b)), offset)
             by_offset.setdefault(offset, []).extend(days)
     for offset, parts in by_offset.items():
         bucket, written = _local(wanted, offset)
@@ -242,10 +270,6 @@ def _days(start: datetime, end: datetime, offset: timedelta) -> Iterator[tuple[i
 
 def _of_rows(wanted: Wanted, start: datetime, end: datetime, zone: ZoneInfo) -> Question:
     def written(name: str, value: Any) -> str:
-        return TIME_DIMENSIONS[name](_time(value).astimezone(zone))
+        return TIME_DIMENSIONS[name](moment(value).astimezone(zone))
 
     return Question(select=ROWS.select(wanted, calls.c.started_at >= start, calls.c.started_at < end), written=written)
-
-
-def _time(quarter: int) -> datetime:
-    return (EPOCH + quarter * QUARTER).astimezone(UTC)

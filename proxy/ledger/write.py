@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from importlib.metadata import version
 from types import MappingProxyType
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
@@ -19,6 +21,7 @@ from proxy.ledger.bulk import Bulk
 from proxy.ledger.engine import WRITE, shown
 from proxy.ledger.file import identity, sqlite_file
 from proxy.ledger.keys import Keys
+from proxy.ledger.local_days import keep_days
 from proxy.ledger.partitions import Month, Months
 from proxy.ledger.revision import migrate
 from proxy.ledger.rollups import Rollups, roll_up
@@ -37,6 +40,8 @@ from proxy.ledger.tables import (
     rows_of,
     usage_lines,
 )
+
+_log = logging.getLogger("joulegate.ledger")
 
 IDS_AT_ONCE = 500  # in one question: SQLite's oldest limit of parameters is 999
 # What the driver raises because of a value, as opposed to because of the database.
@@ -71,15 +76,15 @@ class Committed:
 
 
 class Ledger:
-    """The writing side of the ledger; not safe for use by two threads at once.
+    """The writing side of the ledger; not safe for use by two threads at once. Days of ``zone`` it keeps sums of too.
 
     Every method raises :class:`LedgerError` when the database is away, having changed nothing, and
     :class:`LedgerReplacedError` when it is not the one that was written to. Then begin again with
     ``prepare`` and ``positions``.
     """
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+    def __init__(self, engine: Engine, zone: ZoneInfo | None = None) -> None:
+        self._engine, self._zone = engine, zone
         dialect = engine.dialect
         self._mark = "?" if dialect.paramstyle == "qmark" else "%s"
         driver: Any = dialect.loaded_dbapi
@@ -98,6 +103,12 @@ class Ledger:
         """Bring the tables to this release's revision, making the ledger where there is none."""
         migrate(self._engine)
         self._identity = identity(self._file) if self._file is not None else None
+        if self._zone is None:
+            return
+        with self.transaction() as connection:
+            since = keep_days(connection, self._zone, datetime.now(UTC))
+        if since is not None:
+            _log.info("sums are kept by days of %s too, of calls from %s on", self._zone, since)
 
     def positions(self, journal: str) -> dict[str, Position]:
         """Give how far each segment of a journal is done."""

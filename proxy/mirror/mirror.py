@@ -16,8 +16,9 @@ from proxy.errors import LedgerError
 from proxy.lag import Lag
 from proxy.ledger.engine import shown
 from proxy.ledger.paging import pages
+from proxy.ledger.rollup_tables import moment, quarter_of
 from proxy.mirror.clickhouse import ClickHouse
-from proxy.mirror.positions import Lacking, Positions, moment, quarter_of
+from proxy.mirror.positions import Lacking, Positions
 
 PAGE = 20_000  # calls read and written at once: some 60 MB
 LOOK_S = 5.0  # between two looks at the ledger

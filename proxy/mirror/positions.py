@@ -17,8 +17,7 @@ from sqlalchemy.engine import Connection, Engine
 
 from proxy.ledger.engine import WRITE
 from proxy.ledger.mirror_table import mirror_positions
-from proxy.ledger.rollup_tables import FIGURES, calls_by_quarter
-from proxy.ledger.rollups import EPOCH, QUARTER
+from proxy.ledger.rollup_tables import FIGURES, calls_by_quarter, quarter_of
 from proxy.ledger.tables import estimate_generations
 
 _LOCK = 0x6D6972726F72  # PostgreSQL's lock for beginning a copy: "mirror" in ASCII
@@ -41,16 +40,6 @@ class Lacking:
     calls: int
     sums: str
     before: int | None  # the quarter before that has calls too
-
-
-def quarter_of(at: datetime) -> int:
-    """Give the quarter of an hour since the Unix epoch that a time falls into."""
-    return (at - EPOCH) // QUARTER
-
-
-def moment(quarter: int) -> datetime:
-    """Give where a quarter begins."""
-    return EPOCH + quarter * QUARTER
 
 
 class Positions:

@@ -1,7 +1,7 @@
 """Finding what there is to tell: read from the ledger's sums, so that it costs the same at ten million calls.
 
-Days are days of UTC and are judged when they are over, a month is stated when it is over: what is said is final
-unless a journal comes late.
+Days are those of a time zone and are judged when they are over, a month is stated when it is over: what is said is
+final unless a journal comes late.
 """
 
 from __future__ import annotations
@@ -21,7 +21,6 @@ from proxy.reports import figures
 DAYS_LOOKED_BACK = 42  # six weeks: thirty workdays, twelve days of weekends
 MODELS_NAMED = 20
 WORKDAYS = 5  # of a week, from Monday on
-_UTC = ZoneInfo("UTC")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +46,11 @@ MEASURES = (
 )
 
 
-def anomalies(connection: Connection, now: datetime) -> Iterator[Notice]:
+def anomalies(connection: Connection, now: datetime, zone: ZoneInfo) -> Iterator[Notice]:
     """Find the teams whose last full day was out of the pattern of their own days of that kind."""
-    day = (now.astimezone(UTC) - timedelta(days=1)).date()
+    day = now.astimezone(zone).date() - timedelta(days=1)
     by_team: dict[str | None, dict[str, Totals]] = {}
-    for group in _sums(connection, ("team", "day"), day - timedelta(days=DAYS_LOOKED_BACK), day):
+    for group in _sums(connection, ("team", "day"), day - timedelta(days=DAYS_LOOKED_BACK), day, zone):
         team, when = group.key
         by_team.setdefault(team, {})[when or ""] = group
     for team in sorted(by_team, key=lambda name: name or ""):
@@ -84,10 +83,10 @@ def _out_of_pattern(team: str | None, day: date, last: Totals, days: dict[str, T
         )  # fmt: skip
 
 
-def unpriced(connection: Connection, now: datetime) -> Iterator[Notice]:
+def unpriced(connection: Connection, now: datetime, zone: ZoneInfo) -> Iterator[Notice]:
     """Find the models of the last full day that have tokens and no price."""
-    day = (now.astimezone(UTC) - timedelta(days=1)).date()
-    found = [group for group in _sums(connection, ("model", "provider"), day, day) if group.unpriced_calls]
+    day = now.astimezone(zone).date() - timedelta(days=1)
+    found = [group for group in _sums(connection, ("model", "provider"), day, day, zone) if group.unpriced_calls]
     if not found:
         return
     found.sort(key=lambda group: (-group.unpriced_calls, str(group.key)))
@@ -108,11 +107,11 @@ def unpriced(connection: Connection, now: datetime) -> Iterator[Notice]:
     )
 
 
-def statements(connection: Connection, now: datetime, teams: Iterable[str]) -> Iterator[Notice]:
+def statements(connection: Connection, now: datetime, zone: ZoneInfo, teams: Iterable[str]) -> Iterator[Notice]:
     """Find whose statement of the last full month is due: of every team asked for, "" being all of them together."""
-    first = now.astimezone(UTC).date().replace(day=1)
+    first = now.astimezone(zone).date().replace(day=1)
     last = first - timedelta(days=1)
-    found = {group.key[0]: group for group in _sums(connection, ("team",), last.replace(day=1), last)}
+    found = {group.key[0]: group for group in _sums(connection, ("team",), last.replace(day=1), last, zone)}
     for team in teams:
         calls = sum(group.calls for group in found.values()) if not team else found.get(team, Totals()).calls
         if calls:
@@ -127,9 +126,9 @@ def statements(connection: Connection, now: datetime, teams: Iterable[str]) -> I
             )
 
 
-def _sums(connection: Connection, by: tuple[str, ...], first: date, last: date) -> list[Totals]:
-    start, end = (datetime.combine(each, time(), UTC) for each in (first, last + timedelta(days=1)))
-    (groups,) = splits(connection, (by,), start=start, end=end, zone=_UTC)
+def _sums(connection: Connection, by: tuple[str, ...], first: date, last: date, zone: ZoneInfo) -> list[Totals]:
+    start, end = (datetime.combine(each, time(), zone).astimezone(UTC) for each in (first, last + timedelta(days=1)))
+    (groups,) = splits(connection, (by,), start=start, end=end, zone=zone)
     return [group for group in groups if group.calls]
 
 

@@ -24,7 +24,7 @@ from proxy.reports.statement_page import as_html
 from proxy.sections import Config, NotifySection
 
 EVERY_S = 30.0
-DAY_IS_OVER = timedelta(hours=1)  # after midnight (UTC): so long a call of the day before may take to be recorded
+DAY_IS_OVER = timedelta(hours=1)  # after midnight: so long a call of the day before may take to be recorded
 AT_ONCE = 100  # sent in one round
 
 _log = logging.getLogger("joulegate.notices")
@@ -43,7 +43,7 @@ class Notices:
     ) -> None:
         """Prepare; raises :class:`ConfigError`. Nothing is done but while ``working`` says the ledger is there."""
         self._engine = engine
-        self._wanted = config.notify
+        self._wanted, self._zone = config.notify, zone_named(config.ledger.tz or "UTC")
         self._targets = targets_of(config, self._page_for)
         self._outbox = Outbox(engine)
         self._working = working
@@ -89,7 +89,7 @@ class Notices:
                 found = list(passed(connection, now))
             for notice in found:
                 self._outbox.put(notice, self._who(notice), now)
-        day = (now - DAY_IS_OVER).astimezone(UTC).date()
+        day = (now - DAY_IS_OVER).astimezone(self._zone).date()
         if day == self._looked_at:
             return
         with self._engine.connect() as connection:
@@ -101,12 +101,12 @@ class Notices:
     def _of_the_day(self, connection: Connection, now: datetime) -> Iterable[Notice]:
         wanted = {event for each in self._wanted for event in each.events}
         if "anomaly" in wanted:
-            yield from anomalies(connection, now - DAY_IS_OVER)
+            yield from anomalies(connection, now - DAY_IS_OVER, self._zone)
         if "unpriced" in wanted:
-            yield from unpriced(connection, now - DAY_IS_OVER)
+            yield from unpriced(connection, now - DAY_IS_OVER, self._zone)
         if "statement" in wanted:
             whose = {team for each in self._wanted if "statement" in each.events for team in each.teams or ("",)}
-            yield from statements(connection, now - DAY_IS_OVER, sorted(whose))
+            yield from statements(connection, now - DAY_IS_OVER, self._zone, sorted(whose))
 
     def _who(self, notice: Notice) -> Sequence[str]:
         """Name who wants to hear of it."""
@@ -128,7 +128,7 @@ class Notices:
     def _page(self, notice: Notice, form: str) -> Page | None:
         if notice.event != "statement":
             return None
-        period = month_of(notice.period, zone_named("UTC"))
+        period = month_of(notice.period, self._zone)
         team = notice.subject or None
         with self._engine.connect() as connection:
             made = statement(connection, period, team=team, known_teams={notice.subject}, now=self._now())

@@ -22,6 +22,7 @@ workers = {workers}
 {more}
 [ledger]
 url = "{url}"
+tz = "Asia/Kathmandu"
 [[provider]]
 name = "openai"
 origin = "{origin}"

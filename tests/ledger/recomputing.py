@@ -15,7 +15,16 @@ from estimator.usage import Usage, UsageLine
 from proxy.config import load
 from proxy.estimating import ConfiguredEstimator
 from proxy.ledger.recomputing import Generation, Recomputing, Stretch, look
-from proxy.ledger.rollup_tables import calls_by_day, calls_by_hour, calls_by_quarter, details_by_day
+from proxy.ledger.rollup_tables import (
+    calls_by_day,
+    calls_by_hour,
+    calls_by_local_day,
+    calls_by_quarter,
+    details_by_day,
+    details_by_local_day,
+    local_days,
+    quarter_of,
+)
 from proxy.ledger.row import Composed, composed
 from proxy.ledger.sources import DIMENSIONS
 from proxy.ledger.tables import (
@@ -38,6 +47,8 @@ from tests.records import AT_US, closed, opened
 NOW = datetime(2026, 11, 28, 12, tzinfo=UTC)
 START = datetime(2026, 11, 17, tzinfo=UTC)
 END = datetime(2026, 11, 22, tzinfo=UTC)
+KEPT_FROM = datetime(2026, 11, 18, 18, 15, tzinfo=UTC)  # midnight in Kathmandu
+SUMS = (calls_by_quarter, calls_by_hour, calls_by_day, details_by_day, calls_by_local_day, details_by_local_day)
 MODELS = ("gpt-4o", "claude-sonnet-4-5", "llama-3.1-8b-instant", "no-such-model", "o3")
 PROVIDERS = {"gpt-4o": "openai", "o3": "openai", "claude-sonnet-4-5": "anthropic", "llama-3.1-8b-instant": "groq"}
 
@@ -109,6 +120,10 @@ def of_old(made: Composed) -> Composed:
 
 
 def put(engine: sa.Engine, made: list[Composed]) -> None:
+    """Record calls, in a ledger that keeps the days of Kathmandu from the second of theirs on."""
+    with engine.begin() as connection:
+        connection.execute(sa.delete(local_days))
+        connection.execute(sa.insert(local_days).values(quarter=quarter_of(KEPT_FROM), tz="Asia/Kathmandu"))
     beside = {each.row.id: Beside(lines=each.lines) for each in made if each.lines}
     committed = Ledger(engine).commit([each.row for each in made], journal="j", positions={}, at=NOW, beside=beside)
     assert len(committed.new) == len(made)
@@ -141,16 +156,15 @@ def lines_stored(engine: sa.Engine) -> list[LineRow]:
 
 def everything(engine: sa.Engine) -> list[object]:
     tables = (calls, usage_lines, former_estimates, estimate_generations, facts_versions)
-    sums = (calls_by_quarter, calls_by_hour, calls_by_day, details_by_day)
     with engine.connect() as connection:
-        return [sorted(map(repr, connection.execute(sa.select(table)))) for table in (*tables, *sums)]
+        return [sorted(map(repr, connection.execute(sa.select(table)))) for table in (*tables, *SUMS)]
 
 
 def sums_are_those_of_the_rows(engine: sa.Engine) -> None:
-    for by in ((), ("team", "model"), ("day",), ("hour", "model"), tuple(DIMENSIONS)):
+    for by in ((), ("team", "model"), ("day",), ("day", "user"), ("hour", "model"), tuple(DIMENSIONS)):
         same(engine, by, START, END, ZoneInfo("Asia/Kathmandu"))
     with engine.connect() as connection:
-        for table in (calls_by_quarter, calls_by_hour, calls_by_day, details_by_day):
+        for table in SUMS:
             assert connection.scalar(sa.select(sa.func.min(table.c.calls))) > 0
 
 

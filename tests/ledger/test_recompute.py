@@ -17,7 +17,6 @@ from proxy.estimating import ConfiguredEstimator
 from proxy.ledger.read import splits
 from proxy.ledger.recomputing import Looked, Recomputing, look, metered
 from proxy.ledger.retention import delete
-from proxy.ledger.rollup_tables import calls_by_day, calls_by_hour, calls_by_quarter, details_by_day
 from proxy.ledger.row import Composed, composed
 from proxy.ledger.tables import (
     ESTIMATE,
@@ -32,6 +31,7 @@ from tests.ledger.recomputing import (
     END,
     NOW,
     START,
+    SUMS,
     by_id,
     configured,
     everything,
@@ -205,7 +205,7 @@ def test_a_sum_whose_last_known_figure_goes_is_unknown_again(engine, tmp_path):
     run(engine, config, at_once=3)
     sums_are_those_of_the_rows(engine)
     with engine.connect() as connection:
-        for table in (calls_by_quarter, calls_by_hour, calls_by_day, details_by_day):
+        for table in SUMS:
             assert set(connection.scalars(sa.select(table.c.cost_usd))) == {None}
 
 

@@ -7,9 +7,10 @@ from datetime import UTC, datetime, timedelta
 import sqlalchemy as sa
 
 from proxy.ledger.engine import WRITE
+from proxy.ledger.rollup_tables import moment, quarter_of
 from proxy.ledger.tables import call_rows, estimate_generations
 from proxy.ledger.write import Ledger
-from proxy.mirror.positions import Positions, moment, quarter_of
+from proxy.mirror.positions import Positions
 from tests.ledger.test_write import NOW
 from tests.rows import call_row
 

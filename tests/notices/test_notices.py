@@ -8,6 +8,7 @@ import threading
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from email.policy import default
+from zoneinfo import ZoneInfo
 
 import pytest
 import sqlalchemy as sa
@@ -29,6 +30,7 @@ from tests.notices.receiving import mail_server, webhook
 from tests.rows import UNPRICED, call_row
 
 NOW = datetime(2026, 12, 2, 9, tzinfo=UTC)  # a Wednesday
+UTC_DAYS = ZoneInfo("UTC")
 EVIL = "../../etc/<b>\npasswd"
 NOTICE = Notice(event="test", subject="s", period="p", title="A title", text="A text.", facts={"a": 1})
 
@@ -52,22 +54,43 @@ def ledger(engine):
 
 def test_a_day_out_of_a_teams_own_pattern(ledger):
     with ledger.connect() as connection:
-        (found,) = anomalies(connection, NOW)
+        (found,) = anomalies(connection, NOW, UTC_DAYS)
     assert (found.subject, found.period) == ("wild dollars", "2026-12-01")
     assert (found.facts["value"], found.facts["median"]) == (30.0, 3.0)
     assert "$30.00 in 1 calls; its median workday of the last six weeks is $3.00" in found.text
     with ledger.connect() as connection:
-        assert list(anomalies(connection, NOW - timedelta(days=1))) == []
-        assert list(anomalies(connection, NOW + timedelta(days=1))) == []  # a day without calls is no news
+        assert list(anomalies(connection, NOW - timedelta(days=1), UTC_DAYS)) == []
+        assert list(anomalies(connection, NOW + timedelta(days=1), UTC_DAYS)) == []  # a day without calls is no news
 
 
 def test_models_without_a_price_and_statements_that_are_due(ledger):
     with ledger.connect() as connection:
-        (found,) = unpriced(connection, NOW)
+        (found,) = unpriced(connection, NOW, UTC_DAYS)
         assert found.facts["models"] == [{"model": "house-model", "provider": "openai", "calls": 1}]
-        assert list(unpriced(connection, NOW - timedelta(days=1))) == []
-        due = list(statements(connection, NOW, ("", "calm", "idle")))
+        assert list(unpriced(connection, NOW - timedelta(days=1), UTC_DAYS)) == []
+        due = list(statements(connection, NOW, UTC_DAYS, ("", "calm", "idle")))
     assert [(each.subject, each.period) for each in due] == [("", "2026-11"), ("calm", "2026-11")]
+
+
+def test_days_and_months_are_those_of_the_ledgers_time_zone(engine, tmp_path):
+    """Half past one on the first of December in Kolkata, and an evening in November by UTC."""
+    late = datetime(2026, 11, 30, 20, tzinfo=UTC)
+    november = [call_row(team="calm", started_at=late - timedelta(hours=hours)) for hours in (2, 3, 30)]
+    after = call_row(team="calm", started_at=late - timedelta(minutes=50), **UNPRICED)  # the first of December there
+    Ledger(engine).commit([*november, after], journal="j", positions={}, at=NOW)
+    with engine.connect() as connection:
+        assert list(statements(connection, late, UTC_DAYS, ("calm",))) == []
+        (due,) = statements(connection, late, ZoneInfo("Asia/Kolkata"), ("calm",))
+        assert (due.period, due.facts["calls"]) == ("2026-11", 3)
+        assert list(unpriced(connection, late, ZoneInfo("Asia/Kolkata"))) == []
+        (day,) = unpriced(connection, NOW, ZoneInfo("Asia/Kolkata"))
+        assert (day.period, day.facts["calls"]) == ("2026-12-01", 1)
+        assert list(unpriced(connection, NOW, UTC_DAYS)) == []
+    wanted = f'[ledger]\ntz = "Asia/Kolkata"\n[[notify]]\nname = "books"\ndirectory = "{tmp_path}/statements"\n'
+    config = configured(tmp_path, wanted + 'events = ["statement"]\n')
+    assert rounds(engine, config, late + timedelta(hours=1)).round(threading.Event()) == 1
+    (written,) = (tmp_path / "statements").glob("*.html")
+    assert "2026-11-01 to 2026-11-30 (Asia/Kolkata)" in written.read_text()
 
 
 @given(st.lists(st.floats(0, 1e6), min_size=DAYS_NEEDED, max_size=40), st.floats(0.1, 10))
