@@ -1,6 +1,6 @@
 """Rows per second from journal to committed row, estimates and metrics included, against a bare bulk load.
 
-    python -m bench.ledger [--rows 40000] [--rounds 5] [--on sqlite,postgresql] [--postgresql URL]
+    python -m bench.ledger [--rows 40000] [--rounds 5] [--on sqlite,postgresql] [--postgresql URL] [--tz ZONE]
 
 Bare is what the database takes with nothing around it: executemany into SQLite, COPY into PostgreSQL, of the
 same calls into one table with the columns of ``calls``, keyed by id and indexed by start, in transactions of the same
@@ -21,6 +21,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import msgspec
 import psycopg
@@ -95,13 +96,13 @@ def records(count: int, seed: int) -> list[Record]:
     return made
 
 
-def recorded(directory: Path, engine: sa.Engine, count: int) -> tuple[float, float]:
+def recorded(directory: Path, engine: sa.Engine, count: int, zone: ZoneInfo | None) -> tuple[float, float]:
     """Record what the journal holds; gives seconds and CPU seconds of this process."""
     estimate = ConfiguredEstimator(Config())
     metrics = Metrics(teams=TEAMS, providers=[provider for provider, _ in MODELS], model_name=lambda row: row.model)
     recorder = Recorder(
         directory / "journal",
-        Ledger(engine),
+        Ledger(engine, zone),
         estimate=estimate,
         familiar=estimate.known,
         on_rows=metrics.record,
@@ -175,7 +176,7 @@ def _plain(value: object) -> object:
     return msgspec.json.encode(value).decode() if isinstance(value, dict | list) else value
 
 
-def one_round(directory: Path, count: int, seed: int, server: Server | None) -> dict[str, float]:
+def one_round(directory: Path, count: int, seed: int, server: Server | None, zone: ZoneInfo | None) -> dict[str, float]:
     made = records(count, seed)
     journal = Journal.open(directory / "journal", worker="gate-0")
     began = time.perf_counter()
@@ -187,7 +188,7 @@ def one_round(directory: Path, count: int, seed: int, server: Server | None) -> 
     urls = [f"sqlite:///{directory}/{name}.db" for name in names] if server is None else list(map(server, names))
     ours, bare = map(open_engine, urls)
     migrate(ours)
-    took, cpu = recorded(directory, ours, count)
+    took, cpu = recorded(directory, ours, count, zone)
     if server is None:
         ours.dispose()
         bared, bare_cpu, size = bare_sqlite(directory / f"{names[0]}.db", directory / f"{names[1]}.db")
@@ -232,6 +233,7 @@ def main() -> None:
     arguments.add_argument("--rounds", type=int, default=5)
     arguments.add_argument("--on", default="sqlite,postgresql", help="which databases, in turn")
     arguments.add_argument("--postgresql", metavar="URL", help="a server where databases may be made and dropped")
+    arguments.add_argument("--tz", type=ZoneInfo, metavar="ZONE", help="whose days the recorder keeps sums of too")
     given = arguments.parse_args()
     wanted = given.on.split(",")
     rounds: dict[str, list[dict[str, float]]] = {on: [] for on in wanted}
@@ -241,7 +243,7 @@ def main() -> None:
             for on in wanted:
                 with tempfile.TemporaryDirectory() as directory:
                     used = server if on == "postgresql" else None
-                    rounds[on].append(one_round(Path(directory), given.rows, number, used))
+                    rounds[on].append(one_round(Path(directory), given.rows, number, used, given.tz))
     for on, found in rounds.items():
         print(on)
         for name in found[0]:

@@ -31,7 +31,6 @@ from proxy.identity import uuid7
 from proxy.ledger.engine import open_engine
 from proxy.ledger.read import splits
 from proxy.ledger.retention import delete
-from proxy.ledger.revision import migrate
 from proxy.ledger.tables import CallRow
 from proxy.ledger.write import Ledger
 
@@ -114,10 +113,10 @@ def sizes(engine: sa.Engine) -> dict[str, float]:
         return {name: float(size) for name, size in found}
 
 
-def filled(engine: sa.Engine, count: int) -> float:
-    """Fill an empty database with so many calls; gives the seconds that their commits took."""
-    migrate(engine)
-    ledger = Ledger(engine)
+def filled(engine: sa.Engine, count: int, zone: ZoneInfo | None = None) -> float:
+    """Fill an empty database, which keeps days of ``zone``, with so many calls; gives what their commits took, in s."""
+    ledger = Ledger(engine, zone)
+    ledger.prepare()
     took = 0.0
     for batch in rows(count):
         began = time.perf_counter()

@@ -1,12 +1,12 @@
 """Every report of ``joulegate report`` on millions of calls, in four time zones; on SQLite and on PostgreSQL.
 
-    python -m bench.reports [--rows 1000000] [--on sqlite,postgresql] [--postgresql URL] [--directory DIR] [--users]
+    python -m bench.reports [--rows 1000000] [--on sqlite,postgresql] [--postgresql URL] [--directory DIR] [--tz ZONE]
 
 The calls are those of ``bench.millions``. Asked for is November: its sum, its days, and one day of it, each written as
 CSV (a statement as HTML, the longest ones also as the table for people). Printed are milliseconds from the open
 connection to the written report, the median of three, and in parentheses the CPU time of this process, which on
-PostgreSQL is without the server's own. ``--users`` also asks by user and day, which zones off UTC have from the calls
-themselves.
+PostgreSQL is without the server's own. ``--tz`` is the time zone of the ledger, of whose days there are sums too.
+``--users`` also asks by user and day, which other zones than that one and UTC have from the calls themselves.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import sqlalchemy as sa
 from rich.console import Console
@@ -116,6 +117,7 @@ def main() -> None:
     arguments.add_argument("--postgresql", metavar="URL", help="a server where databases may be made and dropped")
     arguments.add_argument("--directory", type=Path, help="where the SQLite file goes, which takes gigabytes")
     arguments.add_argument("--ledger", metavar="URL", help="a ledger that is filled already, instead of all that")
+    arguments.add_argument("--tz", type=ZoneInfo, metavar="ZONE", help="whose days the ledger keeps sums of too")
     arguments.add_argument("--users", action="store_true", help="also by user and day")
     given = arguments.parse_args()
     for on in given.on.split(",") if given.ledger is None else [""]:
@@ -129,7 +131,7 @@ def main() -> None:
             engine = open_engine(url)
             stack.callback(engine.dispose)
             if given.ledger is None:
-                filled(engine, given.rows)
+                filled(engine, given.rows, given.tz)
             print(f"{engine.dialect.name}, {given.rows:,} calls" if given.ledger is None else url, flush=True)
             one(engine, users=given.users)
 

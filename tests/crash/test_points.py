@@ -13,6 +13,7 @@ import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 import sqlalchemy as sa
@@ -34,6 +35,7 @@ from tests.rows import known
 pytestmark = pytest.mark.heavy
 
 FILE_STEPS = ("open", "os.rename", "os.remove", "os.link")
+KATHMANDU = ZoneInfo("Asia/Kathmandu")
 STEPS_AT_MOST = 400
 
 
@@ -59,7 +61,7 @@ def record_all(folder: Path, url: str) -> Metrics:
     metrics = Metrics(teams={"search"}, providers={"openai"}, model_name=known({"gpt-4o-2024-08-06"}))
     recorder = Recorder(
         folder,
-        Ledger(engine),
+        Ledger(engine, KATHMANDU),
         estimate=estimator.estimate,
         on_rows=metrics.record,
         clock=lambda: AT_US / 1e6 + 60,
