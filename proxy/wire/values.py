@@ -17,7 +17,7 @@ HEAD_LIMIT = 64 * 1024  # bytes in front of an array that are held
 _NAME_LIMIT = 64  # bytes of an array's name, colon and bracket together
 
 _PLAIN = re.compile(rb'[^"\[\]{}]*+')
-_IN_STRING = re.compile(rb'(?:[^"\\]++|\\.)*+', re.DOTALL)
+_IN_STRING = re.compile(rb'(?>(?:[^"\\]++|\\.)*)', re.DOTALL)
 _QUOTE, _OPENING = 0x22, b"{["
 _SPACE = b" \t\r\n"
 _WHOLE = msgspec.json.Decoder(msgspec.Raw)
