@@ -34,7 +34,7 @@ def totals_json(by: Sequence[str], period: Period, groups: Sequence[Totals], tot
     """Write sums; each group names its dimensions in ``by``."""
 
     def figures(group: Totals) -> dict[str, Any]:
-        return {name: _exact(getattr(group, name)) for name in Totals.__dataclass_fields__ if name not in _NOT_WRITTEN}
+        return {name: _exact(getattr(group, name)) for name in Totals.__struct_fields__ if name not in _NOT_WRITTEN}
 
     return {
         "from": period.start,

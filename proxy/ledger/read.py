@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
 from functools import cache
@@ -17,6 +16,7 @@ from types import MappingProxyType
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import msgspec
 import sqlalchemy as sa
 
 from estimator.ranges import Range
@@ -41,8 +41,7 @@ from proxy.ledger.tables import NOT_ROLLED_UP, CallRow, call_columns, calls, ret
 __all__ = ["DIMENSIONS", "SUMMED", "TIME_DIMENSIONS", "Totals", "Where", "recent", "splits", "totals"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Totals:
+class Totals(msgspec.Struct, frozen=True, kw_only=True):
     """Sums over the calls of one group; ``key`` has one value per dimension asked for.
 
     ``*_unknown_calls`` and ``unpriced_calls`` have tokens but not the figure; the sums leave them out.
@@ -74,7 +73,7 @@ class Totals:
     inferred_calls: int = 0
     absent_calls: int = 0  # of calls that reached a provider
     # By what errs alike; of calls of older releases, which do not say it, by "". See :mod:`proxy.ledger.evidence`.
-    joules_by_estimate_key: Mapping[str, float] = field(default_factory=dict, compare=False, repr=False)
+    joules_by_estimate_key: dict[str, float] = {}
 
 
 Key = tuple[str | None, ...]  # the values of the dimensions asked for

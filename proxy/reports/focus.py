@@ -70,7 +70,7 @@ def read_columns(text: str) -> Columns:
     return read
 
 
-_NAMES = tuple(name for name in Totals.__slots__ if name != "key")
+_NAMES = tuple(name for name in Totals.__struct_fields__ if name != "key")
 _of_all = attrgetter(*_NAMES)
 
 

@@ -19,8 +19,8 @@ CAPTURE_LIMIT = 1024 * 1024  # bytes kept of one wanted value
 _KEY_LIMIT = 64 * 1024  # bytes of one member's name
 _COUNTING = 4096  # bytes from which counting brackets beats walking them
 
-# Groups are repeated in atomic groups and not possessively: such a one Python up to 3.11.4 takes for matched where it is
-# not (python/cpython#106052); later releases make the one of the other.
+# Groups are repeated in atomic groups and not possessively: such a one Python up to 3.11.4 takes for matched where it
+# is not (python/cpython#106052); later releases make the one of the other.
 _SPACE = re.compile(rb"[ \t\r\n]*+")
 _STRING = re.compile(rb'"(?>(?:[^"\\]++|\\.)*)"', re.DOTALL)
 _IN_STRING = re.compile(rb'(?>(?:[^"\\]++|\\.)*)', re.DOTALL)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from dataclasses import fields
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from zoneinfo import ZoneInfo
@@ -58,7 +57,7 @@ def random_rows(draw: random.Random, number: int, begin: datetime, days: float):
 
 
 def figures(group: Totals) -> list[object]:
-    return [getattr(group, field.name) for field in fields(Totals)[1:]]
+    return [getattr(group, name) for name in Totals.__struct_fields__[1:]]
 
 
 def nearly(group: Totals) -> list[object]:
