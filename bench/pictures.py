@@ -37,6 +37,7 @@ PICTURES = (
 )
 FURTHER = {
     "explore-days": "/explore?by=day&measure=energy",
+    "explore-lines": "/explore?by=day,team&measure=energy",
     "explore-two": "/explore?by=model,provider&measure=carbon",
     "calls": "/calls",
     "prices": "/facts?show=prices",

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import proxy.console
+from proxy.console.over_time import LINES_DRAWN
 from proxy.reasons import ENDINGS, REFUSALS
 from tests.console.conftest import NOON, NOTHING_COUNTED, serve
 from tests.rows import UNESTIMATED, UNMETERED, UNPRICED, call_row
@@ -200,12 +201,14 @@ def test_static_files_are_served_as_what_they_are(console):
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_colours_can_be_read(scheme):
-    """WCAG 2.2 AA: 4.5 to 1 for text, on every ground it stands on."""
+    """WCAG 2.2 AA: 4.5 to 1 for text, on every ground it stands on, and 3 to 1 for what is drawn."""
     blocks = re.findall(r":root \{(.*?)\}", (STATIC / "console.css").read_text(), re.DOTALL)
-    colours = dict(re.findall(r"--(\w+): (#[0-9a-f]{6});", blocks[scheme == "dark"]))
+    colours = dict(re.findall(r"--([\w-]+): (#[0-9a-f]{6});", blocks[scheme == "dark"]))
     for text in ("ink", "soft", "accent", "warn", "bad"):
         for ground in ("paper", "card", "fresh"):
             assert contrast(colours[text], colours[ground]) >= 4.5, (scheme, text, ground)
+    for line in ("accent", "ink", "edge", *(f"line-{number}" for number in range(LINES_DRAWN))):
+        assert contrast(colours[line], colours["paper"]) >= 3, (scheme, line)
 
 
 def contrast(one: str, other: str) -> float:

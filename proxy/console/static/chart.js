@@ -12,7 +12,8 @@ const dark = matchMedia("(prefers-color-scheme: dark)");
 const axis = new Intl.NumberFormat("en-US", { maximumSignificantDigits: 10 });
 
 const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
-const none = () => "transparent";
+const UNSEEN = { stroke: "transparent", width: 0, points: { show: false } }; // what has no outline of its own
+const bar = (part, most = 90) => ({ ...UNSEEN, paths: uPlot.paths.bars({ size: [part, most] }) });
 
 function addressOf({ address, finer, finer_most, starts, ends }, first, last) {
   const goal = new URL(finer !== null && last - first < finer_most ? finer : address, location.href);
@@ -52,7 +53,7 @@ export function chartOf(figure) {
       const stacked = lines.map((line) => (under = under.map((below, i) => below + (line.values[i] ?? 0))));
       lines.forEach((line, i) => {
         const paint = colour(painted(line));
-        series.splice(1, 0, { stroke: colour("paper"), fill: paint, width: 1, points: { show: false } });
+        series.splice(1, 0, { ...bar(0.86), fill: paint });
         values.splice(1, 0, stacked[i]); // the highest first: those below are drawn over it
       });
       return { series, bands, values };
@@ -62,14 +63,13 @@ export function chartOf(figure) {
       const paint = colour(painted(line));
       series.push(
         bars
-          ? { stroke: paint, fill: paint, width: 0, paths: uPlot.paths.bars({ size: [0.75, 90] }), points: { show: false } }
+          ? { ...bar(0.75), fill: paint }
           : { stroke: paint, width: 2, points: { size: 5, fill: paint } },
       );
       values.push(line.values);
       if (!few || !line.low?.length) continue;
       const fill = bars ? colour("ink") : `${paint}24`;
-      const end = { stroke: none, width: 0, points: { show: false } };
-      if (bars) end.paths = uPlot.paths.bars({ size: [0.1, 2] });
+      const end = bars ? bar(0.1, 2) : UNSEEN;
       series.push({ ...end, fill: bars ? fill : undefined }, end);
       values.push(line.high, line.low);
       bands.push({ series: [series.length - 2, series.length - 1], fill });
@@ -214,7 +214,7 @@ export function chartOf(figure) {
     render(
       html`<table><caption>${time}</caption><tbody>${told.lines.map(row)}</tbody></table>
         <p class="soft">${told.lines.length > 2
-          ? html`<button type="button" @click=${() => turn(switches.map((line) => line.key), all)}>${all ? "All lines" : "No lines"}</button> · `
+          ? html`<button type="button" @click=${() => turn(switches.map((line) => line.key), all)}>${all ? "All on" : "All off"}</button> · `
           : nothing}${told.note} Point at a time, or ← →.${told.zoom ? " Drag, or Shift ← → and Enter, to zoom in." : nothing}</p>`,
       words,
     );
