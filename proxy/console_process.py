@@ -125,6 +125,7 @@ def run_console(
         estimate=estimate.supposed,
         estimate_call=estimate,
         configured=partial(Own.of, config),
+        hours=(lambda at: ()) if hours is None else hours.known,
         key_problems=lambda: publisher.problems,
         budget_problems=lambda: () if kept is None else kept.problems,
         closing=lambda: server.should_exit,

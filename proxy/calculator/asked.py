@@ -6,13 +6,15 @@ import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlencode
 
-from estimator import Deployment, Estimate, Speculation, Usage, estimate, resolve
+from estimator import Deployment, Estimate, Intensity, Speculation, Usage, estimate, resolve
 from estimator.deployments import find_gpu, find_precision
 from estimator.errors import EstimatorError
 from estimator.grid import grid
+from estimator.intensity import Boundary
 from proxy.errors import JoulegateError
 
 if TYPE_CHECKING:
@@ -24,9 +26,27 @@ MOST_GPUS: Final = 1_024
 MOST_BATCH: Final = 65_536
 MOST_PUE: Final = 5.0
 MOST_DRAFT: Final = 16
+MOST_GRAMS: Final = 3_000.0  # of a kWh, beyond what any fuel emits
 ACCEPTANCE: Final = 0.7  # chance that a drafted token is kept
 DRAFT_COST: Final = 0.1  # of a drafted token, against a plain step
+_WHENEVER: Final = datetime(1970, 1, 1, tzinfo=UTC)  # who states a grid's grams does not say of which time
 _NAME: Final = re.compile(r"[^\x00-\x1f\x7f]{1,256}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StatedGrid(Intensity):
+    """What a kWh emits by who asks: of an hour that they know, or of electricity of their own."""
+
+    zone: str = ""
+    boundary: Boundary = "life_cycle"
+    start: datetime = _WHENEVER
+    end: datetime = _WHENEVER
+    source: str = "stated"
+
+    @property
+    def sentence(self) -> str:
+        """What an estimate says of it among its assumptions."""
+        return f"grid at {self.grams_per_kwh:g} g/kWh, as stated"
 
 
 class AskedError(JoulegateError):
@@ -50,6 +70,7 @@ class Asked:
     draft: int | None = None  # tokens that a smaller model proposes for each step
     pue: float | None = None
     zone: str | None = None
+    grams: float | None = None  # of CO2e for a kWh, in the place of the zone's year
 
     @property
     def of_another_machine(self) -> bool:
@@ -71,8 +92,11 @@ class Asked:
             pue=self.pue,
         )
         usage = Usage(input_tokens=self.input, cached_input_tokens=self.cached, output_tokens=self.output)
+        intensity = None if self.grams is None else StatedGrid(grams_per_kwh=self.grams)
         if own is None:
-            return estimate(usage, self.model, provider=self.provider, deployment=known, zone=self.zone)
+            return estimate(
+                usage, self.model, provider=self.provider, deployment=known, zone=self.zone, intensity=intensity
+            )
         terms = own.terms(self.model, self.provider)
         stated = None if modelled or self.of_another_machine else terms.evidence
         return estimate(
@@ -84,6 +108,7 @@ class Asked:
             at=own.at,
             region=terms.region,
             price_list=own.price_list,
+            intensity=intensity,
             evidence=None if stated is None else stated.of(usage),
             unknown=own.unknown,
         )
@@ -186,4 +211,5 @@ _READ: Final[dict[str, Callable[[str, str], object]]] = {
     "draft": _whole(1, MOST_DRAFT),
     "pue": _number(1, MOST_PUE),
     "zone": _existing(lambda text: grid(text).zone),
+    "grams": _number(0, MOST_GRAMS),
 }

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from collections.abc import Sequence
 from functools import cache, lru_cache
 from importlib import resources
 
+from estimator import Intensity
 from proxy.calculator.asked import Asked
 from proxy.calculator.own import Own
 from proxy.calculator.page import mark, page
@@ -15,15 +17,34 @@ from proxy.calculator.tables import tables
 SCRIPTS = ("model.js", "words.js", "calculator.js")
 
 
-def served(asked: Asked, *, heading: str = "", audit: bool = False, own: Own | None = None) -> str:
-    """Draw the page whose style and scripts the console serves beside it, under the console's ``heading`` (HTML)."""
+def served(
+    asked: Asked,
+    *,
+    heading: str = "",
+    audit: bool = False,
+    own: Own | None = None,
+    hours: Sequence[Intensity] = (),
+) -> str:
+    """Draw the page whose style and scripts the console serves beside it, under the console's ``heading`` (HTML).
+
+    ``hours`` are what grids emit just now, as far as that is known; they are offered, not taken.
+    """
     head = (
         '<link rel="icon" href="/static/mark.svg" type="image/svg+xml">\n'
         '<link rel="stylesheet" href="/static/console.css">\n'
         '<link rel="stylesheet" href="/calculator/static/calculator.css">'
     )
     scripts = "".join(f'\n<script src="/calculator/static/{name}" defer></script>' for name in SCRIPTS)
-    return page(asked, mode="served", head=head, heading=heading, scripts=_facts(own) + scripts, audit=audit, own=own)
+    return page(
+        asked,
+        mode="served",
+        head=head,
+        heading=heading,
+        scripts=_facts(own) + scripts,
+        audit=audit,
+        own=own,
+        hours=hours,
+    )
 
 
 def one_file(asked: Asked, own: Own | None = None) -> str:

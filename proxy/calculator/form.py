@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from html import escape
 from itertools import groupby
 from typing import Final
 
+from estimator import Intensity
 from estimator.deployments import PRECISIONS, known_gpus
 from estimator.dollars import LOCAL
 from estimator.grid import grid, known_zones
-from proxy.calculator.asked import MOST_BATCH, MOST_CALLS, MOST_PUE, MOST_TOKENS, Asked
+from proxy.calculator.asked import MOST_BATCH, MOST_CALLS, MOST_GRAMS, MOST_PUE, MOST_TOKENS, Asked
 from proxy.calculator.own import Own
 from proxy.calculator.tables import cards, providers
 
@@ -19,7 +20,7 @@ _DRAFTS: Final = (1, 2, 3, 4, 5, 6, 8)
 Option = tuple[str, str]  # its value and what it is called
 
 
-def form(asked: Asked, *, served: bool, own: Own | None = None) -> str:
+def form(asked: Asked, *, served: bool, own: Own | None = None, hours: Sequence[Intensity] = ()) -> str:
     """Draw the form as filled in; where it is served, it can take a team's own traffic from the ledger."""
     gpus = [(gpu.name, gpu.name.replace("-", " ")) for gpu in known_gpus()]
     zones = sorted(((zone, grid(zone).name) for zone in known_zones()), key=lambda each: each[1])
@@ -52,6 +53,8 @@ def form(asked: Asked, *, served: bool, own: Own | None = None) -> str:
         _counted("batch", "Calls decoded together", asked.batch, MOST_BATCH, least=1, step="any", unstated="not known"),
         _field("draft", "Tokens drafted a step", drafted),
         _field("zone", "Electricity of", _options(zones, asked.zone, "where the seller is assumed to run")),
+        _counted("grams", "Grams of CO₂e a kWh", asked.grams, MOST_GRAMS, step="any", unstated="of its year"),
+        *map(_now, hours),
         _counted("pue", "PUE", asked.pue, MOST_PUE, least=1, step="any", unstated="operator's"),
     )
     anew = "/calculator" if served else "#"
@@ -62,6 +65,16 @@ def form(asked: Asked, *, served: bool, own: Own | None = None) -> str:
         '<p class="actions"><button>Reckon</button>'
         '<button type="button" id="copy" data-script hidden>Copy the address</button>'
         f'<a href="{anew}" id="anew">Start anew</a></p></form>'
+    )
+
+
+def _now(hour: Intensity) -> str:
+    """Offer what a grid emits just now; who takes it has it for all calls, those of a year too."""
+    boundary = "life cycle" if hour.boundary == "life_cycle" else "direct emissions alone"
+    words = f"{hour.zone} from {hour.start:%H:%M} UTC: {hour.grams_per_kwh:g} g ({hour.source}, {boundary})"
+    return (
+        f'<p class="note now">{escape(words)} <button type="button" data-zone="{escape(hour.zone)}" data-script hidden'
+        f' data-grams="{hour.grams_per_kwh:g}" aria-label="take it: {escape(words)}">take it</button></p>'
     )
 
 

@@ -7,12 +7,13 @@ Every text from outside goes through ``escape``.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 from html import escape
 from importlib import resources
 from typing import Final
 
-from estimator import facts_version
+from estimator import Intensity, facts_version
 from estimator.audit import parameters
 from estimator.equivalences import equivalences
 from estimator.facts import sources
@@ -44,10 +45,7 @@ _HOW: Final = {
         "{how.basis}: the accelerators take {how.gpu}, the servers with host and idle reserve {how.servers}, the "
         "facility that times a PUE of {how.pue}. {how.rest}"
     ),
-    "grams_co2e": (
-        "The facility's energy in kWh times {how.per_kwh} of CO₂e, location-based, over the life cycle, in the mean of "
-        "a year: Our World in Data, from Ember and the Energy Institute. An hour may be × 0.6 to × 1.4 of it."
-    ),
+    "grams_co2e": ("The facility's energy in kWh times {how.per_kwh} of CO₂e{how.grid}"),
     "liters": (
         "The servers' energy in kWh times {how.on_site} that evaporate on site, and times PUE and {how.off_site} that "
         "the power plants take: operators' reports, World Resources Institute. Milliliters a call, liters a kWh."
@@ -84,6 +82,7 @@ def page(
     scripts: str,
     audit: bool = False,
     own: Own | None = None,
+    hours: Sequence[Intensity] = (),
 ) -> str:
     """Draw the page; ``mode`` is ``served`` or ``file``, the others are HTML.
 
@@ -107,7 +106,7 @@ def page(
 <main>
 <div class="lead"><h1>What a call takes</h1></div>
 <div class="calculator">
-{form(asked, served=mode == "served", own=own)}
+{form(asked, served=mode == "served", own=own, hours=hours)}
 <div class="results">
 <p id="status" role="status" class="status"></p>
 <section aria-labelledby="one">

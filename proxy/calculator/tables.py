@@ -30,7 +30,19 @@ from estimator.price import Price, own_shop, price_lists
 from estimator.profiles import ENERGY_SOURCES, closed_prior
 from estimator.ranges import NINETY
 from proxy.calculator.asked import ACCEPTANCE, DRAFT_COST
-from proxy.calculator.words import CLEAN, DRAFT, FITTED, FOLLOWED, NAMES, QUANTITIES, SCOPES, SMALL, TIERS
+from proxy.calculator.words import (
+    CLEAN,
+    DRAFT,
+    FITTED,
+    FOLLOWED,
+    NAMES,
+    QUANTITIES,
+    SCOPES,
+    SMALL,
+    STATED,
+    TIERS,
+    YEAR,
+)
 
 if TYPE_CHECKING:
     from proxy.calculator.own import Own
@@ -129,6 +141,8 @@ def _document() -> dict[str, Any]:
             "scopes": SCOPES,
             "fitted": FITTED,
             "followed": FOLLOWED,
+            "year": YEAR,
+            "stated": STATED,
         },
         "levers": {"small": SMALL, "clean": CLEAN, "draft": DRAFT},
         "likes": [asdict(like) for like in equivalences()],

@@ -57,6 +57,13 @@ FITTED: Final = (
     "Constants fitted on rows that ML.ENERGY measured on A100, H100 and B200; a closed model's machine is drawn from "
     "priors, 600 times."
 )
+YEAR: Final = (
+    ", location-based, over the life cycle, in the mean of a year: Our World in Data, from Ember and the Energy "
+    "Institute. An hour may be × 0.6 to × 1.4 of it."
+)
+STATED: Final = (
+    ", as you state it: of an hour that you know, or of electricity of your own. No band for the hour is in it."
+)
 FOLLOWED: Final = "What is not stated follows from it, by the roofline's shares where there is one."
 _CUBIC_METER: Final = 1e3  # liters
 PARTS: Final = 7  # of a forward pass
@@ -142,7 +149,7 @@ def levers(asked: Asked) -> dict[str, tuple[Asked, Asked]]:
         "fp8": (replace(asked, precision="bfloat16"), replace(asked, precision="fp8")),
         "int4": (replace(asked, precision="bfloat16"), replace(asked, precision="int4")),
         "draft": (replace(asked, draft=None), replace(asked, draft=DRAFT)),
-        "grid": (replace(asked, zone=WORLD), replace(asked, zone=CLEAN)),
+        "grid": (replace(asked, zone=WORLD, grams=None), replace(asked, zone=CLEAN, grams=None)),
         "model": (asked, replace(asked, model=SMALL)),
     }
 
@@ -264,6 +271,7 @@ def _method(made: Estimate, asked: Asked, said: Words) -> None:
     texts, profile = said.texts, made.profile
     keys = ("basis", "gpu", "servers", "pue", "per_kwh", "off_site", "on_site", "embodied")
     texts |= {f"how.{key}": UNKNOWN for key in keys}
+    texts["how.grid"] = YEAR if asked.grams is None else STATED
     texts["how.rest"] = FITTED if made.evidence is None else FOLLOWED
     if made.zone is not None and made.joules is not None and made.gpu_joules is not None and made.it_joules is not None:
         operator = overheads(asked.provider) if profile is None else profile.overheads
@@ -271,7 +279,7 @@ def _method(made: Estimate, asked: Asked, said: Words) -> None:
         texts |= {
             "how.gpu": rounded(made.gpu_joules, "J"),
             "how.servers": rounded(made.it_joules, "J"),
-            "how.per_kwh": f"{digits(place.grams_per_kwh)} g",
+            "how.per_kwh": f"{digits(place.grams_per_kwh if asked.grams is None else asked.grams)} g",
             "how.on_site": f"{digits(operator.site_liters_per_kwh.mid)} L",
         }
         if place.liters_per_kwh is not None:

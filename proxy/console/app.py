@@ -17,6 +17,7 @@ from starlette.responses import HTMLResponse, PlainTextResponse, Response, Strea
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
+from estimator import Intensity
 from proxy.calculator.own import Own
 from proxy.console import api, pages
 from proxy.console.access import Access
@@ -70,6 +71,7 @@ def build_console(
     estimate: Estimating,
     estimate_call: Estimator,
     configured: Callable[[datetime], Own | None] = lambda at: None,
+    hours: Callable[[datetime], Sequence[Intensity]] = lambda at: (),
     key_problems: Callable[[], Sequence[str]] = list,
     budget_problems: Callable[[], Sequence[str]] = list,
     closing: Callable[[], bool] = lambda: False,
@@ -82,7 +84,8 @@ def build_console(
     answers to on a loopback address. ``access`` knows who may use it: everybody, where it is not given.
     ``providers`` are those that a key may be limited to; ``estimate`` is what the service estimates
     supposed calls with, ``estimate_call`` stored ones.
-    ``configured`` gives the configuration as the calculator takes it, with the prices of a day.
+    ``configured`` gives the configuration as the calculator takes it, with the prices of a day, ``hours`` what is
+    known of the grids in an hour.
     ``key_problems`` says why keys are not in force as they should be, ``budget_problems`` which budgets are not kept
     and why. Open streams end when ``closing()`` is true.
     ``tz`` is whose days are meant where nobody says.
@@ -93,7 +96,7 @@ def build_console(
 
     access = access or Access({})
     evidence = Evidence()
-    calculator = Calculator(engine, now, configured)
+    calculator = Calculator(engine, now, configured, hours)
     console = _Console(engine, evidence, calculator.prepare, metrics, recent, judged, gate_url, closing, now, tz)
     return Starlette(
         routes=[

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
@@ -18,7 +18,7 @@ from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
 import proxy.calculator
-from estimator import resolve
+from estimator import Intensity, resolve
 from proxy.calculator.asked import Asked, AskedError, asked_of
 from proxy.calculator.documents import served
 from proxy.calculator.own import Own
@@ -54,9 +54,13 @@ class Calculator:
     """The endpoints."""
 
     def __init__(
-        self, engine: Engine, now: Callable[[], datetime], configured: Callable[[datetime], Own | None]
+        self,
+        engine: Engine,
+        now: Callable[[], datetime],
+        configured: Callable[[datetime], Own | None],
+        hours: Callable[[datetime], Sequence[Intensity]],
     ) -> None:
-        self._engine, self._now, self._configured = engine, now, configured
+        self._engine, self._now, self._configured, self._hours = engine, now, configured, hours
         self._own: tuple[date, Own | None] | None = None
         self._prepared = False
 
@@ -93,7 +97,8 @@ class Calculator:
                 asked = asked_of(query, own)
             except AskedError as error:
                 raise QuestionError(str(error)) from error
-            return served(asked, heading=heading("/calculator"), audit="audit" in query, own=own)
+            hours = self._hours(self._now())
+            return served(asked, heading=heading("/calculator"), audit="audit" in query, own=own, hours=hours)
 
         return HTMLResponse(await run_in_threadpool(draw), headers={"content-security-policy": _POLICY})
 

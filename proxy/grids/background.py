@@ -70,6 +70,11 @@ class BackgroundGrid:
                 self._take(hour, hour.asked, self._grids[zone])
         return hour.found
 
+    def known(self, at: datetime) -> list[Intensity]:
+        """Give what is known of an hour because a call of it was recorded; asks nobody. From any thread."""
+        hours = (self._hours.get((zone, hour_of(at))) for zone in self._grids)
+        return [hour.found for hour in hours if hour is not None and hour.found is not None]
+
     def close(self) -> None:
         """Ask for nothing more; a question under way is left to its timeout."""
         self._asking.shutdown(wait=False, cancel_futures=True)

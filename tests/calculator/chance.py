@@ -52,6 +52,7 @@ def calls_at_random(count: int, seed: int = 20261128, own: Own | None = None) ->
                 draft=maybe(chance.randint(1, 8)) if number % 3 == 0 else None,
                 pue=maybe(round(chance.uniform(1, 2), 2)),
                 zone=maybe(chance.choice(zones)),
+                grams=maybe(round(chance.choice((0.0, 10 ** chance.uniform(0, 3.4))), 1)),
             )
         )
         if own is not None and chance.random() < 0.5:

@@ -39,6 +39,7 @@ def test_names_are_brought_to_ours():
         ({"gpu": "abacus"}, "no accelerator is called 'abacus'"),
         ({"precision": "roman"}, "precision 'roman' is not known"),
         ({"zone": "XXX"}, "no electricity zone is called 'XXX'"),
+        ({"grams": "-1"}, "grams='-1': give a number from 0 to 3000"),
         ({"model": "a\x00b"}, "model: give a name"),
         ({"model": "m" * 257}, "model: give a name"),
     ],

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from estimator import Range
+from estimator import Intensity, Range
 from proxy.calculator.asked import Asked
 from proxy.calculator.documents import one_file
 from proxy.calculator.own import Own
@@ -22,7 +22,7 @@ from proxy.calculator.words import banded, rounded, words
 from tests.calculator import configured as configuration
 from tests.calculator.chance import calls_at_random
 from tests.console.browser import accessible, browser
-from tests.console.conftest import NOON
+from tests.console.conftest import NOON, serve
 from tests.console.test_page import MARKUP
 from tests.rows import call_row
 
@@ -212,6 +212,23 @@ def test_sliders_move_figures_and_the_address_keeps_them(page):
         tab.wait("location.href == 'about:blank'")
         opened(tab, address)
         assert {name: shown(tab, f"call.{name}") for name in before} == after
+        assert tab.complaints == []
+
+
+def test_an_hour_of_a_grid_is_taken_when_somebody_takes_it(tmp_path):
+    hour = Intensity(zone="GBR", grams_per_kwh=132.5, boundary="direct", start=NOON, end=NOON, source="grid")
+    with (
+        serve(f"sqlite:///{tmp_path}/ledger.db", now=lambda: NOON, hours=lambda at: [hour]) as running,
+        browser() as tab,
+    ):
+        opened(tab, f"http://127.0.0.1:{running.port}/calculator?zone=FRA")
+        before = shown(tab, "call.grams_co2e")
+        tab.evaluate("document.querySelector('button[data-grams]').click()")
+        tab.wait("location.search.includes('zone=GBR&grams=132.5')")
+        said = words(Asked(zone="GBR", grams=132.5)).texts
+        assert shown(tab, "call.grams_co2e") == said["call.grams_co2e"] != before
+        assert shown(tab, "call.grams_co2e.band") == said["call.grams_co2e.band"]
+        assert shown(tab, "how.per_kwh") == "133 g"
         assert tab.complaints == []
 
 

@@ -20,7 +20,7 @@ from proxy.sections import Config
 from tests.calculator.chance import calls_at_random
 from tests.calculator.configured import AT, configuration, own
 
-NOTHING_STATED = dict.fromkeys(("gpu", "n_gpus", "precision", "batch", "draft", "pue", "zone"))
+NOTHING_STATED = dict.fromkeys(("gpu", "n_gpus", "precision", "batch", "draft", "pue", "zone", "grams"))
 
 
 @pytest.fixture

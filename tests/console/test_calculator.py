@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+from estimator import Intensity
 from proxy.calculator.asked import Asked
 from proxy.calculator.own import Own
 from proxy.calculator.words import words
@@ -22,6 +23,20 @@ def test_the_page_answers_what_its_address_asks(console):
     assert "form-action 'self'" in policy
     assert '<details id="audit">' in reply.text
     assert '<details id="audit" open>' in console.get("/calculator?audit=1").text
+
+
+def test_an_hour_of_a_grid_that_is_known_is_offered_and_not_taken(tmp_path):
+    asked_at = []
+
+    def hours(at):
+        asked_at.append(at)
+        return [Intensity(zone="GBR", grams_per_kwh=132.5, boundary="direct", start=at, end=at, source="<b>grid")]
+
+    with serve(f"sqlite:///{tmp_path}/ledger.db", now=lambda: NOON, hours=hours) as console:
+        page = Page(console.get("/calculator?zone=GBR").text)
+    assert "GBR from 12:30 UTC: 132.5 g (<b>grid, direct emissions alone)" in page.words
+    assert asked_at == [NOON]
+    assert words(Asked(zone="GBR")).texts["call.grams_co2e"] in page.words
 
 
 def test_what_cannot_be_asked_is_refused(console):

@@ -116,6 +116,15 @@ def test_an_hour_that_comes_in_time_is_taken_at_once_and_asked_for_once(source, 
     assert grid.at("GBR", AT + timedelta(hours=1)).start == datetime(2026, 11, 18, 11, tzinfo=UTC)
 
 
+def test_what_is_known_of_an_hour_is_given_and_nobody_is_asked(source, background):
+    grid = background(Clock(), wait=until_answered)
+    assert grid.known(AT) == []
+    found = grid.at("GBR", AT)
+    assert grid.known(AT.replace(minute=59)) == [found]
+    assert grid.known(AT + timedelta(hours=1)) == []
+    assert source.asked == 1
+
+
 def test_waiting_is_bounded_in_a_row_and_in_the_long_run(source, background):
     clock, waited = Clock(), []
 

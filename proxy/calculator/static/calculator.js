@@ -8,13 +8,14 @@
   const form = document.getElementById("asked"), served = document.body.dataset.mode === "served";
   const status = document.getElementById("status"), audit = document.getElementById("audit");
   const field = (name) => form.elements.namedItem(name);
-  const WHOLE = ["input", "cached", "output", "calls"], NUMBERS = ["batch", "pue"], NAMES = ["provider", "gpu", "precision", "zone"];
-  const FIELDS = ["model", "provider", ...WHOLE, "gpu", "n_gpus", "precision", "batch", "draft", "pue", "zone"];
+  const WHOLE = ["input", "cached", "output", "calls"], NUMBERS = ["batch", "grams", "pue"], NAMES = ["provider", "gpu", "precision", "zone"];
+  const FIELDS = ["model", "provider", ...WHOLE, "gpu", "n_gpus", "precision", "batch", "draft", "pue", "zone", "grams"];
   const SLIDER = 1000; // steps
   // Where a slider's upper end is, and whether its steps are of ratios; `open` ones begin with "not known".
   const SLIDERS = {
     input: { most: 1e6, ratios: true }, output: { most: 1e5, ratios: true }, calls: { most: 1e9, ratios: true },
     cached: { most: null }, batch: { most: 1024, ratios: true, open: true }, pue: { least: 1, most: 2, open: true },
+    grams: { most: 1000, open: true },
   };
 
   // The form and the address
@@ -223,6 +224,13 @@
       event.preventDefault();
       form.reset();
       sellersOf = null;
+      soon();
+    });
+  }
+  for (const button of form.querySelectorAll("button[data-grams]")) {
+    button.addEventListener("click", () => {
+      field("zone").value = button.dataset.zone;
+      field("grams").value = button.dataset.grams;
       soon();
     });
   }

@@ -291,7 +291,7 @@ function estimatorOf(facts) {
     return { named, card, machine, evidence, zone };
   }
   const ofAnotherMachine = (asked) =>
-    ["gpu", "n_gpus", "precision", "batch", "draft"].some((name) => (asked[name] ?? null) !== null);
+    ["gpu", "n_gpus", "precision", "batch", "draft"].some((name) => isStated(asked[name]));
   function machineOf(asked, configured) {
     const known = { draft: asked.draft };
     for (const name of MACHINE) known[name] = asked[name] ?? configured[name] ?? null;
@@ -548,7 +548,7 @@ function estimatorOf(facts) {
     const bought = machine.market_grams_per_kwh !== null || operator.market_grams_per_kwh === null ? [] : [operator.market_source];
     return Object.assign(found, {
       tier: kind, zone: place.zone, gpu_joules: stage("gpu"), it_joules: servers, joules: facility, evidence, operator,
-      grams_co2e: widened(times(facility, (1 / JOULES_PER_KWH) * place.grams_per_kwh), bands.grid_hourly),
+      grams_co2e: gramsOf(facility, asked, place),
       sources: [source, ...new Set([...found.sources, ...bought])],
       assumptions: [`joules ${kind} at the ${scope}: ${source}`, ...split, ...found.assumptions],
     });
@@ -562,8 +562,8 @@ function estimatorOf(facts) {
     }
   }
 
-  // What a call takes; `asked` has model, provider, input, cached, output, gpu, n_gpus, precision, batch, draft, pue, zone,
-  // of which all but model and tokens may be null. Figures are [5 %, 50 %, 95 %]; null is unknown and `reasons` says why.
+  // What a call takes; `asked` has model, provider, input, cached, output, gpu, n_gpus, precision, batch, draft, pue, zone, grams
+  // (of CO₂e for a kWh), of which all but model and tokens may be null. Figures are [5 %, 50 %, 95 %]; null is unknown and `reasons` says why.
   // `modelled`: without the joules that a configuration states.
   function reckon(asked, modelled = false) {
     const terms = termsOf(asked), machine = machineOf(asked, terms.machine);
@@ -589,11 +589,12 @@ function estimatorOf(facts) {
       return found;
     }
     const stages = stagesOf(made, nIn, nCached, nOut), { place, operator } = made;
-    const gridBand = bands.grid_hourly, contract = made.known.market_grams_per_kwh;
+    const contract = made.known.market_grams_per_kwh;
+    if (isStated(asked.grams)) made.assumed.push(`grid at ${g(asked.grams)} g/kWh, as stated`);
     Object.assign(found, {
       tier: made.tier, zone: place.zone, assumptions: made.assumed, stages: stages.mid,
       flops: flopsRange(made, nIn, nCached, nOut), gpu_joules: stages.gpu, it_joules: stages.servers, joules: stages.facility,
-      grams_co2e: widened(times(stages.facility, (1 / JOULES_PER_KWH) * place.grams_per_kwh), gridBand),
+      grams_co2e: gramsOf(stages.facility, asked, place),
       embodied_grams_co2e: widened(stages.embodied, facts.embodied_band),
       parts: breakdown(made.shape, nIn, nCached, nOut),
     });
@@ -605,6 +606,12 @@ function estimatorOf(facts) {
     if (made.litersPerItJoule === null) reasons.liters = `no water figure for ${place.name}`;
     else found.liters = widened(times(stages.servers, made.litersPerItJoule), made.siteBand);
     return found;
+  }
+
+  const isStated = (value) => (value ?? null) !== null;
+  function gramsOf(joules, asked, place) {
+    const perKwh = asked.grams ?? place.grams_per_kwh, grams = times(joules, (1 / JOULES_PER_KWH) * perKwh);
+    return isStated(asked.grams) ? grams : widened(grams, bands.grid_hourly);
   }
 
   // The same call many times: uncertainty.py

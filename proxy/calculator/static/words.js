@@ -7,7 +7,7 @@ function wordsOf(estimator) {
   const DAYS = 365, JOULES_PER_WH = 3600, LEAST = 2, MOST = 3;
   const TONNE = 1e6, CUBIC_METER = 1e3;
   const PREFIXES = [[1e15, "P"], [1e12, "T"], [1e9, "G"], [1e6, "M"], [1e3, "k"], [1, ""], [1e-3, "m"], [1e-6, "µ"]];
-  const { quantities, names, tiers, scopes, fitted, followed } = facts.words, { small, clean, draft } = facts.levers;
+  const { quantities, names, tiers, scopes, fitted, followed, year, stated } = facts.words, { small, clean, draft } = facts.levers;
 
   function scaled(peak, unit) {
     if (unit === "g" && peak >= TONNE) {
@@ -90,7 +90,7 @@ function wordsOf(estimator) {
       fp8: [{ ...asked, precision: "bfloat16" }, { ...asked, precision: "fp8" }],
       int4: [{ ...asked, precision: "bfloat16" }, { ...asked, precision: "int4" }],
       draft: [{ ...asked, draft: null }, { ...asked, draft }],
-      grid: [{ ...asked, zone: facts.world }, { ...asked, zone: clean }],
+      grid: [{ ...asked, zone: facts.world, grams: null }, { ...asked, zone: clean, grams: null }],
       model: [asked, { ...asked, model: small }],
     };
   }
@@ -191,11 +191,12 @@ function wordsOf(estimator) {
     for (const key of ["basis", "gpu", "servers", "pue", "per_kwh", "off_site", "on_site", "embodied"]) {
       texts[`how.${key}`] = UNKNOWN;
     }
+    texts["how.grid"] = (asked.grams ?? null) === null ? year : stated;
     texts["how.rest"] = made.evidence === null ? fitted : followed;
     if (place !== null) {
       texts["how.gpu"] = rounded(made.gpu_joules, "J");
       texts["how.servers"] = rounded(made.it_joules, "J");
-      texts["how.per_kwh"] = `${digits(place.grams_per_kwh)} g`;
+      texts["how.per_kwh"] = `${digits(asked.grams ?? place.grams_per_kwh)} g`;
       texts["how.on_site"] = `${digits(made.operator.liters_per_kwh[1])} L`;
       if (place.liters_per_kwh !== null) texts["how.off_site"] = `${digits(place.liters_per_kwh)} L`;
       if (made.profile !== null) Object.assign(texts, rooflined(made));
