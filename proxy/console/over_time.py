@@ -87,14 +87,18 @@ def chart(asked: Asked, measure: Measure, found: Split, now: datetime) -> Chart 
         wholes = [(each.key[0], each) for each in ranked if each.calls][:LINES_DRAWN]
     size, unit = _unit(measure, [*groups.values()])
     whole_peak = found.total.cost_usd
+    first = min((slot.begins for slot in times if (slot.key,) in groups), default=now)
 
     def line(key: str, name: str | None, whole: Totals, of: Mapping[str | None, Totals], *, off: bool = False) -> Line:
         there = [of.get(each.key) or Totals() for each in times]
 
         def drawn_of(column: str) -> list[float | None]:
-            """Give nothing where there were no calls and 0 is known, but a gap where it is unknown or still to come."""
+            """Give 0 where there were no calls, but a gap where it is unknown, before the first and still to come."""
             found = zip(there, times, strict=True)
-            return [_value(each, column, size) if each.calls or slot.begins <= now else None for each, slot in found]
+            return [
+                _value(each, column, size) if each.calls or first <= slot.begins <= now else None
+                for each, slot in found
+            ]
 
         banded_too = hasattr(whole, f"{measure.column}_low")
         return Line(

@@ -292,6 +292,16 @@ def test_what_goes_on_now_streams_into_a_chart(console, axe):
         assert tab.complaints == []
 
 
+def test_a_value_with_none_beside_it_is_a_point(console):
+    """Of the hours of a month there is no room for a point each."""
+    unknown = [call_row(started_at=NOON - timedelta(hours=hours), **UNESTIMATED) for hours in range(27) if hours != 25]
+    console.record(call_row(started_at=NOON - timedelta(hours=25)), *unknown)
+    with browser() as tab:
+        opened(tab, console, "/explore?by=hour,team&measure=energy&month=2026-11")
+        tab.wait(f"{INK % 'line-0'} > 0")
+        assert tab.complaints == []
+
+
 def test_without_a_script_there_is_the_server_s_drawing(filled):
     with browser() as tab:
         tab.send("Emulation.setScriptExecutionDisabled", value=True)

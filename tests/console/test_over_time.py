@@ -83,21 +83,23 @@ def test_out_of_a_stretch_leads_to_what_it_lies_in(by, start, end, wider, named)
 def test_what_is_drawn_is_what_the_table_says(console):
     for day in range(3):
         console.record(*(call_row(team=team, started_at=NOON - day * DAY) for team in ("search", "ads", None)))
-    console.record(call_row(team="ads"), call_row(team="ads", **UNESTIMATED))
-    chart = told(console, "by=day,team&measure=energy&from=2026-11-20&to=2026-11-25")
-    words = Page(console.get("/explore?by=day,team&measure=energy&from=2026-11-20&to=2026-11-25").text).words
+    console.record(call_row(team="ads"), call_row(team="ads", **UNESTIMATED), call_row(started_at=NOON - 4 * DAY))
+    chart = told(console, "by=day,team&measure=energy&from=2026-11-18&to=2026-11-25")
+    words = Page(console.get("/explore?by=day,team&measure=energy&from=2026-11-18&to=2026-11-25").text).words
     assert (chart["kind"], chart["unit"], chart["title"]) == ("lines", "kJ", "Energy by day and team")
-    assert chart["times"] == [f"2026-11-{day}" for day in range(20, 26)]
+    assert chart["times"] == [f"2026-11-{day}" for day in range(18, 26)]
     every, ads, *others = chart["lines"]
     assert [(each["key"], each["name"]) for each in (every, ads, *others)] == [
         ("all", "All calls"), ("=ads", "ads"), ("=search", "search"), ("none", None),
     ]  # fmt: skip
     assert [each.get("off", False) for each in chart["lines"]] == [True, False, False, False]
-    assert ads["values"] == [0.0, 0.4, 0.4, 0.8, None, None]  # nothing where no call was, none where none can be yet
-    assert (ads["low"], ads["high"]) == ([0.0, 0.1, 0.1, 0.2, None, None], [0.0, 1.6, 1.6, 3.2, None, None])
+    # Nothing where no call was, a gap before there was any and where none can be yet.
+    assert ads["values"] == [None, 0.0, 0.0, 0.4, 0.4, 0.8, None, None]
+    assert ads["low"] == [None, 0.0, 0.0, 0.1, 0.1, 0.2, None, None]
+    assert ads["high"] == [None, 0.0, 0.0, 1.6, 1.6, 3.2, None, None]
     assert ads["said"] == [
         *(
-            None,
+            *(None, None, None),
             ["400 J", "0.10–1.6 kJ", ""],
             ["400 J", "0.10–1.6 kJ", ""],
             ["800 J", "0.20–3.2 kJ", "33 % not estimated"],
@@ -105,7 +107,7 @@ def test_what_is_drawn_is_what_the_table_says(console):
         *(None, None),
     ]
     assert {text for said in ads["said"] if said for text in said[:2]} <= set(words)
-    assert every["whole"] == ["4.0 kJ", "1.0–16 kJ", "9 % not estimated"]
+    assert every["whole"] == ["4.4 kJ", "1.1–18 kJ", "8 % not estimated"]
 
 
 def test_unknown_is_a_gap_and_said(console):
@@ -185,5 +187,5 @@ def test_names_are_no_markup_in_what_is_told(console):
 def test_local_days_and_lines_are_read_once_from_the_sums(console):
     console.record(*(call_row(started_at=NOON - day * DAY) for day in range(3)))
     chart = told(console, "by=day,team,model&tz=Europe/Berlin&measure=calls&from=2026-11-20&to=2026-11-23")
-    assert chart["lines"][1]["values"] == [0.0, 1.0, 1.0, 1.0]
+    assert chart["lines"][1]["values"] == [None, 1.0, 1.0, 1.0]
     assert chart["whole"].endswith(f"({ZoneInfo('Europe/Berlin').key})")

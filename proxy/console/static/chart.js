@@ -6,6 +6,7 @@ const TALL = 260, LOW = 200, NARROW = 560; // pixels; a narrow chart is a low on
 const OWN = { all: "ink", others: "edge" }; // colours of lines that are no value's
 const LABEL_WIDTH = 14; // pixels between labels of the axis, at least
 const CHARACTER = 7; // pixels, about
+const HOURS = [1, 2, 3, 4, 6, 8, 12, 24, 48, 72, 120, 168, 240]; // from one label to the next
 const ANY = 4; // pixels that are no stretch yet, but a hand that shook
 const BANDS = 2; // lines that are drawn with their bands at a time: more of them cover each other
 const dark = matchMedia("(prefers-color-scheme: dark)");
@@ -14,6 +15,10 @@ const axis = new Intl.NumberFormat("en-US", { maximumSignificantDigits: 10 });
 const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
 const UNSEEN = { stroke: "transparent", width: 0, points: { show: false } }; // what has no outline of its own
 const bar = (part, most = 90) => ({ ...UNSEEN, paths: uPlot.paths.bars({ size: [part, most] }) });
+
+// Where a value has none beside it that a line could lead to.
+const alone = (values) =>
+  values.flatMap((each, i) => (each !== null && [values[i - 1], values[i + 1]].every((other) => other == null) ? [i] : []));
 
 function addressOf({ address, finer, finer_most, starts, ends }, first, last) {
   const goal = new URL(finer !== null && last - first < finer_most ? finer : address, location.href);
@@ -64,7 +69,7 @@ export function chartOf(figure) {
       series.push(
         bars
           ? { ...bar(0.75), fill: paint }
-          : { stroke: paint, width: 2, points: { size: 5, fill: paint } },
+          : { stroke: paint, width: 2, points: { size: 6, fill: paint, filter: (u, i, all) => (all ? null : alone(u.data[i])) } },
       );
       values.push(line.values);
       if (!few || !line.low?.length) continue;
@@ -104,7 +109,8 @@ export function chartOf(figure) {
             font, stroke: soft, gap: 6, size: 12 + 16 * rows, grid: { show: false }, ticks: { show: false },
             splits: (u) => {
               const every = Math.max(1, Math.ceil((widest * count) / Math.max(1, u.bbox.width / devicePixelRatio)));
-              return labelled.length < count ? labelled : labelled.filter((i) => i % every === 0);
+              const round = rows > 1 ? (HOURS.find((each) => each >= every) ?? every) : every;
+              return labelled.length < count ? labelled : labelled.filter((i) => i % round === 0);
             },
             // A day stands under the first of its hours alone.
             values: (_, places) => places.map((i, n) => {
@@ -244,6 +250,7 @@ export function chartOf(figure) {
   }
 
   return function show(chart) {
+    if (globalThis.uPlot === undefined) return; // it did not come: the server's drawing stays
     const first = told === null;
     told = { zoom: null, ...chart };
     if (first) begin();
