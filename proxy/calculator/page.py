@@ -106,7 +106,10 @@ def page(
 <main>
 <div class="lead"><h1>What a call takes</h1></div>
 <div class="calculator">
+<div class="asking">
+{_at_hand(draw)}
 {form(asked, served=mode == "served", own=own, hours=hours)}
+</div>
 <div class="results">
 <p id="status" role="status" class="status"></p>
 <section aria-labelledby="one">
@@ -158,6 +161,13 @@ def mark() -> str:
     """Return the mark of the product, drawn in place."""
     drawn = resources.files("proxy").joinpath("console/static/mark.svg").read_text()
     return drawn.strip().replace("<svg ", '<svg width="22" height="22" aria-hidden="true" ', 1)
+
+
+def _at_hand(draw: Drawing) -> str:
+    """Draw the figures that stay in sight above a form that fills a narrow screen, and lead to all of them."""
+    words = (("joules", ""), ("grams_co2e", " CO₂e"), ("liters", " water"), ("cost_usd", ""))
+    texts = " ".join(f"<span>{draw.text(f'call.{name}')}{unit}</span>" for name, unit in words)
+    return f'<a class="hand" href="#one">{texts}</a>'
 
 
 def _tiles(draw: Drawing) -> str:

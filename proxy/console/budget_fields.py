@@ -13,7 +13,7 @@ from proxy.directory.budgets import number
 from proxy.errors import DirectoryError
 from proxy.ledger.budget_states import BudgetShown
 
-NEW = {"unit": "usd", "window": "month", "tz": "UTC", "mode": "soft", "thresholds": "80, 100"}
+NEW = {"unit": "usd", "window": "month", "mode": "soft", "thresholds": "80, 100"}
 CHANGED = ("limit", "window", "tz", "mode", "thresholds")
 SCOPE = ("team", "project", "user", "key")
 _ROLLING = ("24h", "7d", "30d")

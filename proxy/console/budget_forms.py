@@ -50,10 +50,10 @@ _AWAY = Wrong("", "The ledger cannot be written at the moment. Send it again in 
 
 
 class BudgetForms:
-    """The pages; ``access`` knows which forms are ours."""
+    """The pages; ``access`` knows which forms are ours, ``tz`` is whose days are proposed."""
 
-    def __init__(self, engine: Engine, access: Access, now: Callable[[], datetime]) -> None:
-        self._engine, self._access, self._now = engine, access, now
+    def __init__(self, engine: Engine, access: Access, now: Callable[[], datetime], tz: str) -> None:
+        self._engine, self._access, self._now, self._tz = engine, access, now, tz
 
     def routes(self) -> list[Route]:
         """Give what the console serves of it; a budget's name stands in the query, whatever it is."""
@@ -67,7 +67,7 @@ class BudgetForms:
         """Ask what a budget is to be, or make it."""
         if request.method != "POST":
             asked = {key: text for key in _BY if (text := request.query_params.get(key))}
-            return await self._adding(request, NEW | asked)
+            return await self._adding(request, NEW | {"tz": self._tz} | asked)
         fields = await fields_of(request)
 
         def act() -> None:

@@ -268,6 +268,12 @@ def test_what_a_budget_has_used_is_said_before_it_is_changed(visitor):
     assert "Used so far: 0.00075 USD" in " ".join(visitor.see("/budgets/change?name=b").words)
 
 
+def test_the_days_that_are_proposed_are_those_of_the_console(tmp_path):
+    with serve(f"sqlite:///{tmp_path}/ledger.db", now=lambda: NOON, tz="Asia/Kolkata") as running:
+        page = Page(running.get("/budgets/add").text)
+    assert value(page, "tz") == "Asia/Kolkata"
+
+
 def test_a_page_fills_in_what_its_address_says(visitor):
     page = visitor.see("/budgets/add?team=search&unit=kwh&name=x")
     assert (value(page, "team"), value(page, "name"), value(page, "window")) == ("search", "x", "month")
