@@ -1,7 +1,8 @@
 """Tables for people in a terminal: aligned columns of plain text, however many lines they have.
 
 The width of each column is known from one pass over its cells, so that a table of thousands of lines is drawn as fast
-as it is read. Clients choose some of the names in it: what a terminal would take for a command is replaced.
+as it is read. Clients choose some of the names in it: what a terminal would take for a command is replaced. What grows
+with the ledger is drawn here; tables of a few lines that are always the same few, with boxes and colours, are rich's.
 """
 
 from __future__ import annotations

@@ -253,7 +253,12 @@ function estimatorOf(facts) {
   ];
 
   // Whether a shell's pattern fits a text, as Python's fnmatchcase has it.
+  const patterns = new Map();
   function fits(pattern, text) {
+    if (!patterns.has(pattern)) patterns.set(pattern, expressionOf(pattern));
+    return patterns.get(pattern)?.test(text) ?? false;
+  }
+  function expressionOf(pattern) {
     const literally = (part) => part.replace(/[\^$\\.*+?()[\]{}|/]/g, "\\$&");
     let source = "";
     for (let i = 0; i < pattern.length; i++) {
@@ -271,9 +276,9 @@ function estimatorOf(facts) {
       } else source += literally(each);
     }
     try {
-      return new RegExp(`^(?:${source})$`, "su").test(text);
+      return new RegExp(`^(?:${source})$`, "su");
     } catch { // a set that runs backwards has nothing in it
-      return false;
+      return null;
     }
   }
 
