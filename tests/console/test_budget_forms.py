@@ -268,6 +268,17 @@ def test_what_a_budget_has_used_is_said_before_it_is_changed(visitor):
     assert "Used so far: 0.00075 USD" in " ".join(visitor.see("/budgets/change?name=b").words)
 
 
+def test_while_the_ledger_is_away_what_was_typed_stays(tmp_path):
+    with serve(f"sqlite:///{tmp_path}/nowhere/ledger.db", migrated=False, now=lambda: NOON) as running:
+        page = running.get("/budgets/add")
+        token = re.search(r'name="form" value="([^"]+)"', page.text)[1]
+        kind = {"content_type": "application/x-www-form-urlencoded"}
+        sent = running.post("/budgets/add", urlencode(NEW | {"form": token}), **kind)
+    assert (page.status, sent.status) == (200, 503)
+    assert "cannot be written at the moment" in sent.text
+    assert value(Page(sent.text), "limit") == "500"
+
+
 def test_the_days_that_are_proposed_are_those_of_the_console(tmp_path):
     with serve(f"sqlite:///{tmp_path}/ledger.db", now=lambda: NOON, tz="Asia/Kolkata") as running:
         page = Page(running.get("/budgets/add").text)
