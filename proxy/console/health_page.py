@@ -13,8 +13,8 @@ TO_DO: dict[Status, str] = {
     "incomplete": "Everything works now, but since the start calls went missing, or the ledger was deleted or replaced."
     " Look at the reasons above and in the log; what is set aside in the journal's folder can be sent in. It says so"
     " until the next restart.",
-    "keys_outdated": "Gates go on with the keys and the budgets they had. Make the journal's folder writable, or take the key out of"
-    " one of the two places that name it: the configuration or the directory.",
+    "keys_outdated": "Gates go on with the keys and the budgets they had. Make the journal's folder writable, or take"
+    " the key out of one of the two places that name it: the configuration or the directory.",
     "budgets_unkept": "Calls through this machine are not held to the budgets that the reasons above name, not to hard"
     " ones either; what they use is counted in the reports. Give such a budget a time zone that this machine knows, or"
     " take others out of use where there is no room; where calls of budgets that are gone are still on their way, it"
