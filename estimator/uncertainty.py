@@ -143,17 +143,27 @@ def range_of(
     own_up_squared: Sequence[float],
 ) -> Range:
     """Give a sum with its 90 % band from what a :class:`Group` has, one number of each kind for each key."""
+    if len(mid) == 1:
+        return Range(*ends_of(mid[0], shared_down[0], shared_up[0], own_down_squared[0], own_up_squared[0]))
     alike: float = constants()["bands"]["between_models"]
     middle = math.fsum(mid)
     down, up = _joined(shared_down, own_down_squared, alike), _joined(shared_up, own_up_squared, alike)
     return Range(min(middle, max(0.0, middle - down)), middle, middle + up)
 
 
+def ends_of(
+    mid: float, shared_down: float, shared_up: float, own_down_squared: float, own_up_squared: float
+) -> tuple[float, float, float]:
+    """Give low, middle and high of :func:`range_of` for one key, the most frequent case by far: quickly."""
+    down, up = (
+        math.sqrt(shared_down * shared_down + own_down_squared),
+        math.sqrt(shared_up * shared_up + own_up_squared),
+    )
+    return min(mid, max(0.0, mid - down)), mid, mid + up
+
+
 def _joined(shared: Sequence[float], own_squared: Sequence[float], alike: float) -> float:
     """Return the deviation of a sum whose shared parts correlate by ``alike`` between keys."""
-    if len(shared) == 1:  # the most frequent case by far
-        one, own = shared[0], own_squared[0]
-        return math.sqrt(alike * one * one + (1 - alike) * (one * one) + own)
     together = math.fsum(shared)
     apart = math.fsum(value * value for value in shared)
     return math.sqrt(alike * together * together + (1 - alike) * apart + math.fsum(own_squared))

@@ -19,8 +19,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 import sqlalchemy as sa
 
-from estimator.ranges import Range
-from estimator.uncertainty import range_of
+from estimator.uncertainty import ends_of, range_of
 from proxy.ledger.local_days import LocalDays, days_kept
 from proxy.ledger.rollup_tables import (
     BANDED,
@@ -213,22 +212,22 @@ class _Adding:
         for name, parts in self._banded if banded else ():
             if figures[name] is not None:
                 known = {each: found for each, sums in by_alike.items() if (found := parts(sums))[0] is not None}
-                band = _band(list(known.values()))
-                figures[f"{name}_low"], figures[f"{name}_high"] = band.low, band.high
+                figures[f"{name}_low"], _, figures[f"{name}_high"] = _band(list(known.values()))
                 if name == "joules":
                     figures["joules_by_estimate_key"] = {each: found[0] for each, found in known.items()}
         return Totals(key=key, **figures)
 
 
-def _band(parts: Sequence[tuple[float, float, float, float, float]]) -> Range:
-    """Give the band of a sum of a figure's middle and deviations, one of each for each that errs alike."""
+def _band(parts: Sequence[tuple[float, float, float, float, float]]) -> tuple[float, float, float]:
+    """Give low, middle and high of a sum of a figure's middle and deviations, one of each for each that errs alike."""
+    # A difference of squares may fall below zero by a rounding.
     if len(parts) == 1:  # as a rule
         ((mid, down, up, own_down, own_up),) = parts
-        # A difference of squares may fall below zero by a rounding.
-        return range_of((mid,), (down,), (up,), (max(0.0, own_down),), (max(0.0, own_up),))
+        return ends_of(mid, down, up, max(0.0, own_down), max(0.0, own_up))
     mids, downs, ups, *own = zip(*parts, strict=True)
     own_downs, own_ups = ([max(0.0, each) for each in ends] for ends in own)
-    return range_of(mids, downs, ups, own_downs, own_ups)
+    band = range_of(mids, downs, ups, own_downs, own_ups)
+    return band.low, band.mid, band.high
 
 
 def _where_calls_are(
