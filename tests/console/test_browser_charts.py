@@ -22,7 +22,8 @@ KEYS = {"ArrowLeft": 37, "ArrowRight": 39, "End": 35, "Home": 36, "Enter": 13, "
 SHIFT = 8
 READ = """JSON.stringify([document.querySelector('.pointed caption').textContent,
     Object.fromEntries([...document.querySelectorAll('.pointed tr')].map((row) =>
-        [row.cells[0].innerText.trim(), [...row.cells].slice(1).map((cell) => cell.textContent)]))])"""
+        [row.cells[0].innerText.trim(),
+         [...row.cells].slice(1).filter((cell) => cell.className !== 'course').map((cell) => cell.textContent)]))])"""
 # A copy, since the console says of who reads a drawing that it is slow.
 COPY = """const canvas = document.querySelector('.plot canvas'), {width, height} = canvas;
     const copy = new OffscreenCanvas(width, height).getContext('2d', {willReadFrequently: true});
@@ -270,9 +271,17 @@ def test_what_goes_on_now_streams_into_a_chart(console, axe):
         time, lines = read(tab)
         assert (time, set(lines)) == ("Last minute", {"All teams", "early", "search", MARKUP, "none"})
         assert lines["All teams"] == ["503 tokens/s", "4 calls"]
+        courses = tab.evaluate(
+            "[...document.querySelectorAll('.course polyline')].map((each) => each.getAttribute('points'))"
+        )
+        heights = [{point.partition(",")[2] for point in points.split()} for points in courses]
+        assert len(heights) == 5
+        assert all({"20.0", "2.0"} <= each for each in heights)  # from nothing to the most that each team had
         tab.evaluate("document.querySelector('.plot').focus()")
         press(tab, "End")
-        tab.wait("document.querySelector('.pointed td').textContent == 'no calls'")  # 5 s later they are one step on
+        tab.wait(
+            "document.querySelector('.pointed td:not(.course)').textContent == 'no calls'"
+        )  # 5 s later they are one step on
         assert read(tab)[0] == "5 s ago"
         for _ in range(10):  # further back step by step, while they go on
             press(tab, "ArrowLeft")

@@ -203,6 +203,13 @@ export function chartOf(figure) {
 
   const banded = () => told.lines.some((line) => line.low?.length);
   const nameOf = ({ name }) => name ?? html`<i class="none">none</i>`;
+  // A stack shows who has most; each one's own course, from 0 to the most it has, is seen in a line of its own.
+  function course({ values }) {
+    const peak = Math.max(...values) || 1;
+    const points = values.map((value, i) => `${i},${(20 - (18 * (value ?? 0)) / peak).toFixed(1)}`).join(" ");
+    return html`<td class="course"><svg viewBox="0 0 ${values.length - 1} 21" preserveAspectRatio="none" aria-hidden="true">
+      <polyline vector-effect="non-scaling-stroke" points=${points}></polyline></svg></td>`;
+  }
   function row(line) {
     const [text, band, beside] = at === null ? line.whole : (line.said[at] ?? ["no calls", "", ""]);
     const alone = told.lines.length === 1;
@@ -211,7 +218,8 @@ export function chartOf(figure) {
       : html`<button type="button" aria-pressed=${on(line)} title=${line.name ?? "none"} @click=${() => turn([line.key], !on(line))}>
           <i class="swatch ${painted(line)}"></i>${nameOf(line)}</button>`;
     const said = banded() ? html`<td class="soft">${band}</td>` : nothing;
-    return html`<tr><th scope="row">${head}</th><td>${text}</td>${said}<td class="soft">${beside}</td></tr>`;
+    const drawn = told.kind === "stack" ? course(line) : nothing;
+    return html`<tr><th scope="row">${head}</th>${drawn}<td>${text}</td>${said}<td class="soft">${beside}</td></tr>`;
   }
   function say() {
     const time = at === null ? told.whole : told.times[at];
