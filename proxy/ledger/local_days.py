@@ -11,15 +11,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import NamedTuple
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from proxy.errors import LedgerError
 from proxy.ledger.rollup_tables import EPOCH, QUARTER, calls_by_day, local_days, moment, quarter_of
 from proxy.ledger.tables import call_rows
 
 AHEAD = timedelta(days=1)  # a change begins later than this: by then every recorder has seen it
+_LAST = quarter_of(datetime(9999, 1, 1, tzinfo=UTC))  # from then on none is kept: a calendar ends with that year
 _ENDLESS = 2**62  # quarters; behind every time
 
 
@@ -54,7 +56,8 @@ class LocalDays:
             last is not None
             and last.key == zone.key
             and start >= moment(self.zones[-1][0])
-            and (self.begins(start) and self.begins(end))
+            and self.begins(start)
+            and self.begins(end)
         )
 
     def whole(self, start: datetime, end: datetime) -> tuple[datetime, datetime]:
@@ -64,8 +67,10 @@ class LocalDays:
 
     def of(self, quarter: int) -> Unit:
         """Give the local day that a quarter lies in; the first and the last of a zone may be cut short."""
+        if quarter >= _LAST:
+            return Unit(_LAST, _ENDLESS, kept=False)
         place = bisect_right(self.zones, quarter, key=lambda each: each[0])
-        following = self.zones[place][0] if place < len(self.zones) else _ENDLESS
+        following = self.zones[place][0] if place < len(self.zones) else _LAST
         if not place or self.zones[place - 1][1].key == "UTC":
             return Unit(self.zones[place - 1][0] if place else -1, following, kept=False)
         begins, zone = self.zones[place - 1]
@@ -79,9 +84,14 @@ def _midnight(day: date, zone: ZoneInfo) -> int:
 
 
 def days_kept(connection: Connection) -> LocalDays:
-    """Read whose days the ledger keeps."""
-    rows = connection.execute(sa.select(local_days.c.quarter, local_days.c.tz).order_by(local_days.c.quarter))
-    return LocalDays([(quarter, ZoneInfo(tz)) for quarter, tz in rows])
+    """Read whose days the ledger keeps; raises :class:`LedgerError` where this machine does not know such a zone."""
+    rows = connection.execute(sa.select(local_days.c.quarter, local_days.c.tz).order_by(local_days.c.quarter)).all()
+    try:
+        return LocalDays([(quarter, ZoneInfo(tz)) for quarter, tz in rows])
+    except ZoneInfoNotFoundError as error:
+        raise LedgerError(
+            f"the ledger keeps days of a time zone that is not known here ({error}): renew tzdata"
+        ) from error
 
 
 def keep_days(connection: Connection, zone: ZoneInfo, now: datetime) -> datetime | None:

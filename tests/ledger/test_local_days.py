@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.errors import RowsGoneError
+from proxy.errors import LedgerError, RowsGoneError
 from proxy.ledger.engine import WRITE, open_engine
 from proxy.ledger.local_days import AHEAD, LocalDays, days_kept, keep_days
 from proxy.ledger.read import splits
@@ -241,6 +241,29 @@ def test_machines_that_begin_at_once_with_an_empty_ledger_agree(engine):
     for zone in (KOLKATA, BERLIN):
         midnight = datetime(2026, 11, 20, tzinfo=zone).astimezone(UTC)
         assert same(engine, ("day", "user"), midnight, midnight + timedelta(days=1), zone) == 20
+
+
+def test_a_zone_that_this_machine_does_not_know_is_said_and_nothing_is_summed_by_it(engine):
+    with engine.begin() as connection:
+        connection.execute(sa.insert(local_days).values(quarter=0, tz="Mars/Olympus_Mons"))
+    with engine.connect() as connection, pytest.raises(LedgerError, match=r"Mars/Olympus_Mons.*renew tzdata"):
+        days_kept(connection)
+    with pytest.raises(LedgerError, match="not known here"):
+        Ledger(engine).commit([call_row()], journal="j", positions={}, at=NOW)
+    with engine.connect() as connection:
+        assert connection.scalar(sa.select(sa.func.count()).select_from(call_rows)) == 0
+
+
+def test_the_last_days_that_a_calendar_has_can_be_asked_for(engine):
+    end = datetime(9999, 12, 31, 23, 59, tzinfo=UTC)
+    days = LocalDays([(0, KOLKATA)])
+    assert days.of(quarter_of(datetime(9998, 12, 31, tzinfo=UTC))).kept
+    assert not days.of(quarter_of(end)).kept
+    midnight = datetime(2026, 11, 20, tzinfo=KOLKATA).astimezone(UTC)
+    assert not days.kept_of(KOLKATA, midnight, end)
+    keep(engine, (EPOCH, KOLKATA))
+    Ledger(engine).commit([call_row(started_at=NOW)], journal="j", positions={}, at=NOW)
+    assert same(engine, ("user", "month"), midnight, end, ZoneInfo("UTC")) == 1
 
 
 def test_a_ledger_says_once_that_it_keeps_other_days(engine, caplog):
