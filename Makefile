@@ -9,11 +9,9 @@ UV_VERSION := 0.13.9
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 export PIP_NO_COMPILE := 1
 
-# A file of tests in one process: what its tests share is made once. One process more than there are cores, since many tests
-# wait for others. One by one: ARGS=-n0. In the order of their names, or files of few tests would come last, and some of
-# these take minutes.
-PROCESSES := $$($(BIN)/python -c 'import os; print(min(8, 1 + (os.cpu_count() or 1)))')
-TESTS := $(BIN)/python -m pytest --numprocesses=$(PROCESSES) --dist=loadfile --no-loadscope-reorder --max-worker-restart=0
+# On all cores, a file of tests on one of them: what its tests share is made once. One by one: ARGS=-n0. In the order of
+# their names, or files of few tests would come last, and some of these take minutes.
+TESTS := $(BIN)/python -m pytest --numprocesses=auto --maxprocesses=8 --dist=loadfile --no-loadscope-reorder --max-worker-restart=0
 
 .DEFAULT_GOAL := help
 .PHONY: help demo serve test test-all crash lint types bench docs lock vendor clean
