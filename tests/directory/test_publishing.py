@@ -12,6 +12,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
 
@@ -20,7 +21,7 @@ import pytest
 from proxy.directory import keys
 from proxy.directory.publishing import Publisher
 from proxy.errors import Refusal
-from proxy.in_force import slots
+from proxy.in_force import Slot, slots
 from proxy.ledger.directory_tables import keys as key_table
 from proxy.ledger.directory_tables import teams as team_table
 from proxy.roster import FILE, FORMAT, Roster
@@ -32,6 +33,17 @@ from tests.directory.asking import LATER, NOW, issue, make_team, noted, section
 @pytest.fixture
 def path(tmp_path) -> Path:
     return tmp_path / "journal" / FILE
+
+
+@pytest.fixture
+def opened() -> Iterator[Callable[..., Roster]]:
+    """Gives rosters that are closed after the test."""
+    with contextlib.ExitStack() as stack:
+
+        def roster(path: Path, slot: Slot | None = None) -> Roster:
+            return stack.enter_context(contextlib.closing(Roster(path, slot)))
+
+        yield roster
 
 
 def publisher(engine, path, *sections, **more) -> Publisher:
@@ -51,12 +63,12 @@ def refused(teams: Teams, secret: str) -> tuple[int, str]:
     return refusal.value.status, refusal.value.code
 
 
-def test_a_key_of_the_directory_is_good_once_it_is_published_and_not_when_it_is_revoked(engine, path):
+def test_a_key_of_the_directory_is_good_once_it_is_published_and_not_when_it_is_revoked(engine, path, opened):
     make_team(engine)
     heard: list[list[str]] = []
     publishing = publisher(engine, path, section("conf", "c1"), heard=heard)
     assert publishing.round()
-    gate = Teams([section("conf", "c1")], keys_required=True, roster=Roster(path))
+    gate = Teams([section("conf", "c1")], keys_required=True, roster=opened(path))
     secret, key = issue(engine, project="p", models=("gpt-4o*",), expires="90d")
     assert refused(gate, secret) == (401, "invalid_api_key")
     assert publishing.round()
@@ -86,20 +98,20 @@ def test_the_file_is_for_the_service_alone_and_holds_no_key(engine, path):
     assert not any(secret[3:].encode() in content for secret in secrets)
 
 
-def test_keys_of_the_configuration_need_no_roster_and_are_not_in_it(engine, path):
-    gate = Teams([section("conf", "c1")], keys_required=True, roster=Roster(path))
+def test_keys_of_the_configuration_need_no_roster_and_are_not_in_it(engine, path, opened):
+    gate = Teams([section("conf", "c1")], keys_required=True, roster=opened(path))
     assert admitted(gate, "jg-of-c1").key_id == "c1"
     publisher(engine, path, section("conf", "c1")).round()
-    elsewhere = Teams([], keys_required=True, roster=Roster(path))
+    elsewhere = Teams([], keys_required=True, roster=opened(path))
     assert refused(elsewhere, "jg-of-c1") == (401, "invalid_api_key")
 
 
-def test_the_last_good_roster_holds_and_it_is_said(engine, path, caplog):
+def test_the_last_good_roster_holds_and_it_is_said(engine, path, caplog, opened):
     make_team(engine)
     secret, _ = issue(engine)
     publishing = publisher(engine, path, gates=(said := slots(1)))
     publishing.round()
-    roster = Roster(path, said[0])
+    roster = opened(path, said[0])
     gate = Teams([], keys_required=True, roster=roster)
     good = path.read_bytes()
     for broken, says in (
@@ -126,17 +138,17 @@ def test_the_last_good_roster_holds_and_it_is_said(engine, path, caplog):
     assert admitted(gate, secret).team == "search"
 
 
-def test_a_roster_of_another_format_is_not_taken(engine, path):
+def test_a_roster_of_another_format_is_not_taken(engine, path, opened):
     publisher(engine, path).round()
     with sqlite3.connect(path) as file:
         file.execute(f"PRAGMA user_version = {FORMAT + 1}")
     file.close()
-    roster = Roster(path)
+    roster = opened(path)
     assert not roster.look()
     assert roster.problem == f"its format is {FORMAT + 1}, not {FORMAT}: another release wrote it"
 
 
-def test_a_roster_that_breaks_while_it_is_in_force_is_no_reason_to_call_a_key_wrong(engine, path):
+def test_a_roster_that_breaks_while_it_is_in_force_is_no_reason_to_call_a_key_wrong(engine, path, opened):
     make_team(engine)
     with engine.begin() as connection:
         rows = [
@@ -146,7 +158,7 @@ def test_a_roster_that_breaks_while_it_is_in_force_is_no_reason_to_call_a_key_wr
         ]  # fmt: skip
         connection.execute(key_table.insert(), rows)
     publisher(engine, path).round()
-    roster = Roster(path)
+    roster = opened(path)
     gate = Teams([], keys_required=True, roster=roster)
     with path.open("r+b") as file:  # as a failing disk would: the pages behind those that were read
         file.seek(8192)
@@ -156,7 +168,7 @@ def test_a_roster_that_breaks_while_it_is_in_force_is_no_reason_to_call_a_key_wr
     assert roster.problem
 
 
-def test_a_look_up_takes_the_same_steps_among_a_hundred_keys_and_a_hundred_thousand(sqlite_engine, tmp_path):
+def test_a_look_up_takes_the_same_steps_among_a_hundred_keys_and_a_hundred_thousand(sqlite_engine, tmp_path, opened):
     """Steps of SQLite's virtual machine, which do not depend on the machine; its pages are four levels deep at most."""
     steps = {}
     for count in (100, 100_000):
@@ -166,7 +178,7 @@ def test_a_look_up_takes_the_same_steps_among_a_hundred_keys_and_a_hundred_thous
         _fill(sqlite_engine, count)
         path = tmp_path / f"{count}" / FILE
         publisher(sqlite_engine, path).round()
-        roster = Roster(path)
+        roster = opened(path)
         roster.look()
         taken = 0
 
@@ -225,7 +237,7 @@ def test_a_roster_with_what_changed_is_as_one_written_anew(engine, path, caplog)
     assert written == [5, *(0, 4), *(2, 5), *(1, 5), *(0, 5), *(0, 5)]
 
 
-def test_a_ledger_that_was_put_in_its_place_is_not_taken_for_the_one_before(sqlite_engine, tmp_path, path):
+def test_a_ledger_that_was_put_in_its_place_is_not_taken_for_the_one_before(sqlite_engine, tmp_path, path, opened):
     make_team(sqlite_engine)
     issue(sqlite_engine, id="mine")
     publishing = publisher(sqlite_engine, path, section("conf", "c1"))
@@ -239,7 +251,7 @@ def test_a_ledger_that_was_put_in_its_place_is_not_taken_for_the_one_before(sqli
     other.dispose()
     (tmp_path / "copy.db").rename(tmp_path / "ledger.db")
     assert publishing.round()
-    gate = Teams([], keys_required=True, roster=Roster(path))
+    gate = Teams([], keys_required=True, roster=opened(path))
     assert admitted(gate, secret).key_id == "theirs"
     assert [row[0] for row in _content(path)] == [publishing.revision, bytes.fromhex(digest(secret.encode()))]
     assert ("configuration", "issue", "key", "c1") in noted(sqlite_engine)
@@ -260,7 +272,7 @@ while True:
 """
 
 
-def test_a_console_killed_in_the_middle_of_writing_leaves_a_whole_roster(sqlite_engine, path):
+def test_a_console_killed_in_the_middle_of_writing_leaves_a_whole_roster(sqlite_engine, path, opened):
     _fill(sqlite_engine, 20_000)
     last, torn = 0, 0
     for round_ in range(4):
@@ -276,11 +288,10 @@ def test_a_console_killed_in_the_middle_of_writing_leaves_a_whole_roster(sqlite_
             rest = [int(line) for line in writer.stdout.read().split()]
         said = rest[-1] if rest else said
         torn += fresh.exists()
-        roster = Roster(path)
+        roster = opened(path)
         assert roster.look()
         assert roster.revision in (said, said + 1)
         assert all(roster.find(digest(b"jg-%d" % number)) is not None for number in range(0, 20_000, 500))
-        roster.close()
         last = said
     assert torn > 0  # one of them was in the middle of it
     assert last
