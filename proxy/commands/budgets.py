@@ -197,11 +197,11 @@ def _print_table(found: list[BudgetShown]) -> None:
         estimated = each.unit in ESTIMATED
         unknown = f" ({each.unknown_calls} calls unknown)" if each.unknown_calls else ""
         used = f"{amount(each.used, estimated=estimated)}{unknown}"
-        left, forecast = (amount(value, estimated=estimated) for value in (each.left, each.forecast))
+        left, forecast = amount(each.left, estimated=estimated), amount(each.forecast, estimated=True)
         state = "-" if each.state is None else f"{each.state.replace('_', ' ')}, {each.used_ratio or 0:.0%}"
         window = "-" if each.window is None else f"{each.window} to {day(each.window_ends)}".removesuffix(" to -")
         rows.append((each.name, whose, each.mode, limit, used, left, forecast, window, state))
-    print_listed([Column(title=title, right=title in ("limit", "used", "left")) for title in titles], rows)
+    print_listed([Column(title=title, right=title in ("limit", "used", "left", "forecast")) for title in titles], rows)
 
 
 def _crossed(each: Crossing) -> str:

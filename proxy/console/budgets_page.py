@@ -81,7 +81,7 @@ def _row(each: BudgetShown, shares: Mapping[str, float]) -> str:
         (used or "–") + note(unknown),
         amount_of(each.limit, each) + note("refuses" if each.mode == "hard" else "tells"),
         amount_of(each.left, each),
-        amount_of(each.forecast, each),
+        amount_of(each.forecast, each, guessed=True),
         _window(each),
         f'<span class="state {each.state or "none"}">{state}</span>{note(full)}',
     )
@@ -104,11 +104,11 @@ def _ways(each: BudgetShown) -> str:
     )
 
 
-def amount_of(value: Decimal | None, each: BudgetShown) -> str:
-    """Write an amount; of what is an estimate with few digits, the limit itself excepted."""
+def amount_of(value: Decimal | None, each: BudgetShown, *, guessed: bool = False) -> str:
+    """Write an amount; of what is estimated or guessed with few digits, the limit itself excepted."""
     if value is None:
         return "–"
-    number = amount(value, estimated=each.unit in ESTIMATED and value != each.limit)
+    number = amount(value, estimated=guessed or (each.unit in ESTIMATED and value != each.limit))
     return escape(f"{number} {_UNITS.get(each.unit, each.unit)}")
 
 

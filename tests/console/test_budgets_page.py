@@ -23,6 +23,7 @@ def test_the_page_shows_the_fullest_first_and_every_name_as_text(console):
     words = " ".join(page.words)
     assert [name for name in page.words if name in ("month", "<b>", "at-once")][:1] == ["month"]
     assert "0.00825 USD" in words
+    assert "0.011 USD" in words  # by the month's end, at this pace
     assert "used up 110 %" in words
     assert "0 tokens" in words
     assert "3 requests at once" in words
