@@ -142,7 +142,10 @@ def range_of(
     own_down_squared: Sequence[float],
     own_up_squared: Sequence[float],
 ) -> Range:
-    """Give a sum with its 90 % band from what a :class:`Group` has, one number of each kind for each key."""
+    """Give a sum with its 90 % band from what a :class:`Group` has, one number of each kind for each key.
+
+    Own deviations squared that are a rounding below zero, as differences of squares may be, count as 0.
+    """
     if len(mid) == 1:
         return Range(*ends_of(mid[0], shared_down[0], shared_up[0], own_down_squared[0], own_up_squared[0]))
     alike: float = constants()["bands"]["between_models"]
@@ -155,15 +158,14 @@ def ends_of(
     mid: float, shared_down: float, shared_up: float, own_down_squared: float, own_up_squared: float
 ) -> tuple[float, float, float]:
     """Give low, middle and high of :func:`range_of` for one key, the most frequent case by far: quickly."""
-    down, up = (
-        math.sqrt(shared_down * shared_down + own_down_squared),
-        math.sqrt(shared_up * shared_up + own_up_squared),
-    )
+    own_down, own_up = (0.0 if each < 0.0 else each for each in (own_down_squared, own_up_squared))
+    down, up = math.sqrt(shared_down * shared_down + own_down), math.sqrt(shared_up * shared_up + own_up)
     return min(mid, max(0.0, mid - down)), mid, mid + up
 
 
 def _joined(shared: Sequence[float], own_squared: Sequence[float], alike: float) -> float:
     """Return the deviation of a sum whose shared parts correlate by ``alike`` between keys."""
     together = math.fsum(shared)
-    apart = math.fsum(value * value for value in shared)
-    return math.sqrt(alike * together * together + (1 - alike) * apart + math.fsum(own_squared))
+    apart = math.fsum([value * value for value in shared])
+    own = math.fsum([value for value in own_squared if value > 0.0])
+    return math.sqrt(alike * together * together + (1 - alike) * apart + own)

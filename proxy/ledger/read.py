@@ -1,30 +1,22 @@
 """Questions to the ledger: sums over a period by any of its dimensions, and the last calls.
 
-Sums of nothing but NULL are None. The band of a sum is the estimator's `Total`: errors that calls share
-add up, a call's own even out. What is summed is said in :mod:`proxy.ledger.stretches`.
+What is summed is said in :mod:`proxy.ledger.stretches`, and how in :mod:`proxy.ledger.groups`.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
-from decimal import Decimal
-from functools import cache
-from operator import itemgetter
 from types import MappingProxyType
-from typing import Any
 from zoneinfo import ZoneInfo
 
-import msgspec
 import sqlalchemy as sa
 
-from estimator.uncertainty import ends_of, range_of
+from proxy.ledger.groups import Answer, Totals
 from proxy.ledger.local_days import LocalDays, days_kept
 from proxy.ledger.rollup_tables import (
     BANDED,
     COUNTS,
-    DEVIATING,
     DEVIATIONS,
     EPOCH,
     FIGURES,
@@ -40,46 +32,7 @@ from proxy.ledger.tables import NOT_ROLLED_UP, CallRow, call_columns, calls, ret
 __all__ = ["DIMENSIONS", "SUMMED", "TIME_DIMENSIONS", "Totals", "Where", "recent", "splits", "totals"]
 
 
-class Totals(msgspec.Struct, frozen=True, kw_only=True):
-    """Sums over the calls of one group; ``key`` has one value per dimension asked for.
-
-    ``*_unknown_calls`` and ``unpriced_calls`` have tokens but not the figure; the sums leave them out.
-    """
-
-    key: tuple[str | None, ...] = ()
-    calls: int = 0
-    input_tokens: int | None = None
-    cached_input_tokens: int | None = None
-    output_tokens: int | None = None
-    reasoning_tokens: int | None = None
-    flops: float | None = None
-    joules_low: float | None = None  # of the sum, not the sum of each call's
-    joules: float | None = None
-    joules_high: float | None = None
-    grams_co2e_low: float | None = None
-    grams_co2e: float | None = None
-    grams_co2e_high: float | None = None
-    embodied_grams_co2e: float | None = None
-    market_grams_co2e: float | None = None
-    liters: float | None = None
-    cost_usd: Decimal | None = None
-    unpriced_calls: int = 0
-    energy_unknown_calls: int = 0
-    carbon_unknown_calls: int = 0
-    water_unknown_calls: int = 0
-    reported_calls: int = 0  # these four: calls by where their token counts came from
-    counted_calls: int = 0
-    inferred_calls: int = 0
-    absent_calls: int = 0  # of calls that reached a provider
-    # By what errs alike; of calls of older releases, which do not say it, by "". See :mod:`proxy.ledger.evidence`.
-    joules_by_estimate_key: dict[str, float] = {}
-
-
-Key = tuple[str | None, ...]  # the values of the dimensions asked for
-Sums = Sequence[Any]  # of the figures asked for, in their order
-
 SUMMED = ("calls", *SUMS, *COUNTS)  # what can be asked for; with what has a band comes the band
-_WHOLE = {name for name in SUMMED if name.endswith(("calls", "_tokens"))}
 
 
 def totals(
@@ -138,96 +91,15 @@ def splits(
         from_rows=from_rows,
         where=where,
     )
-    times = [place for place, name in enumerate(names) if name in TIME_DIMENSIONS]
-    found: dict[Key, list[Sums]] = {}  # by the dimensions and what errs alike
+    answer = Answer(names, columns)
     for question in asked:
-        written = cache(question.written)
-        for row in connection.execute(question.select).all():
-            key = list(row[: len(names) + 1])
-            for place in times:
-                key[place] = written(names[place], key[place])
-            found.setdefault(tuple(key), []).append(row[len(names) + 1 :])
-    adding = _Adding(columns, decimals=connection.dialect.name == "postgresql")  # there sums of whole numbers are
-    return [_split(found, [names.index(name) for name in each], adding, banded=each not in bandless) for each in by]
+        answer.add(connection.execute(question.select).all(), question.written)
+    return [answer.groups(each, banded=each not in bandless) for each in by]
 
 
 def _band_of(column: str) -> str | None:
     """Name the figure whose band a column is for."""
     return next((name for name in BANDED if column in DEVIATIONS and column.startswith(name)), None)
-
-
-def _split(
-    found: Mapping[Key, Sequence[Sums]], places: Sequence[int], adding: _Adding, *, banded: bool
-) -> list[Totals]:
-    """Put together what has the same values in these places."""
-    alike: dict[tuple[Key, str], list[Sums]] = {}
-    for key, several in found.items():
-        alike.setdefault((tuple([key[place] for place in places]), key[-1] or ""), []).extend(several)
-    groups: dict[Key, dict[str, Sums]] = {} if places else {(): {}}
-    for (group, estimate_key), several in alike.items():
-        groups.setdefault(group, {})[estimate_key] = _added(several)
-    return [adding.totals(key, sums, banded=banded) for key, sums in groups.items()]
-
-
-def _added(several: Sequence[Sums]) -> Sums:
-    """Add up column by column; unknown and unknown is unknown."""
-    match several:
-        case [one]:
-            return one
-        case [one, other]:  # a local day's hours and the quarters at its ends
-            return [b if a is None else a if b is None else a + b for a, b in zip(one, other, strict=True)]
-    return [_sum(column) for column in zip(*several, strict=True)]
-
-
-def _sum(column: Sequence[Any]) -> Any:
-    known = column if None not in column else [each for each in column if each is not None]
-    if not known:
-        return None
-    return math.fsum(known) if isinstance(known[0], float) else sum(known)  # whatever the order they came in
-
-
-class _Adding:
-    """Adds up sums by what errs alike, whose figures are named ``columns``; where each is, is looked up once.
-
-    ``decimals``: whole numbers come as such.
-    """
-
-    def __init__(self, columns: Sequence[str], *, decimals: bool) -> None:
-        self._names = [name for name in columns if name not in DEVIATIONS]  # these come first
-        self._whole = [name for name in self._names if name in _WHOLE] if decimals else []
-        self._banded = [
-            (name, itemgetter(*(columns.index(each) for each in (name, *(f"{name}_{part}" for part in DEVIATING)))))
-            for name in BANDED
-            if name in columns
-        ]
-
-    def totals(self, key: Key, by_alike: Mapping[str, Sums], *, banded: bool) -> Totals:
-        """Give the figures of a group and, if ``banded``, their bands."""
-        if not by_alike:
-            return Totals(key=key)
-        figures: dict[str, Any] = dict(zip(self._names, _added(list(by_alike.values())), strict=False))
-        for name in self._whole:
-            if figures[name] is not None:
-                figures[name] = int(figures[name])
-        for name, parts in self._banded if banded else ():
-            if figures[name] is not None:
-                known = {each: found for each, sums in by_alike.items() if (found := parts(sums))[0] is not None}
-                figures[f"{name}_low"], _, figures[f"{name}_high"] = _band(list(known.values()))
-                if name == "joules":
-                    figures["joules_by_estimate_key"] = {each: found[0] for each, found in known.items()}
-        return Totals(key=key, **figures)
-
-
-def _band(parts: Sequence[tuple[float, float, float, float, float]]) -> tuple[float, float, float]:
-    """Give low, middle and high of a sum of a figure's middle and deviations, one of each for each that errs alike."""
-    # A difference of squares may fall below zero by a rounding.
-    if len(parts) == 1:  # as a rule
-        ((mid, down, up, own_down, own_up),) = parts
-        return ends_of(mid, down, up, max(0.0, own_down), max(0.0, own_up))
-    mids, downs, ups, *own = zip(*parts, strict=True)
-    own_downs, own_ups = ([max(0.0, each) for each in ends] for ends in own)
-    band = range_of(mids, downs, ups, own_downs, own_ups)
-    return band.low, band.mid, band.high
 
 
 def _where_calls_are(

@@ -88,6 +88,13 @@ class UsdSum(sa.TypeDecorator[Decimal]):
         return value if value is None or isinstance(value, Decimal) else Decimal(value).scaleb(-USD_DECIMALS)
 
 
+@compiles(sql_sum, "postgresql")
+def _sum_on_postgresql(element: sql_sum[Any], compiler: SQLCompiler, **options: Any) -> str:
+    """Keep whole numbers such: of bigints PostgreSQL makes a numeric, which is slow to add up further and to read."""
+    summed = compiler.visit_function(element, **options)
+    return f"CAST({summed} AS BIGINT)" if isinstance(element.type, sa.Integer) else summed
+
+
 @compiles(sql_sum, "sqlite")
 def _sum_on_sqlite(element: sql_sum[Any], compiler: SQLCompiler, **options: Any) -> str:
     (argument,) = element.clauses
