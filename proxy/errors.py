@@ -21,8 +21,12 @@ class LedgerReplacedError(LedgerError):
     """The ledger is not the one that was written to: it was deleted, replaced or restored while in use."""
 
 
-class RowsGoneError(LedgerError):
-    """A question needs rows of calls that have been deleted; the message says what can be asked instead."""
+class NoSumsError(LedgerError):
+    """A question needs the calls themselves, where sums alone may be read; the message says what can be asked."""
+
+
+class RowsGoneError(NoSumsError):
+    """The calls that a question needs have been deleted."""
 
 
 class Refusal(JoulegateError):

@@ -54,9 +54,7 @@ def parquet(
     # SQLAlchemy and Arrow take a second to import, so only here.
     from proxy.reports import period
 
-    now = datetime.now(UTC)
-    end = now.date().isoformat() if start is not None and end is None else end
-    asked = period.parse(month=month, start=start, end=end, tz="UTC", now=now)
+    asked = period.parse(month=month, start=start, end=end, tz="UTC", now=datetime.now(UTC))
     if any(each.time() != datetime.min.time() for each in (asked.start, asked.end)):
         raise period.QuestionError("whole days are exported: write --from and --to as dates, 2026-11-23")
     done = _write(directory, url, asked)

@@ -113,6 +113,10 @@ def report(
         typer.Option(metavar="ZONES", help="Of grids: which; of scale: the first.", show_default="WOR,GBR,FRA"),
     ] = None,
     team: Annotated[str | None, typer.Option(help="Of statement: whose; all teams without it.")] = None,
+    from_calls: Annotated[
+        bool,
+        typer.Option("--from-calls", help="Where no sums are kept, read the calls themselves, however many they are."),
+    ] = False,
     database: Annotated[str | None, typer.Option(metavar="URL", help="Ledger to read, if not the configured.")] = None,
     config: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Configuration; default: joulegate.toml here.")
@@ -158,7 +162,8 @@ def report(
     notes: tuple[str, ...] = ()
     if name is Name.STATEMENT:
         with patience(_READING):
-            page = _ask(url, period, _stating(team, {each.name for each in loaded.team}, service))
+            stating = _stating(team, {each.name for each in loaded.team}, service, from_calls=from_calls)
+            page = _ask(url, period, stating)
         with patience(_WRITING):
             written = _of_page(page, form)
     else:
@@ -169,6 +174,7 @@ def report(
             assume=assume or (),
             per_day=per_day,
             grids=grids,
+            from_calls=from_calls,
         )
         with patience(_READING):
             made = _made(name, words, loaded, period, service)
@@ -226,7 +232,9 @@ def _made(name: Name, words: Words, config: Config, period: Asked, service: str 
     return _ask(config.ledger.url, period, lambda connection, asked: question.ask(connection, asked, service))
 
 
-def _stating(team: str | None, teams: Collection[str], service: str | None) -> Callable[[Connection, Period], str]:
+def _stating(
+    team: str | None, teams: Collection[str], service: str | None, *, from_calls: bool
+) -> Callable[[Connection, Period], str]:
     from proxy.reports.statement import statement
     from proxy.reports.statement_page import as_html
 
@@ -234,7 +242,10 @@ def _stating(team: str | None, teams: Collection[str], service: str | None) -> C
 
     def make(connection: Connection, period: Period) -> str:
         known = {*teams, *_of_directory(connection, team)}
-        return as_html(statement(connection, period, team=team, known_teams=known, now=now, service=service))
+        made = statement(
+            connection, period, team=team, known_teams=known, now=now, service=service, from_calls=from_calls
+        )
+        return as_html(made)
 
     return make
 

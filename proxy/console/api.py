@@ -135,4 +135,5 @@ _PERIOD = (
     parameter("to", "Last day, included, or a moment.", TEXT),
     parameter("month", "One month, 2026-11.", TEXT),
     parameter("tz", "IANA time zone that decides what a day is.", TEXT),
+    parameter("from_calls", "Read the calls themselves where no sums are kept.", {"type": "boolean"}),
 )

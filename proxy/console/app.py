@@ -21,6 +21,7 @@ from estimator import Intensity
 from proxy.calculator.own import Own
 from proxy.console import api, pages
 from proxy.console.access import Access
+from proxy.console.asking import flag
 from proxy.console.budget_forms import BudgetForms
 from proxy.console.budgets import Budgets
 from proxy.console.calculator import Calculator
@@ -218,10 +219,11 @@ class _Console:
         asked = request.query_params
         by = split.dimensions(asked.get("by", ""))
         period = self._period(asked.get("month"), asked.get("from"), asked.get("to"), asked.get("tz", self._tz))
+        from_calls = flag(asked, "from_calls")
 
         def ask() -> object:
             with self._engine.connect() as connection:
-                found = split.split(connection, by, period)
+                found = split.split(connection, by, period, from_calls=from_calls)
             return api.totals_json(by, period, found.groups, found.total)
 
         return Json(await run_in_threadpool(ask))

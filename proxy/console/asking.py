@@ -39,12 +39,8 @@ class Asked:
         return not (self.month is None and self.start is None and self.end is None)
 
     def period(self, now: datetime) -> Period:
-        """Give the period, the current month by default, its last day whole; raises QuestionError."""
-        zone = zone_named(self.tz)
-        end = self.end
-        if self.start is not None and end is None:
-            end = f"{now.astimezone(zone):%Y-%m-%d}"
-        return parse(month=self.month, start=self.start, end=end, tz=self.tz, now=now)
+        """Give the period, the current month by default; raises QuestionError."""
+        return parse(month=self.month, start=self.start, end=self.end, tz=self.tz, now=now)
 
     def only(self, more: Mapping[str, str | None]) -> Asked:
         """Look at fewer calls."""
@@ -101,6 +97,14 @@ def asked_of(query: QueryParams, usual_tz: str, *, by: tuple[str, ...] = (), mea
         usual_tz=usual_tz,
         measure=query.get("measure") or measure,
     )
+
+
+def flag(query: QueryParams, key: str) -> bool:
+    """Read a yes or no, no by default; raises QuestionError."""
+    said = query.get(key, "false")
+    if said not in ("true", "false"):
+        raise QuestionError(f"{key}={said!r}: write true or false")
+    return said == "true"
 
 
 def of_sums(asked: Asked, now: datetime, days: LocalDays) -> tuple[Asked, Period]:

@@ -11,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from proxy.console.asking import flag
 from proxy.directory.rows import team_by_name
 from proxy.directory.teams import names
 from proxy.errors import ConfigError
@@ -64,6 +65,7 @@ class Reports:
             assume=asked.getlist("assume"),
             per_day=_whole(asked.get("per_day")),
             grids=asked.get("grids"),
+            from_calls=flag(asked, "from_calls"),
         )
         question = question_of(name, words, self._estimate, self._now())
         period = self._period(request)
@@ -82,6 +84,7 @@ class Reports:
         """Answer with the statement of a team, or of all of them."""
         period, team = self._period(request), request.query_params.get("team")
         form = _form(request.query_params.get("format", "html"), ("html", "pdf"))
+        from_calls = flag(request.query_params, "from_calls")
 
         def ask() -> bytes:
             with self._engine.connect() as connection:
@@ -89,7 +92,13 @@ class Reports:
                 if team is not None and team_by_name(connection, team) is not None:
                     known.add(team)
                 made = statement(
-                    connection, period, team=team, known_teams=known, now=self._now(), service=self._standing()
+                    connection,
+                    period,
+                    team=team,
+                    known_teams=known,
+                    now=self._now(),
+                    service=self._standing(),
+                    from_calls=from_calls,
                 )
             return _page(as_html(made), form)
 

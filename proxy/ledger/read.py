@@ -6,7 +6,7 @@ What is summed is said in :mod:`proxy.ledger.stretches`, and how in :mod:`proxy.
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
 from zoneinfo import ZoneInfo
 
@@ -54,6 +54,7 @@ def splits(
     end: datetime,
     zone: ZoneInfo,
     from_rows: bool = False,
+    sums_only: bool = False,
     where: Where = MappingProxyType({}),
     figures: Collection[str] = SUMMED,
     bandless: Collection[Sequence[str]] = (),
@@ -64,7 +65,8 @@ def splits(
     ``figures``: of :data:`SUMMED` only these, and the calls; fewer are read faster, and the others are None.
     ``bandless``: for these sets of dimensions no ends of bands are reckoned.
     ``from_rows``: sum up the calls themselves, as far as they are kept, and not the rollups. A mirror has nothing but
-    the calls, and all of them.
+    the calls, and all of them. ``sums_only``: no calls are read but those that are in no sum yet; NoSumsError where
+    that cannot be.
     """
     mirrored = connection.dialect.name == "clickhousedb"
     from_rows = from_rows or mirrored
@@ -89,6 +91,7 @@ def splits(
         rows_from=kept,
         left=left,
         from_rows=from_rows,
+        sums_only=sums_only and not mirrored,
         where=where,
     )
     answer = Answer(names, columns)
@@ -117,11 +120,15 @@ def _where_calls_are(
         begins, ends = connection.execute(
             sa.select(sa.func.min(moment), sa.func.max(moment)).where(NOT_ROLLED_UP)
         ).one()
-        known += [begins, ends + timedelta(microseconds=1)] if begins is not None else []
+        known += [_midnight(begins), _midnight(ends) + timedelta(days=1)] if begins is not None else []
     wider = (min(known, default=start), max(known, default=start))
     if days.begins(start):
         wider = days.whole(*wider)
     return max(start, wider[0]), min(end, wider[1])
+
+
+def _midnight(moment: datetime) -> datetime:
+    return moment.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
 
 
 def recent(connection: sa.Connection, *, limit: int) -> list[CallRow]:

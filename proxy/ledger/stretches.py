@@ -2,8 +2,8 @@
 
 A day or an hour is cut where the period begins or ends in it, and where the hours, days or months asked for change
 within it, as days of UTC are cut by those of any other zone. Days are kept of UTC and of one zone more. Hours and
-quarters know few dimensions; where more is asked for, the cut days are summed from the calls themselves. So is what
-lies outside of whole quarters, and what no sum has yet.
+quarters know few dimensions; where more is asked for, the cut days are summed from the calls themselves, if that is
+allowed. So is what lies outside of whole quarters; and, always, what no sum has yet.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence, Set
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
+from functools import partial
 from types import MappingProxyType
 from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
@@ -18,7 +19,7 @@ from zoneinfo import ZoneInfo
 import sqlalchemy as sa
 from sqlalchemy.sql.expression import ColumnElement
 
-from proxy.errors import RowsGoneError
+from proxy.errors import NoSumsError, RowsGoneError
 from proxy.ledger.call_sums import Span, select_calls
 from proxy.ledger.local_days import LocalDays
 from proxy.ledger.rollup_tables import (
@@ -77,13 +78,15 @@ def questions(
     rows_from: datetime | None = None,
     left: bool = True,
     from_rows: bool = False,
+    sums_only: bool = False,
     where: Where = MappingProxyType({}),
 ) -> Iterator[Question]:
     """Give what must be asked to sum [start, end) by the named dimensions; raises KeyError on an unknown one.
 
     ``figures`` are columns of the sums, ``finer_from`` is said with their tables, ``days`` are the local ones that are
     kept. ``where``: only calls that have these values. ``left``: some calls are in no sum yet. Raises
-    :class:`RowsGoneError` where rows from before ``rows_from`` are needed, which are deleted.
+    :class:`RowsGoneError` where rows from before ``rows_from`` are needed, which are deleted, and with ``sums_only``
+    :class:`NoSumsError` where any are.
     """
     wanted = Wanted(names=names, where=where, figures=figures)
     others = {*names, *where} - set(wanted.times)
@@ -91,12 +94,13 @@ def questions(
         raise KeyError(*sorted(unknown))
     if start >= end:
         return
+    require = partial(_require_rows, rows_from=rows_from, finer_from=finer_from, days=days, sums_only=sums_only)
     first, last = -((EPOCH - start) // QUARTER), quarter_of(end)  # quarters that lie wholly in the period
     if from_rows or first >= last:
-        _require_rows(start, rows_from, days)
+        require(start)
         yield from [_of_rows(wanted, start, end, zone)] if from_rows else _of_calls(wanted, [(start, end)], zone)
         return
-    rolled: list[Stretch] = []
+    summed: list[list[Piece]] = []
     rest: list[Stretch] = []
     cut = _few_from(others, finer_from, (first, last))
     local_few, local_all = local_sources(days)
@@ -107,17 +111,19 @@ def questions(
         left_over, pieces = [stretch], list[Piece]()
         for source in sources:
             whole, left_over = _cut(left_over, source, wanted.times, zone)
-            rolled += whole
             pieces += ((source, each) for each in whole)
-        yield from _of_sums(wanted, pieces, zone)
+        summed.append(pieces)
         rest += left_over
     edges = [(start, moment(first)), *((moment(a), moment(b)) for a, b in rest), (moment(last), end)]
     rows = [(a, b) for a, b in edges if a < b]
     for a, _ in rows:
-        _require_rows(a, rows_from, days)
+        require(a)
+    for pieces in summed:
+        yield from _of_sums(wanted, pieces, zone)
     yield from _of_calls(wanted, rows, zone)
     if left:
-        yield from _of_calls(wanted, [(moment(a), moment(b)) for a, b in rolled], zone, LEFT)
+        rolled = [(moment(a), moment(b)) for pieces in summed for _, (a, b) in pieces]
+        yield from _of_calls(wanted, rolled, zone, LEFT)
 
 
 def _few_from(others: Set[str], finer_from: int, within: Stretch) -> int:
@@ -127,13 +133,20 @@ def _few_from(others: Set[str], finer_from: int, within: Stretch) -> int:
     return min(max(within[0], finer_from), within[1]) if others <= FEW.keys() else within[1]
 
 
-def _require_rows(start: datetime, rows_from: datetime | None, days: LocalDays) -> None:
-    if rows_from is not None and start < rows_from:
-        zones = "UTC" if days.last is None else f"UTC or {days.last}"
-        raise RowsGoneError(
-            f"of calls before {rows_from:%Y-%m-%d} only sums are kept: of {', '.join(FEW)} by quarters of an hour, of"
-            f" all else by days of {zones}; ask for whole days with {zones} as the time zone, or split by those alone"
-        )
+def _require_rows(
+    start: datetime, *, rows_from: datetime | None, finer_from: int, days: LocalDays, sums_only: bool
+) -> None:
+    """Make sure that calls may be read from this moment on."""
+    gone = rows_from is not None and start < rows_from
+    if not gone and not sums_only:
+        return
+    zones = "UTC" if days.last is None else f"UTC or {days.last}"
+    few = ", ".join(FIRST_DIMENSIONS if quarter_of(start) < finer_from else FEW)
+    kept = f"sums are kept of {few} by quarters of an hour, of all else by days of {zones}"
+    instead = f"ask for whole days with {zones} as the time zone, or split by those alone"
+    if gone:
+        raise RowsGoneError(f"of calls before {rows_from:%Y-%m-%d} only {kept}; {instead}")
+    raise NoSumsError(f"{kept}; {instead}, or have the calls themselves read: --from-calls, over HTTP from_calls=true")
 
 
 def _bounded(stretches: Sequence[T]) -> Iterator[Sequence[T]]:

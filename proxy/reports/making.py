@@ -54,15 +54,26 @@ class Question:
     figures: Collection[str] = SUMMED  # that the groups and their parts must have
     alone: Callable[[], Report] | None = None
     priced: bool = False  # it is about dollars, so it says whose prices they are
+    from_calls: bool = False
 
     def ask(self, connection: Connection, period: Period, service: str | None = None) -> Report:
         """Read the ledger and make the report; ``service`` is what a running gate says of it. Raises QuestionError."""
-        found = split(connection, self.by, period, self.within, self.where, self.figures, part_bands=False)
+        found = split(
+            connection,
+            self.by,
+            period,
+            self.within,
+            self.where,
+            self.figures,
+            part_bands=False,
+            from_calls=self.from_calls,
+        )
         if found.total.joules_by_estimate_key:
             tiers = evidence_of(connection, found.total)
             found = replace(found, tiers=tiers, evidence=tiers.shares(found.total))
         if self.priced:
-            found = replace(found, prices=dollars_by_list(connection, sold(connection, period, self.where), period))
+            dollars = sold(connection, period, self.where, from_calls=self.from_calls)
+            found = replace(found, prices=dollars_by_list(connection, dollars, period))
         return self.make(found, service)
 
 
@@ -71,6 +82,10 @@ def question_of(name: str, words: Words, estimate: Estimating, now: datetime) ->
 
     ``estimate`` is what the service estimates with, for conversations that are assumed.
     """
+    return replace(_understood(name, words, estimate, now), from_calls=words.from_calls)
+
+
+def _understood(name: str, words: Words, estimate: Estimating, now: datetime) -> Question:
     only = conditions(words.where)
     if words.allocate and name != COST.name:
         raise QuestionError(f"--allocate spreads dollars: it goes with cost, not with {name}")

@@ -75,7 +75,7 @@ def today(now: datetime, zone: ZoneInfo) -> Period:
 def parse(*, month: str | None, start: str | None, end: str | None, tz: str, now: datetime) -> Period:
     """Read ``--month``, or ``--from`` and ``--to``; nothing given means the current month. Raises QuestionError.
 
-    A date given as ``end`` includes that day; a moment (2026-11-23T12:00) is where the period stops.
+    A date given as ``end`` includes that day, by default today; a moment (2026-11-23T12:00) is where the period stops.
     """
     zone = zone_named(tz)
     if month is not None and (start is not None or end is not None):
@@ -85,7 +85,8 @@ def parse(*, month: str | None, start: str | None, end: str | None, tz: str, now
     if start is None:
         raise QuestionError("--to needs --from")
     begin = _moment(start, zone, "--from", included=False)
-    stop = now.astimezone(UTC) if end is None else _moment(end, zone, "--to", included=True)
+    last = f"{now.astimezone(zone):%Y-%m-%d}" if end is None else end
+    stop = _moment(last, zone, "--to", included=True)
     if stop <= begin:
         raise QuestionError(f"the period is empty: it ends at {stop.isoformat()}, not after {begin.isoformat()}")
     return Period(start=begin, end=stop, zone=zone)

@@ -35,7 +35,9 @@ def dollars_by_list(
     return dict(sorted(found.items(), key=lambda item: (-item[1], item[0])))
 
 
-def sold(connection: Connection, period: Period, where: Where) -> list[tuple[Sold, Decimal | None]]:
+def sold(
+    connection: Connection, period: Period, where: Where, *, from_calls: bool = False
+) -> list[tuple[Sold, Decimal | None]]:
     """Give the dollars by provider and model."""
     (found,) = splits(
         connection,
@@ -45,6 +47,7 @@ def sold(connection: Connection, period: Period, where: Where) -> list[tuple[Sol
         zone=period.zone,
         where=where,
         figures=("cost_usd",),
+        sums_only=not from_calls,
     )
     return [((group.key[0], group.key[1]), group.cost_usd) for group in found]
 

@@ -10,7 +10,7 @@ from types import MappingProxyType
 
 from sqlalchemy import Connection
 
-from proxy.errors import RowsGoneError
+from proxy.errors import NoSumsError
 from proxy.ledger.evidence import Evidence
 from proxy.ledger.read import DIMENSIONS, SUMMED, TIME_DIMENSIONS, Totals, Where, splits
 from proxy.reports.period import Period, QuestionError
@@ -83,15 +83,25 @@ def split(
     *,
     part_bands: bool = True,
     beside: Collection[tuple[str, ...]] = (),
+    from_calls: bool = False,
 ) -> Split:
-    """Ask the ledger, in one transaction; raises QuestionError where it does not keep so much of those calls.
+    """Ask the ledger, in one transaction; raises QuestionError where it keeps no sums of that.
 
     ``within``: what the parts of the groups are split by as well; without it there are no parts. ``figures``: what
     groups and parts must have; total and models have all. ``part_bands``: the parts' bands are reckoned. ``beside``:
-    what else the same calls are split by, in the same reading.
+    what else the same calls are split by, in the same reading. ``from_calls``: where there are no sums, the calls
+    themselves are summed up, as far as they are kept.
     """
     finer = (*by, *(name for name in within if name not in by))
-    read = partial(splits, connection, start=period.start, end=period.end, zone=period.zone, where=where)
+    read = partial(
+        splits,
+        connection,
+        start=period.start,
+        end=period.end,
+        zone=period.zone,
+        where=where,
+        sums_only=not from_calls,
+    )
     try:
         # Apart, since they are read from far fewer sums than a split by days or users.
         (total,), models = read(((), ("model",)))
@@ -102,7 +112,7 @@ def split(
         else:
             groups, *others = read((by, *beside), figures=figures)
             parts = groups if within else []
-    except RowsGoneError as error:
+    except NoSumsError as error:
         raise QuestionError(str(error)) from error
     return Split(
         by=by,

@@ -6,11 +6,13 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
+from functools import partial
 
 from sqlalchemy import Connection
 
 from estimator.equivalences import Equivalence, count, equivalences
 from estimator.ranges import Range
+from proxy.errors import NoSumsError
 from proxy.ledger.evidence import Evidence
 from proxy.ledger.read import SUMMED, Totals, Where, splits
 from proxy.reports.evidence import evidence_of
@@ -52,15 +54,20 @@ def statement(
     known_teams: Collection[str],
     now: datetime,
     service: str | None = None,
+    from_calls: bool = False,
 ) -> Statement:
-    """Read the ledger; raises QuestionError for a team that is neither configured nor in the ledger's period."""
+    """Read the ledger; raises QuestionError for a team that is neither configured nor in the ledger's period.
+
+    ``from_calls``: as of :func:`split`.
+    """
     where = {} if team is None else {"team": team}
+    read = partial(_splits, connection, period, sums_only=not from_calls)
     # What is kept by the hour, and what by the day: each read once.
-    models, (total,) = _splits(connection, (("model", "provider"), ()), period, where)
-    (days,) = _splits(connection, (("day",),), period, where, _DRAWN)
-    projects, tiers, grids = _splits(connection, (("project",), ("tier",), ("zone", "grid_source")), period, where)
+    models, (total,) = read((("model", "provider"), ()), where)
+    (days,) = read((("day",),), where, _DRAWN)
+    projects, tiers, grids = read((("project",), ("tier",), ("zone", "grid_source")), where)
     if team is not None and not total.calls and team not in known_teams:
-        (teams,) = _splits(connection, (("team",),), period, {})
+        (teams,) = read((("team",),), {})
         there = {group.key[0] for group in teams} | set(known_teams)
         known = sorted(name for name in there if name)
         listed = f"of this period there are {', '.join(known)}" if known else "no call of this period names any"
@@ -84,12 +91,26 @@ def statement(
 
 def _splits(
     connection: Connection,
-    sets: Sequence[tuple[str, ...]],
     period: Period,
+    sets: Sequence[tuple[str, ...]],
     where: Where,
     figures: Collection[str] = SUMMED,
+    *,
+    sums_only: bool,
 ) -> list[list[Totals]]:
-    found = splits(connection, sets, start=period.start, end=period.end, zone=period.zone, where=where, figures=figures)
+    try:
+        found = splits(
+            connection,
+            sets,
+            start=period.start,
+            end=period.end,
+            zone=period.zone,
+            where=where,
+            figures=figures,
+            sums_only=sums_only,
+        )
+    except NoSumsError as error:
+        raise QuestionError(str(error)) from error
     return [[group for group in groups if group.calls or not group.key] for groups in found]
 
 

@@ -16,3 +16,4 @@ class Words:
     assume: Sequence[str] = ()
     per_day: int | None = None
     grids: str | None = None
+    from_calls: bool = False

@@ -42,6 +42,22 @@ def test_reports_are_those_of_the_command(filled):
     assert (only["where"], only["total"]["calls"]) == ({"team": "search", "project": None}, 1)
 
 
+def test_calls_are_read_where_that_is_asked_for(filled):
+    for path, sums in (
+        ("/api/reports/cost?by=user&tz=Asia/Kolkata&", 2),
+        ("/api/totals?by=user&month=2026-11&tz=Asia/Kolkata&", 2),
+        ("/reports/statement?from=2026-11-02T07:17&", None),
+    ):
+        refused = filled.get(path)
+        assert refused.status == 400
+        assert "from_calls=true" in refused.text, path
+        assert filled.get(f"{path}from_calls=false").status == 400
+        reply = filled.get(f"{path}from_calls=true")
+        assert reply.status == 200, path
+        assert sums is None or json.loads(reply.text)["total"]["calls"] == sums
+        assert "write true or false" in filled.get(f"{path}from_calls=yes").text
+
+
 def test_estimates_say_what_they_rest_on_and_dollars_need_not(filled):
     filled.record(call_row(tier="measured", estimate_key="house@us", joules=1200.0))
     for name in ("energy", "carbon", "water", "sci"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from zoneinfo import ZoneInfo
@@ -11,7 +12,9 @@ import msgspec
 import pytest
 import sqlalchemy as sa
 
+from proxy.errors import NoSumsError
 from proxy.ledger.engine import WRITE
+from proxy.ledger.local_days import keep_days
 from proxy.ledger.read import Totals, splits
 from proxy.ledger.rollup_tables import (
     calls_by_day,
@@ -314,6 +317,46 @@ def test_calls_that_no_sum_has_yet_are_found_without_reading_the_others(engine):
             for text, given in rows:
                 plan = str(connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {text}", given).all())
                 assert "ix_call_rows_not_rolled_up" in plan, text
+
+
+OF_CALLS = re.compile(r"(FROM|JOIN)\s+(calls|call_rows)\b(?!.*NOT (calls\.|call_rows\.)?rolled_up)", re.DOTALL)
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_where_sums_alone_may_be_read_no_call_is_that_has_them(engine, seed):
+    """Either the answer is the same without the calls, or there is none."""
+    draw = random.Random(seed)
+    begin = draw.choice(AROUND) - timedelta(days=2)
+    rows = list(random_rows(draw, 150, begin, 4))
+    with engine.begin() as connection:
+        keep_days(connection, ZoneInfo("Asia/Kathmandu"), NOW)
+    Ledger(engine).commit(rows[:140], journal="j", positions={}, at=NOW)
+    insert(engine, *rows[140:], call_row(started_at=begin - timedelta(days=3)))  # that no sum has yet
+    heard: list[str] = []
+    sa.event.listen(engine, "before_cursor_execute", lambda *given: heard.append(given[2]))
+    answers = {True: 0, False: 0}
+    for _ in range(60):
+        by = tuple(draw.sample(DIMENSIONS, draw.randrange(4)))
+        step, past = draw.choice(((60, 0), (900, 0), (86_400, 0), (86_400, 86_400 - 345 * 60)))  # Kathmandu's midnight
+        edges = sorted(begin + timedelta(hours=draw.uniform(-30, 110)) for _ in "ab")
+        start, end = (each - timedelta(seconds=(each.timestamp() - past) % step) for each in edges)
+        asked = {"start": start, "end": end, "zone": ZoneInfo(draw.choice(("UTC", "Asia/Kathmandu", "Europe/Berlin")))}
+        heard.clear()
+        with engine.connect() as connection:
+            try:
+                (answer,) = splits(connection, (by,), **asked, sums_only=True)
+            except NoSumsError:
+                answer = None
+        assert not [each for each in heard if OF_CALLS.search(each)]
+        heard.clear()
+        with engine.connect() as connection:
+            (whole,) = splits(connection, (by,), **asked)
+        answers[answer is not None] += 1
+        if answer is not None:
+            expected = {group.key: nearly(group) for group in whole}
+            assert {group.key: figures(group) for group in answer} == expected
+            assert not [each for each in heard if OF_CALLS.search(each)]
+    assert min(answers.values()) > 10, answers
 
 
 def test_an_answer_about_calls_is_by_local_days(engine):
