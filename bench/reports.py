@@ -54,7 +54,7 @@ def asked(name: str, by: str | None = None, write: Callable[[table.Report], obje
     estimate = ConfiguredEstimator(Config()).supposed
 
     def made(connection: sa.Connection, period: Period) -> int:
-        report = question_of(name, Words(by=by), estimate, NOW).ask(connection, period)
+        report = question_of(name, Words(by=by, from_calls=True), estimate, NOW).ask(connection, period)
         write(report)
         return len(report.rows)
 

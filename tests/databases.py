@@ -43,12 +43,17 @@ class PostgresServer:
     def database(self, template: str = "template1") -> str:
         """Make a database; gives its URL."""
         name = f"test_{next(self._numbers)}"
-        self.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
+        # Without fsync a copy of the files takes a third of the time that a copy by the log does.
+        self.execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy")
         return self.url(name)
 
     def migrated(self) -> str:
         """Make a database that is a ledger already; gives its URL."""
         return self.database(_TEMPLATE)
+
+    def drop(self, url: str) -> None:
+        """Drop a database: thousands of files of each would be a minute's work when the server ends."""
+        self.execute(f"DROP DATABASE {sa.make_url(url).database} WITH (FORCE)")
 
     def stop(self) -> None:
         """Stop the server as a fault would, its clients connected."""

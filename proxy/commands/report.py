@@ -136,6 +136,7 @@ def report(
     joulegate report energy --by day --month 2026-11 --tz Europe/Berlin
     joulegate report carbon --by provider --from 2026-11-01 --to 2026-11-15 --format csv
     joulegate report energy --by model --where team=search --where zone=DEU
+    joulegate report cost --by user,day --from 2026-11-23 --tz Asia/Tokyo --from-calls
     joulegate report cost --by day --format pdf > november.pdf
     joulegate report cost --by team --allocate platform=tokens
     joulegate report scale --assume gpt-4o=2000+1000 --assume claude-opus-4=2000+1000 --per-day 1000000

@@ -27,7 +27,9 @@ from tests.rows import PLAIN, call_row
 
 @pytest.fixture
 def ledger_url(postgres):
-    return postgres.migrated()
+    url = postgres.migrated()
+    yield url
+    postgres.drop(url)
 
 
 def count(engine: sa.Engine) -> int:
