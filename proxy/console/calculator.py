@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 from zoneinfo import ZoneInfo
@@ -104,23 +104,29 @@ class Calculator:
 
     async def traffic(self, _: Request) -> Response:
         """Answer with the mean call of each model of the last days, the most called first."""
-        end = self._now()
-        start = end - timedelta(days=DAYS)
+        now = self._now()
+        midnight = now.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+        start, end = midnight - timedelta(days=DAYS), midnight + timedelta(days=1)  # whole days, as sums are kept
 
         def ask() -> list[Mean]:
             with self._engine.connect() as connection:
                 groups, days = read.splits(
-                    connection, (("provider", "model"), ("day",)), start=start, end=end, zone=ZoneInfo("UTC")
+                    connection,
+                    (("provider", "model"), ("day",)),
+                    start=start,
+                    end=end,
+                    zone=ZoneInfo("UTC"),
+                    sums_only=True,
                 )
             called = [str(day.key[0]) for day in days if day.calls]
-            first = datetime.fromisoformat(min(called)).replace(tzinfo=end.tzinfo) if called else end
-            elapsed = max(1.0, (end - max(start, first)) / timedelta(days=1))
+            first = datetime.fromisoformat(min(called)).replace(tzinfo=UTC) if called else now
+            elapsed = max(1.0, (now - max(start, first)) / timedelta(days=1))
             groups.sort(key=lambda group: (-group.calls, group.key[1] or "", group.key[0] or ""))
             own = self._today()
             return [_mean(group, elapsed, own) for group in groups[:MODELS] if group.calls]
 
         means = await run_in_threadpool(ask)
-        body = msgspec.json.encode({"from": start, "to": end, "models": means})
+        body = msgspec.json.encode({"from": start, "to": now, "models": means})
         return Response(body, media_type="application/json")
 
 
