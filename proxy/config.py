@@ -70,6 +70,7 @@ def load(
         config = msgspec.convert(tree, Config)
     except msgspec.ValidationError as error:
         raise ConfigError(f"{source}: {_said(error, Config)}") from None
+    config = _with_own_days(config)
     _check(config, source)
     nowhere = {provider.name for provider in config.provider if provider.origin is None} - _shipped_providers().keys()
     if nowhere:
@@ -78,6 +79,13 @@ def load(
     return Loaded(
         config=config, origins=origins, ignored=tuple(ignored), file=None if file is None else str(file.absolute())
     )
+
+
+def _with_own_days(config: Config) -> Config:
+    """Let budgets that name no time zone go by the ledger's, as reports do."""
+    replace = msgspec.structs.replace
+    budgets = (each if each.tz is not None else replace(each, tz=config.ledger.tz) for each in config.budget)
+    return replace(config, budget=tuple(budgets))
 
 
 def split_listen(listen: str) -> tuple[str, int]:

@@ -202,7 +202,7 @@ class BudgetSection(Section, frozen=True):
     user: str | None = None
     key: str | None = None  # its id
     window: str | None = None  # minute, hour, day, week, month, or the last 24h, 30d, …
-    tz: str = "UTC"  # whose days, weeks and months
+    tz: str | None = None  # whose days, weeks and months; ledger.tz, else UTC
     mode: Literal["soft", "hard"] = "soft"  # hard: calls beyond it are refused
     thresholds: tuple[Annotated[float, msgspec.Meta(gt=0)], ...] = (0.8, 1.0)  # shares of the limit that are told
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from proxy.budgets.budget import budgets_of
 from proxy.config import load, resolve_secret, split_listen
 from proxy.errors import ConfigError
 
@@ -199,3 +200,12 @@ def test_what_cannot_work_together_is_refused(tmp_path, toml, said):
     file.write_text(toml)
     with pytest.raises(ConfigError, match=said):
         load(file, environment={})
+
+
+def test_budgets_have_the_days_of_the_ledger_where_they_name_no_others(tmp_path):
+    budget = '[[budget]]\nname = "{}"\nteam = "search"\nunit = "usd"\nlimit = 1\nwindow = "month"\n'
+    both = budget.format("a") + budget.format("b") + 'tz = "Europe/Berlin"\n'
+    of_ledger = load(write(tmp_path, f'[ledger]\ntz = "Asia/Kolkata"\n{both}'), environment={}).config
+    of_none = load(write(tmp_path, both), environment={}).config
+    zones = [[str(each.window.zone) for each in budgets_of(config.budget)] for config in (of_ledger, of_none)]
+    assert zones == [["Asia/Kolkata", "Europe/Berlin"], ["UTC", "Europe/Berlin"]]

@@ -95,7 +95,7 @@ def budget_of(section: BudgetSection) -> Budget:
         raise wrong("window", 'for how long? Set window = "month", "day", "30d" or another')
     else:
         try:
-            window = Window.named(section.window, section.tz)
+            window = Window.named(section.window, "UTC" if section.tz is None else section.tz)
         except WindowError as error:
             raise wrong(error.field, str(error)) from None
     if section.limit >= _LIMIT_MOST:

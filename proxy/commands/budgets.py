@@ -21,7 +21,9 @@ budgets = typer.Typer(name="budgets", help="Budgets and rate limits, and how the
 Name = Annotated[str, typer.Argument(metavar="BUDGET", help="The budget's name.")]
 Limit = Annotated[str | None, typer.Option(metavar="AMOUNT", help="How much of the unit, in each window.")]
 Span = Annotated[str | None, typer.Option(metavar="WINDOW", help="minute, hour, day, week, month, or 90m, 24h, 30d.")]
-Zone = Annotated[str | None, typer.Option(metavar="ZONE", help="Whose days, weeks and months; default: UTC.")]
+Zone = Annotated[
+    str | None, typer.Option(metavar="ZONE", help="Whose days, weeks and months; of a new one ledger.tz, else UTC.")
+]
 Mode = Annotated[str | None, typer.Option(help="soft: tells (the default); hard: refuses calls beyond it.")]
 Thresholds = Annotated[
     list[str] | None,
@@ -58,8 +60,9 @@ def add(
     said = {"name": name, "unit": unit, "limit": _amount(limit), "window": window, "team": team,
             "project": project, "user": user, "key": key, "mode": mode, "tz": tz, "unseen": unseen,
             "thresholds": _shares(threshold)}  # fmt: skip
-    asked = directory_budgets.wanted({each: value for each, value in said.items() if value is not None})
     with directory(config, database) as here:
+        told = {each: value for each, value in said.items() if value is not None}
+        asked = directory_budgets.wanted(told, tz=here.tz)
         directory_budgets.add(here.engine, asked, actor=here.actor, at=here.now)
         _say(here, name, "is there", as_json=as_json)
 

@@ -32,10 +32,11 @@ Database = Annotated[str | None, typer.Option(metavar="URL", help="Ledger, if no
 
 @dataclass(frozen=True, slots=True)
 class Directory:
-    """An open ledger, the providers that are known, who acts and when."""
+    """An open ledger, the providers that are known, whose days are meant where nobody says, who acts and when."""
 
     engine: Engine
     providers: frozenset[str]
+    tz: str
     actor: str
     now: datetime
 
@@ -53,7 +54,8 @@ def directory(config: Path | None, database: str | None) -> Iterator[Directory]:
     engine = open_engine(loaded.ledger.url)
     try:
         require_head(engine)
-        yield Directory(engine, frozenset(each.name for each in loaded.provider), actor(), datetime.now(UTC))
+        providers = frozenset(each.name for each in loaded.provider)
+        yield Directory(engine, providers, loaded.ledger.tz or "UTC", actor(), datetime.now(UTC))
     except SQLAlchemyError as error:
         raise LedgerError(f"the ledger cannot be used: {getattr(error, 'orig', None) or error}") from error
     finally:

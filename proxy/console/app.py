@@ -110,7 +110,7 @@ def build_console(
             Route("/api/health", console.health),
             Route("/api/live", console.api_live),
             Route("/api/openapi.json", console.openapi),
-            *Budgets(engine, now).routes(),
+            *Budgets(engine, now, tz).routes(),
             *BudgetForms(engine, access, now, tz).routes(),
             *Directory(engine, providers, now).routes(),
             *Screens(engine, evidence, estimate_call, judged, now, tz).routes(),

@@ -71,7 +71,7 @@ class BudgetForms:
         fields = await fields_of(request)
 
         def act() -> None:
-            asked = budgets.wanted(said(fields, _BY))
+            asked = budgets.wanted(said(fields, _BY), tz=self._tz)
             budgets.add(self._engine, asked, actor=actor_of(request.scope), at=self._now())
 
         wrong, status = await self._done(request, fields, act)

@@ -23,10 +23,10 @@ _BUDGET = in_path("name", "The budget.")
 
 
 class Budgets:
-    """The endpoints."""
+    """The endpoints; ``tz`` is whose days are meant where nobody says."""
 
-    def __init__(self, engine: Engine, now: Callable[[], datetime]) -> None:
-        self._engine, self._now = engine, now
+    def __init__(self, engine: Engine, now: Callable[[], datetime], tz: str) -> None:
+        self._engine, self._now, self._tz = engine, now, tz
 
     def routes(self) -> list[Route]:
         """Give what the console serves of it."""
@@ -53,7 +53,7 @@ class Budgets:
 
     async def add(self, request: Request) -> Response:
         """Make one."""
-        asked = budgets.wanted(await body_of(request, dict[str, object]))
+        asked = budgets.wanted(await body_of(request, dict[str, object]), tz=self._tz)
         actor = actor_of(request.scope)
         await run_in_threadpool(budgets.add, self._engine, asked, actor=actor, at=self._now())
         return json_reply(await run_in_threadpool(self._shown, asked.name), 201)

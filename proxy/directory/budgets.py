@@ -58,9 +58,10 @@ class BudgetChange(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     thresholds: tuple[float, ...] | msgspec.UnsetType = msgspec.UNSET
 
 
-def wanted(said: Mapping[str, object]) -> BudgetWanted:
-    """Read what is wanted in words; raises :class:`DirectoryError` naming the field."""
-    return _strictly(said, BudgetWanted)
+def wanted(said: Mapping[str, object], *, tz: str = "UTC") -> BudgetWanted:
+    """Read what is wanted in words, ``tz`` where they name no zone; raises :class:`DirectoryError` naming the field."""
+    asked = _strictly(said, BudgetWanted)
+    return asked if asked.tz is not None else msgspec.structs.replace(asked, tz=tz)
 
 
 def change_wanted(said: Mapping[str, object]) -> BudgetChange:

@@ -116,3 +116,15 @@ def test_on_loopback_without_a_token_a_page_of_another_site_changes_nothing(ledg
         assert httpx2.post(f"{at(running)}/api/budgets", json=MONTH).status_code == 201
         assert httpx2.request("DELETE", f"{at(running)}/api/budgets/b", headers=elsewhere).status_code == 403
         assert httpx2.request("DELETE", f"{at(running)}/api/budgets/b", json={}).status_code == 200
+
+
+def test_where_no_time_zone_is_said_it_is_that_of_the_ledger(tmp_path):
+    with serve(f"sqlite:///{tmp_path}/ledger.db", now=lambda: NOON, tz="Asia/Kolkata") as console:
+        teams.add(console.engine, "search", actor="cli:ada", at=NOON)
+        asked = Asked(console)
+        with asked.client:
+            assert asked("POST", "/api/budgets", MONTH, status=201)["tz"] == "Asia/Kolkata"
+            own = MONTH | {"name": "own", "tz": "Europe/Berlin"}
+            assert asked("POST", "/api/budgets", own, status=201)["tz"] == "Europe/Berlin"
+            limited = asked("PATCH", "/api/budgets/own", {"limit": 3}, status=200, described=ONE)
+            assert (limited["limit"], limited["tz"]) == ("3", "Europe/Berlin")
