@@ -8,12 +8,13 @@ import pytest
 
 pytest_plugins = ["tests.ledgers"]  # fixtures; a tests/conftest.py would be taken for its own by pytest-alembic
 
-HEAVY = "\npytestmark = pytest.mark.heavy\n"
+HEAVY = "pytest.mark.heavy"
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """Do not even import a module that is heavy as a whole: it may need what `make test` does not install."""
-    light = config.option.markexpr == "not heavy"
-    if light and collection_path.suffix == ".py" and HEAVY in collection_path.read_text(encoding="utf-8"):
-        return True
-    return None
+    """Do not even import a module of which nothing would run: it may need what `make test` does not install."""
+    if collection_path.suffix != ".py" or not collection_path.name.startswith("test_"):
+        return None
+    text = collection_path.read_text(encoding="utf-8")
+    nothing = {"not heavy": f"\npytestmark = {HEAVY}\n" in text, "heavy": HEAVY not in text}
+    return True if nothing.get(config.option.markexpr) else None
