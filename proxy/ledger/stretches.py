@@ -94,15 +94,15 @@ def questions(
         raise KeyError(*sorted(unknown))
     if start >= end:
         return
-    require = partial(_require_rows, rows_from=rows_from, finer_from=finer_from, days=days, sums_only=sums_only)
     first, last = -((EPOCH - start) // QUARTER), quarter_of(end)  # quarters that lie wholly in the period
+    cut = _few_from(others, finer_from, (first, last))
+    require = partial(_require_rows, others, rows_from=rows_from, few_from=cut, days=days, sums_only=sums_only)
     if from_rows or first >= last:
         require(start)
         yield from [_of_rows(wanted, start, end, zone)] if from_rows else _of_calls(wanted, [(start, end)], zone)
         return
     summed: list[list[Piece]] = []
     rest: list[Stretch] = []
-    cut = _few_from(others, finer_from, (first, last))
     local_few, local_all = local_sources(days)
     few, all_ = [DAYS, local_few], [DETAILS, local_all]
     if days.of(first).start == first:  # the period's days are rather the local ones
@@ -134,19 +134,23 @@ def _few_from(others: Set[str], finer_from: int, within: Stretch) -> int:
 
 
 def _require_rows(
-    start: datetime, *, rows_from: datetime | None, finer_from: int, days: LocalDays, sums_only: bool
+    others: Set[str], start: datetime, *, rows_from: datetime | None, few_from: int, days: LocalDays, sums_only: bool
 ) -> None:
-    """Make sure that calls may be read from this moment on."""
+    """Make sure that calls may be read from this moment on, since there are no sums of these dimensions there."""
     gone = rows_from is not None and start < rows_from
     if not gone and not sums_only:
         return
-    zones = "UTC" if days.last is None else f"UTC or {days.last}"
-    few = ", ".join(FIRST_DIMENSIONS if quarter_of(start) < finer_from else FEW)
-    kept = f"sums are kept of {few} by quarters of an hour, of all else by days of {zones}"
-    instead = f"ask for whole days with {zones} as the time zone, or split by those alone"
+    few = ", ".join(FEW)
+    if others <= FEW.keys() and quarter_of(start) >= few_from - 1:
+        kept = "sums are kept by quarters of an hour: let the period begin and end with one"
+    else:
+        zones = "UTC" if days.last is None else f"UTC or {days.last}"
+        finer = ", ".join(sorted(others - FEW.keys() or others))
+        kept = f"sums by {finer} are kept of days of {zones}: ask for whole days with {zones} as the time zone"
+        kept = f"{kept}, or split by {few} alone" if others - FEW.keys() else kept
     if gone:
-        raise RowsGoneError(f"of calls before {rows_from:%Y-%m-%d} only {kept}; {instead}")
-    raise NoSumsError(f"{kept}; {instead}, or have the calls themselves read: --from-calls, over HTTP from_calls=true")
+        raise RowsGoneError(f"of calls before {rows_from:%Y-%m-%d} only {kept}")
+    raise NoSumsError(f"{kept}; or have the calls themselves read: --from-calls, over HTTP from_calls=true")
 
 
 def _bounded(stretches: Sequence[T]) -> Iterator[Sequence[T]]:

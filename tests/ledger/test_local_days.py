@@ -136,7 +136,7 @@ def test_no_report_by_days_of_the_zone_reads_calls(engine, name):
     with engine.connect() as connection:
         assert [splits(connection, (by,), **month) for by in asked] == before
         cut = month | {"start": start + timedelta(hours=1, minutes=15)}
-        with pytest.raises(RowsGoneError, match=f"by days of UTC or {name}"):
+        with pytest.raises(RowsGoneError, match=f"are kept of days of UTC or {name}: ask"):
             splits(connection, (("user",),), **cut)
     assert whole.calls == 300 == sum(day.calls for day in before[0][0])
     assert {day.key: day.cost_usd for day in before[0][0]} == {day.key: day.cost_usd for day in by_hand}

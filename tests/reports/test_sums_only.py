@@ -70,22 +70,29 @@ def test_by_days_that_sums_are_kept_of_anything_is_known(summed):
             assert question("cost", by=by).ask(connection, asked(month="2026-11", tz="UTC")).rows
 
 
+DAYS = "sums by {} are kept of days of UTC: ask for whole days with UTC as the time zone, or split by team, "
+QUARTERS = "sums are kept by quarters of an hour: let the period begin and end with one; or "
 NO_SUMS = [
-    ("cost", "--by", "user", "--from", "2026-11-21", "--to", "2026-11-24", "--tz", "Asia/Kolkata"),
-    ("energy", "--by", "day", "--where", "user=kim", "--month", "2026-11", "--tz", "Europe/Berlin"),
-    ("cost", "--by", "hour,outcome", "--month", "2026-11"),
-    ("carbon", "--by", "team", "--from", "2026-11-21T07:17", "--to", "2026-11-24"),
-    ("statement", "--from", "2026-11-21", "--to", "2026-11-24T07:17"),
+    (
+        ("cost", "--by", "user", "--from", "2026-11-21", "--to", "2026-11-24", "--tz", "Asia/Kolkata"),
+        DAYS.format("user"),
+    ),
+    (
+        ("energy", "--by", "day", "--where", "user=kim", "--month", "2026-11", "--tz", "Europe/Berlin"),
+        DAYS.format("user"),
+    ),
+    (("cost", "--by", "hour,outcome,team", "--month", "2026-11"), DAYS.format("outcome")),
+    (("carbon", "--by", "team", "--from", "2026-11-21T07:17", "--to", "2026-11-24"), QUARTERS),
+    (("statement", "--from", "2026-11-21", "--to", "2026-11-24T07:17"), QUARTERS),
 ]
 
 
-@pytest.mark.parametrize("words", NO_SUMS)
-def test_where_there_are_no_sums_the_calls_are_read_if_that_is_asked_for(summed, ledger_url, words):
+@pytest.mark.parametrize(("words", "says"), NO_SUMS)
+def test_where_there_are_no_sums_the_calls_are_read_if_that_is_asked_for(summed, ledger_url, words, says):
     ran = typed("report", *words, "--database", ledger_url)
     assert isinstance(ran.exception, JoulegateError)
-    assert str(ran.exception).startswith("sums are kept of team, ")
-    assert "ask for whole days with UTC as the time zone" in str(ran.exception)
-    assert "--from-calls" in str(ran.exception)
+    assert str(ran.exception).startswith(says)
+    assert str(ran.exception).endswith("or have the calls themselves read: --from-calls, over HTTP from_calls=true")
     assert ran.stdout == ""
     form = () if words[0] == "statement" else ("--json",)
     ran = typed("report", *words, "--from-calls", "--database", ledger_url, *form)
