@@ -44,6 +44,9 @@ class Evidence:
 
     def shares(self, group: Totals) -> dict[str, float]:
         """Give the share of a sum's joules that each tier has, the surest first; nothing where no joules are known."""
+        if len(group.joules_by_estimate_key) == 1:  # as a rule
+            ((key, joules),) = group.joules_by_estimate_key.items()
+            return {self._tiers.get(key, TIERS[-1]): 1.0} if joules else {}
         found: dict[str, float] = {}
         for key, joules in group.joules_by_estimate_key.items():
             tier = self._tiers.get(key, TIERS[-1])

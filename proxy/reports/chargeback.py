@@ -82,13 +82,16 @@ def chargeback(split: Split, spreads: Sequence[Shared]) -> Kind:
         for group, share in zip(bearing, spread(amount, weights), strict=True):
             allocated[group.key[0]] += share
 
-    def reckoned(_: Split, group: Totals) -> Mapping[str, Cell]:
-        given = allocated[group.key[0]] if group.key else 0
-        unknown = group.cost_usd is None and not given
+    def reckoned(_: Split, groups: Sequence[Totals]) -> Mapping[str, Sequence[Cell]]:
+        given = [allocated[group.key[0]] if group.key else 0 for group in groups]
+        borne = list(zip(groups, given, strict=True))
         return {
-            "own_usd": group.cost_usd,
-            "allocated_usd": _dollars(given),
-            "cost_usd": None if unknown else _dollars(_units(group) + given),
+            "own_usd": [group.cost_usd for group in groups],
+            "allocated_usd": [_dollars(units) for units in given],
+            "cost_usd": [
+                None if group.cost_usd is None and not units else _dollars(_units(group) + units)
+                for group, units in borne
+            ],
         }
 
     def says(_: Split) -> list[str]:

@@ -27,7 +27,7 @@ from proxy.reports.evidence import weakest
 from proxy.reports.metering import metering_of
 from proxy.reports.period import QuestionError
 from proxy.reports.split import Split
-from proxy.reports.table import Cell, Column, Report, digits_carried
+from proxy.reports.table import Cell, Column, Report, bands_of
 
 BY = ("model", "provider")
 GRIDS = ("WOR", "GBR", "FRA")  # about what the audit page calls global, hyperscaler and green: 458, 217, 41 g/kWh
@@ -322,7 +322,7 @@ def _report(
 ) -> Report:
     split, listed = asked.split, tuple(rows)
     all_columns = (*(Column(key=name, title=name, kind="text") for name in BY), *columns)
-    keys = [column.key for column in all_columns]
+    figured = dict(zip((column.key for column in all_columns), zip(*listed, strict=True), strict=False))
     rows_each = len(listed) // len(found) if found else 0
     return Report(
         name=name,
@@ -334,8 +334,8 @@ def _report(
         total=(),
         where={} if split is None else split.where,
         rank=rank,
-        carried=digits_carried(all_columns, [dict(zip(keys, row, strict=True)) for row in listed]),
-        shares=[each.shares if each.joules is not None else {} for each in found for _ in range(rows_each)],
+        bands=bands_of(all_columns, figured),
+        evidence=lambda: [each.shares if each.joules is not None else {} for each in found for _ in range(rows_each)],
         notes=(
             *(notes.nothing(split) if split is not None else ()),
             *said,

@@ -7,11 +7,14 @@ The one rule of digits, :func:`carried`, is that of tables, pages, paper, the co
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from decimal import ROUND_HALF_UP, Decimal
 
 UNKNOWN = "unknown"
 _TONNE = 1e6  # grams
 LEAST_DIGITS, MOST_DIGITS = 2, 3  # of an estimate
+_POWERS_BELOW_ONE = 323  # that a float can be
+_POWERS = tuple(float(f"1e{power}") for power in range(-_POWERS_BELOW_ONE, 309))
 _PREFIXES = ((1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, ""), (1e-3, "m"), (1e-6, "µ"))
 
 
@@ -57,7 +60,7 @@ def carried(low: float | None, centre: float | None, high: float | None) -> int:
 
 def _power(value: float) -> int:
     """Give the place of the first digit, that of what the number is written as: a logarithm may be off at a power."""
-    return Decimal(repr(float(value))).adjusted()
+    return bisect_right(_POWERS, abs(value)) - _POWERS_BELOW_ONE - 1
 
 
 def band(low: float | None, high: float | None, unit: str, significant: int = LEAST_DIGITS) -> str:

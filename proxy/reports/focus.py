@@ -8,13 +8,13 @@ the end billed is not known here, so the four costs are one: the ledger's price.
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Callable
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from functools import lru_cache
 from importlib import resources
-from operator import attrgetter, itemgetter
-from typing import Any, Literal
+from operator import attrgetter
+from typing import Literal
 
 import msgspec
 
@@ -70,10 +70,6 @@ def read_columns(text: str) -> Columns:
     return read
 
 
-_NAMES = tuple(name for name in Totals.__struct_fields__ if name != "key")
-_of_all = attrgetter(*_NAMES)
-
-
 @lru_cache(maxsize=1)
 def shipped() -> Columns:
     """Read the lists that come with this release."""
@@ -93,9 +89,8 @@ def focus(split: Split, service: str | None = None, columns: Columns | None = No
     version = columns.newest()
     listed = columns.listed(version)
     charged = [group for group in split.groups if _is_charge(group)]
-    charged.sort(key=lambda group: [each or "" for each in group.key])
+    charged.sort(key=lambda group: tuple([each or "" for each in group.key]))
     left_out = sum(group.calls for group in split.groups) - sum(group.calls for group in charged)
-    row = _rows(listed)
     return Report(
         name="focus",
         title=f"FOCUS {version}",
@@ -105,8 +100,8 @@ def focus(split: Split, service: str | None = None, columns: Columns | None = No
             Column(key=name, title=name, kind=column.kind, unit=column.unit, summed=column.summed)
             for name, column in listed.items()
         ),
-        rows=tuple(row(_charge(split, group)) for group in charged),
-        total=row(_figures(split.total) | {"cost": _dollars(split.total.cost_usd)}),
+        rows=tuple(zip(*_cells(listed, charged, _charges(split, charged)), strict=True)),
+        total=tuple(cell for (cell,) in _cells(listed, [split.total], {"cost": [_dollars(split.total.cost_usd)]})),
         where=split.where,
         notes=(
             *notes.nothing(split),
@@ -124,50 +119,63 @@ def _is_charge(group: Totals) -> bool:
     return any(each is not None for each in (group.cost_usd, group.input_tokens, group.output_tokens, group.joules))
 
 
-def _rows(listed: dict[str, _Column]) -> Callable[[dict[str, Cell]], tuple[Cell, ...]]:
-    """Give a way to write figures as a row of these columns; what is not among the figures is empty."""
-    fixed = {f"={name}": column.fixed for name, column in listed.items() if column.of is None}
-    names = [f"={name}" if column.of is None else column.of for name, column in listed.items()]
-    empty, in_order = dict.fromkeys(names) | fixed, itemgetter(*names)
-    return lambda figures: in_order(empty | figures)
+def _cells(
+    listed: dict[str, _Column], groups: Sequence[Totals], made: Mapping[str, Sequence[Cell]]
+) -> list[Sequence[Cell]]:
+    """Give these columns, a cell of each for each group: what is ``made`` of them, else their sums."""
+
+    def cells(column: _Column) -> Sequence[Cell]:
+        name = column.of or ""
+        if name in made:
+            return made[name]
+        if name in Totals.__struct_fields__:
+            return list(map(attrgetter(name), groups))
+        return [column.fixed] * len(groups)
+
+    return [cells(column) for column in listed.values()]
 
 
-def _figures(group: Totals) -> dict[str, Cell]:
-    return dict(zip(_NAMES, _of_all(group), strict=True))
-
-
-def _charge(split: Split, group: Totals) -> dict[str, Cell]:
-    day, team, project, provider, model = group.key
-    tokens = (group.input_tokens or 0) + (group.output_tokens or 0)
-    named = f"{model or _UNNAMED} at {provider or _UNNAMED}"
-    lacking = f"; no price is known of {group.unpriced_calls}, which add 0" if group.unpriced_calls else ""
-    texts: dict[str, Any] = {
-        "team": team,
-        "project": project,
-        "provider": provider or _UNNAMED,
-        "model": model,
-        "service": f"{provider or _UNNAMED} LLM API",
-        "sku": f"{provider or _UNNAMED}/{model or _UNNAMED}",
-        "description": f"{named}, calls: {group.calls}{lacking}",
-        "tags": msgspec.json.encode({} if project is None else {"project": project}).decode(),
-        "quantity": float(tokens or group.calls),  # FOCUS wants a decimal, and its readers look for the point
-        "unit": TOKENS if tokens else REQUESTS,
-        "cost": _dollars(group.cost_usd),
-        "tier": weakest(split.tiers.shares(group)) if split.tiers is not None else None,
+def _charges(split: Split, groups: Sequence[Totals]) -> dict[str, Sequence[Cell]]:
+    """Give what charges say beside the sums, column by column."""
+    days, teams, projects, *named = zip(*(group.key for group in groups), strict=True) if groups else [()] * len(BY)
+    providers, models = ([name or _UNNAMED for name in names] for names in named)
+    tokens = [(group.input_tokens or 0) + (group.output_tokens or 0) for group in groups]
+    times = {day: _times(str(day), split.period) for day in set(days)}
+    tags = {name: msgspec.json.encode({} if name is None else {"project": name}).decode() for name in set(projects)}
+    tiers = split.tiers
+    return {
+        "team": teams,
+        "project": projects,
+        "provider": providers,
+        "model": named[1],
+        "service": [f"{provider} LLM API" for provider in providers],
+        "sku": [f"{provider}/{model}" for provider, model in zip(providers, models, strict=True)],
+        "description": [
+            f"{model} at {provider}, calls: {group.calls}{_lacking(group)}"
+            for provider, model, group in zip(providers, models, groups, strict=True)
+        ],
+        "tags": [tags[name] for name in projects],
+        # FOCUS wants a decimal, and its readers look for the point.
+        "quantity": [float(number or group.calls) for number, group in zip(tokens, groups, strict=True)],
+        "unit": [TOKENS if number else REQUESTS for number in tokens],
+        "cost": [_dollars(group.cost_usd) for group in groups],
+        "tier": [weakest(tiers.shares(group)) if tiers is not None else None for group in groups],
+        **{name: [times[day][name] for day in days] for name in _TIMES},
     }
-    return _figures(group) | texts | _times(str(day), split.period)
 
 
-@lru_cache
+def _lacking(group: Totals) -> str:
+    return f"; no price is known of {group.unpriced_calls}, which add 0" if group.unpriced_calls else ""
+
+
+_TIMES = ("start", "end", "month_start", "month_end")
+
+
 def _times(day: str, period: Period) -> dict[str, Cell]:
     """Write from when to when charges of a local day are, and their month."""
     whole, month = day_of(day, period.zone), month_of(day[:7], period.zone)
-    return {
-        "start": _written(max(whole.start, period.start)),
-        "end": _written(min(whole.end, period.end)),
-        "month_start": _written(month.start),
-        "month_end": _written(month.end),
-    }
+    moments = (max(whole.start, period.start), min(whole.end, period.end), month.start, month.end)
+    return dict(zip(_TIMES, map(_written, moments), strict=True))
 
 
 def _dollars(cost: Decimal | None) -> str:

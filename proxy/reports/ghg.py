@@ -20,11 +20,14 @@ def _unbought(parts: Sequence[Totals]) -> float:
     return sum(part.grams_co2e or 0.0 for part in parts if part.market_grams_co2e is None)
 
 
-def _reckoned(split: Split, group: Totals) -> Mapping[str, Cell]:
-    whole, own = split.total.grams_co2e, group.grams_co2e
+def _reckoned(split: Split, groups: Sequence[Totals]) -> Mapping[str, Sequence[Cell]]:
+    whole, own = split.total.grams_co2e, [group.grams_co2e for group in groups]
     return {
-        "location_grams_without_market": None if own is None else _unbought(split.parts_of(group)),
-        "share": None if own is None or not whole else own / whole,
+        "location_grams_without_market": [
+            None if grams is None else _unbought(split.parts_of(group))
+            for group, grams in zip(groups, own, strict=True)
+        ],
+        "share": [None if grams is None or not whole else grams / whole for grams in own],
     }
 
 

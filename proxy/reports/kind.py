@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from operator import attrgetter
+from typing import Any
 
+from proxy.ledger.evidence import Evidence
 from proxy.ledger.read import SUMMED, TIME_DIMENSIONS, Totals
 from proxy.reports import notes
 from proxy.reports.metering import metering_of
 from proxy.reports.split import Split
-from proxy.reports.table import Cell, Column, Report, digits_carried
+from proxy.reports.table import Cell, Column, Report, bands_of
 
 
-def _nothing_more(split: Split, group: Totals) -> Mapping[str, Cell]:
+def _nothing_more(split: Split, groups: Sequence[Totals]) -> Mapping[str, Sequence[Cell]]:
     return {}
 
 
@@ -24,9 +28,9 @@ def _nothing_to_say(split: Split) -> list[str]:
 class Kind:
     """``columns`` name fields of Totals or of what is ``reckoned``, ``rank`` the figure that the report is about.
 
-    ``unknown`` is the count of calls without it. ``reckoned`` makes figures of a group, or of the total, that the
-    ledger has no sums of; ``within`` is what it wants the group's parts to be split by, ``reads`` the figures it wants
-    beside the columns'.
+    ``unknown`` is the count of calls without it. ``reckoned`` makes figures that the ledger has no sums of, a column
+    of each for groups or the total; ``within`` is what it wants the groups' parts to be split by, ``reads`` the figures
+    it wants beside the columns'.
     """
 
     name: str
@@ -36,7 +40,7 @@ class Kind:
     unknown: str
     lacking: str  # what such a call has not: "a price"
     so: str  # what follows from that: "dollars are a lower bound"
-    reckoned: Callable[[Split, Totals], Mapping[str, Cell]] = _nothing_more
+    reckoned: Callable[[Split, Sequence[Totals]], Mapping[str, Sequence[Cell]]] = _nothing_more
     says: Callable[[Split], list[str]] = _nothing_to_say  # what else must be known to read it
     within: tuple[str, ...] = ()
     reads: tuple[str, ...] = ()
@@ -54,47 +58,42 @@ class Kind:
         return {*self.reads, *shown.intersection(SUMMED), *(["joules"] if self.evidenced else [])}
 
 
+def _shares(tiers: Evidence | None, groups: Sequence[Totals]) -> Sequence[Mapping[str, float]]:
+    return () if tiers is None else [tiers.shares(group) for group in groups]
+
+
 def lay_out(kind: Kind, split: Split, service: str | None = None) -> Report:
     """Make the report: the largest figure first, time in its order, and what the figures leave out.
 
     ``service`` is what a running gate says of its ledger.
     """
+    banded = (f"{column.like}{end}" for column in kind.columns if column.like for end in ("_low", "", "_high"))
+    needed = dict.fromkeys((*(column.key for column in kind.columns), *banded))
 
-    def figures(group: Totals) -> dict[str, Cell]:
-        more = kind.reckoned(split, group)
-        return {
-            column.key: more[column.key] if column.key in more else getattr(group, column.key)
-            for column in kind.columns
-        }
+    def figures(groups: Sequence[Totals]) -> dict[str, Sequence[Any]]:
+        more = kind.reckoned(split, groups)
+        return {key: more[key] if key in more else list(map(attrgetter(key), groups)) for key in needed}
 
-    banded = {f"{column.like}{end}" for column in kind.columns if column.like for end in ("_low", "", "_high")}
-
-    def with_bands(group: Totals, made: dict[str, Cell]) -> dict[str, Cell]:
-        return {key: made[key] if key in made else getattr(group, key) for key in banded}
-
-    def magnitude(row: tuple[Totals, dict[str, Cell]]) -> float:
-        return -float(row[1][kind.rank] or 0)
-
-    # Of no calls there is one sum, of nothing: no row.
-    ranked = sorted(((group, figures(group)) for group in split.groups if group.calls), key=magnitude)
-    times = [position for position, dimension in enumerate(split.by) if dimension in TIME_DIMENSIONS]
-    if times:
-        ranked.sort(key=lambda row: [row[0].key[position] or "" for position in times])
-    whole = figures(split.total)
+    groups = [group for group in split.groups if group.calls]  # of no calls there is one sum, of nothing: no row
+    made, whole = figures(groups), figures([split.total])
+    ranked = sorted(range(len(groups)), key=[-float(each or 0) for each in made[kind.rank]].__getitem__)
+    for position in reversed([place for place, dimension in enumerate(split.by) if dimension in TIME_DIMENSIONS]):
+        ranked.sort(key=[group.key[position] or "" for group in groups].__getitem__)
+    groups = [groups[place] for place in ranked]
+    made = {key: [cells[place] for place in ranked] for key, cells in made.items()}
+    keys = zip(*(group.key for group in groups), strict=True)
     return Report(
         name=kind.name,
         title=kind.title,
         period=split.period,
         by=split.by,
         columns=(*(Column(key=dimension, title=dimension, kind="text") for dimension in split.by), *kind.columns),
-        rows=tuple((*group.key, *row.values()) for group, row in ranked),
-        total=(*(None for _ in split.by), *whole.values()),
+        rows=tuple(zip(*keys, *(made[column.key] for column in kind.columns), strict=True)),
+        total=(*(None for _ in split.by), *(whole[column.key][0] for column in kind.columns)),
         where=split.where,
         rank=kind.rank,
-        carried=digits_carried(kind.columns, [with_bands(*row) for row in (*ranked, (split.total, whole))]),
-        shares=[split.tiers.shares(group) for group in (*(group for group, _ in ranked), split.total)]
-        if kind.evidenced and split.tiers is not None
-        else (),
+        bands=bands_of(kind.columns, {key: (*cells, *whole[key]) for key, cells in made.items()}),
+        evidence=partial(_shares, split.tiers, [*groups, split.total]) if kind.evidenced else tuple,
         notes=(
             *notes.nothing(split),
             *(kind.says(split) if split.total.calls else ()),

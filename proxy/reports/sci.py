@@ -8,7 +8,7 @@ either side of the fraction.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from estimator.units import JOULES_PER_KWH
 from proxy.ledger.read import Totals
@@ -22,32 +22,31 @@ def _known(split: Split, group: Totals) -> list[Totals]:
     return [part for part in split.parts_of(group) if part.grams_co2e is not None]
 
 
-def _tokens(part: Totals) -> int:
-    return (part.input_tokens or 0) + (part.output_tokens or 0)
+def _reckoned(split: Split, groups: Sequence[Totals]) -> Mapping[str, Sequence[Cell]]:
+    return dict(zip(_RECKONED, zip(*(_fraction(split, group) for group in groups), strict=True), strict=False))
 
 
-def _reckoned(split: Split, group: Totals) -> Mapping[str, Cell]:
-    parts = _known(split, group)
-    tokens = sum(map(_tokens, parts))
-    joules = sum(part.joules or 0.0 for part in parts)
+_RECKONED = (
+    *("tokens", "joules", "grams_per_kwh", "embodied_grams_co2e"),
+    *("grams_per_token_low", "grams_per_token", "grams_per_token_high"),
+)
+
+
+def _fraction(split: Split, group: Totals) -> Sequence[Cell]:
+    """Give what is reckoned of a group, in its order; nothing is known without tokens and grams."""
+    tokens, joules = 0, 0.0
+    for part in _known(split, group):
+        tokens += (part.input_tokens or 0) + (part.output_tokens or 0)
+        joules += part.joules or 0.0
     grams, low, high = group.grams_co2e, group.grams_co2e_low, group.grams_co2e_high
     if not tokens or grams is None or low is None or high is None:
-        return dict.fromkeys(column.key for column in SCI.columns if column.key not in ("calls", SCI.unknown))
+        return (None,) * len(_RECKONED)
     embodied = group.embodied_grams_co2e
-    return {
-        "tokens": tokens,
-        "joules": joules,
-        "grams_per_kwh": grams / (joules / JOULES_PER_KWH) if joules else None,
-        "embodied_grams_co2e": embodied,
-        **{
-            name: (operational + (embodied or 0.0)) / tokens
-            for name, operational in (
-                ("grams_per_token_low", low),
-                ("grams_per_token", grams),
-                ("grams_per_token_high", high),
-            )
-        },
-    }
+    made = embodied or 0.0
+    return (
+        *(tokens, joules, grams / (joules / JOULES_PER_KWH) if joules else None, embodied),
+        *((low + made) / tokens, (grams + made) / tokens, (high + made) / tokens),
+    )
 
 
 def _says(split: Split) -> list[str]:

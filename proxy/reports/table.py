@@ -7,12 +7,11 @@ unknown: empty in CSV, null in JSON.
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Literal
+from functools import cached_property
+from typing import Any, Literal
 
 import msgspec
 from rich.console import Console
@@ -27,9 +26,12 @@ from proxy.reports.period import Period
 from proxy.reports.split import said
 
 _LIKE_FORMULAS = tuple("=+-@\t\r")
+_QUOTE = '"'
+_TO_BE_QUOTED = (",", "\r", "\n", _QUOTE)
 _LONGEST_NAME = 48  # characters of a name before it goes on in the next line
 
 Cell = str | int | float | Decimal | None
+Band = tuple[float | None, float | None, float | None]  # low, centre and high
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,9 +46,12 @@ class Column:
     like: str = ""  # of an estimate: key of the quantity whose band says how many digits people see of it
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Report:
-    """Rows and their total, one cell per column; notes and ``metering`` say what the figures leave out."""
+    """Rows and their total, one cell per column; notes and ``metering`` say what the figures leave out.
+
+    What only people read of thousands of lines, their digits and marks, is reckoned when it is asked for.
+    """
 
     name: str
     title: str
@@ -57,21 +62,31 @@ class Report:
     total: tuple[Cell, ...]  # none, where rows have no sum
     where: Where = field(default_factory=dict)  # only the calls that have these values are in it
     rank: str | None = None  # key of the column that the report is about
-    carried: Mapping[str, Sequence[int]] = field(default_factory=dict)  # digits of the rows and the total, by `like`
-    shares: Sequence[Mapping[str, float]] = ()  # of each row's energy by tier of evidence, the total's last, where read
+    bands: Mapping[str, Sequence[Band]] = field(default_factory=dict)  # of the rows and the total, by `like`
+    evidence: Callable[[], Sequence[Mapping[str, float]]] = field(default=tuple, compare=False)  # gives the shares
     notes: tuple[str, ...] = field(default=())
     metering: Metering | None = None
 
+    @cached_property
+    def carried(self) -> Mapping[str, Sequence[int]]:
+        """How many digits the estimates of each row and of the total carry, by `like`."""
+        return {key: [figures.carried(*band) for band in bands] for key, bands in self.bands.items()}
 
-def digits_carried(columns: Sequence[Column], figured: Sequence[Mapping[str, Cell]]) -> dict[str, tuple[int, ...]]:
-    """Say how many digits the estimates of each row carry, by the key of the quantity that has the band."""
+    @cached_property
+    def shares(self) -> Sequence[Mapping[str, float]]:
+        """Of each row's energy, the total's last, by tier of evidence; nothing where that was not read."""
+        return self.evidence()
 
-    def ends(key: str, row: Mapping[str, Cell]) -> list[float | None]:
-        found = (row.get(f"{key}{end}") for end in ("_low", "", "_high"))
-        return [each if isinstance(each, int | float) else None for each in found]
 
+def bands_of(columns: Sequence[Column], figured: Mapping[str, Sequence[Any]]) -> dict[str, list[Band]]:
+    """Give the bands that the digits of estimates hang on, by the key of the quantity that has them.
+
+    ``figured`` are figures by their keys, one of each row.
+    """
     likes = dict.fromkeys(column.like for column in columns if column.like)
-    return {key: tuple(figures.carried(*ends(key, row)) for row in figured) for key in likes}
+    unknown = [None] * len(next(iter(figured.values()), ()))
+    ends = {key: [figured.get(f"{key}{end}", unknown) for end in ("_low", "", "_high")] for key in likes}
+    return {key: list(zip(*found, strict=True)) for key, found in ends.items()}
 
 
 def print_table(report: Report, console: Console) -> None:
@@ -112,21 +127,24 @@ def period_of(report: Report) -> dict[str, str | None]:
 
 def as_csv(report: Report) -> str:
     """Write rows as RFC 4180 CSV with a header; the total is left to the reader's program."""
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\r\n")
-    writer.writerow([column.key for column in report.columns])
     columns = zip(report.columns, zip(*report.rows, strict=True), strict=True) if report.rows else ()
-    writer.writerows(zip(*(_for_programs(column.kind, cells) for column, cells in columns), strict=True))
-    return out.getvalue()
+    lines = zip(*(_for_programs(column.kind, cells) for column, cells in columns), strict=True)
+    keys = [column.key for column in report.columns]
+    return "".join(f"{','.join(line)}\r\n" for line in (keys, *lines))
 
 
-def _for_programs(kind: str, cells: Sequence[Cell]) -> Sequence[Cell]:
+def _for_programs(kind: str, cells: Sequence[Cell]) -> Sequence[str]:
     """Give a column's cells as CSV has them; each text and each amount is looked at once."""
-    way = {"text": _harmless, "dollars": _exact}.get(kind)
+    ways: dict[str, Callable[[Cell], Cell]] = {"text": _harmless, "time": str, "dollars": _exact}
+    way = ways.get(kind)
     if way is None:
-        return cells
-    written = {cell: way(cell) for cell in set(cells)}
+        return ["" if cell is None else str(cell) for cell in cells]
+    written = {cell: "" if cell is None else _quoted(str(way(cell))) for cell in set(cells)}
     return [written[cell] for cell in cells]
+
+
+def _quoted(text: str) -> str:
+    return f'"{text.replace(_QUOTE, _QUOTE * 2)}"' if any(each in text for each in _TO_BE_QUOTED) else text
 
 
 def as_json(report: Report) -> bytes:
