@@ -9,7 +9,6 @@ is begun again from the positions it has; what the journals still hold gets into
 from __future__ import annotations
 
 import fcntl
-import gc
 import logging
 import os
 import threading
@@ -22,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from proxy.call import Closed
+from proxy.collecting import paused
 from proxy.digest import Composed, Digest
 from proxy.errors import LedgerError, LedgerReplacedError
 from proxy.lag import Lag
@@ -207,16 +207,12 @@ class Recorder:
             OSError: the journals cannot be read.
 
         """
-        collects = gc.isenabled()
-        gc.disable()  # a batch drops all that it makes: to look for cycles in it would take a seventh of the time
-        try:
-            return self._record(limit)
-        except LedgerReplacedError as error:
-            self._begin_again(error)
-            return 1  # the next call takes over
-        finally:
-            if collects:
-                gc.enable()
+        with paused():  # a batch drops all that it makes
+            try:
+                return self._record(limit)
+            except LedgerReplacedError as error:
+                self._begin_again(error)
+                return 1  # the next call takes over
 
     def close(self) -> None:
         """Let another recorder take over."""

@@ -10,6 +10,7 @@ from sqlalchemy import Connection
 
 from estimator.errors import UnknownZoneError
 from estimator.grid import grid
+from proxy.collecting import paused
 from proxy.ledger.read import SUMMED, Where
 from proxy.reports.carbon import CARBON
 from proxy.reports.chargeback import chargeback, shared
@@ -56,6 +57,7 @@ class Question:
     priced: bool = False  # it is about dollars, so it says whose prices they are
     from_calls: bool = False
 
+    @paused()
     def ask(self, connection: Connection, period: Period, service: str | None = None) -> Report:
         """Read the ledger and make the report; ``service`` is what a running gate says of it. Raises QuestionError."""
         found = split(
