@@ -22,6 +22,7 @@ from proxy.ledger.sources import TIME_DIMENSIONS
 
 Key = tuple[str | None, ...]  # the values of the dimensions asked for
 Row = Sequence[Any]  # the dimensions that a question names, what errs alike, and the figures' sums
+Columns = Sequence[Sequence[Any]]  # of several rows
 
 
 class Totals(msgspec.Struct, frozen=True, gc=False):
@@ -93,38 +94,46 @@ class Answer:
         keys = zip(*(self._dimensions[name] for name in by), strict=True) if by else repeat(())
         for key, row in zip(keys, self._rows, strict=False):
             grouped[key].append(row)
-        groups = [self._unlike(rows) for rows in grouped.values()]
-        columns = zip(*(rows[0] if len(rows) == 1 else self._added(rows) for rows in groups), strict=True)
-        figures = dict(zip(self._figures, islice(columns, self._first, None), strict=False))
+        groups = [(rows[0], None) if len(rows) == 1 else self._together(rows) for rows in grouped.values()]
+        columns = zip(*(sums for sums, _ in groups), strict=True)
+        figures = dict(zip(self._figures, islice(columns, self._first, None), strict=True))
         given: dict[str, Iterable[Any]] = {"key": grouped, **figures}
         for name in BANDED if banded else ():
             if name in figures:
-                parts = itemgetter(*(self._place(each) for each in (name, *(f"{name}_{part}" for part in DEVIATING))))
-                given[f"{name}_low"], given[f"{name}_high"] = zip(*(_ends(parts, rows) for rows in groups), strict=True)
+                parts = itemgetter(*map(self._place, (name, *(f"{name}_{part}" for part in DEVIATING))))
+                ends = [_ends(parts, sums, apart) for sums, apart in groups]
+                given[f"{name}_low"], given[f"{name}_high"] = zip(*ends, strict=True)
         if banded and "joules" in figures:
-            alike, joules = self._alike, self._place("joules")
+            by_alike = itemgetter(self._alike, self._place("joules"))
             given["joules_by_estimate_key"] = [
-                {row[alike] or "": row[joules] for row in rows if row[joules] is not None} for rows in groups
+                _known([by_alike(sums)] if apart is None else zip(*by_alike(apart), strict=True))
+                for sums, apart in groups
             ]
         return list(map(Totals, *(given.get(name, repeat(getattr(_NOTHING, name))) for name in _FIELDS)))
 
     def _place(self, figure: str) -> int:
         return self._first + self._figures.index(figure)
 
-    def _unlike(self, rows: list[Row]) -> list[Row]:
-        """Add up the rows of a group that err alike."""
-        alike = self._alike
-        if len(rows) == 1 or len({row[alike] or "" for row in rows}) == len(rows):
-            return rows
-        together: dict[str, list[Row]] = defaultdict(list)
-        for row in rows:
-            together[row[alike] or ""].append(row)
-        return [several[0] if len(several) == 1 else self._added(several) for several in together.values()]
+    def _together(self, rows: list[Row]) -> tuple[Row, Columns | None]:
+        """Add up the rows of a group; gives their sums and, column by column, what errs alike apart."""
+        columns = list(zip(*rows, strict=True))
+        alike = [key or "" for key in columns[self._alike]]
+        if len(set(alike)) < len(rows):
+            together: dict[str, list[Row]] = defaultdict(list)
+            for key, row in zip(alike, rows, strict=True):
+                together[key].append(row)
+            columns = list(zip(*map(self._added, together.values()), strict=True))
+            if len(together) == 1:
+                return [column[0] for column in columns], None
+        return self._sums(columns), columns
 
-    def _added(self, rows: Sequence[Row]) -> Row:
+    def _added(self, rows: list[Row]) -> Row:
+        return rows[0] if len(rows) == 1 else self._sums(list(zip(*rows, strict=True)))
+
+    def _sums(self, columns: Columns) -> Row:
         """Add up the sums; unknown and unknown is unknown. The rest is that of the first row."""
-        sums = map(_sum, islice(zip(*rows, strict=True), self._first, None))
-        return (*rows[0][: self._first], *sums)
+        first = self._first
+        return [*(column[0] for column in columns[:first]), *map(_sum, columns[first:])]
 
 
 def _sum(column: Sequence[Any]) -> Any:
@@ -134,14 +143,24 @@ def _sum(column: Sequence[Any]) -> Any:
     return math.fsum(known) if isinstance(known[0], float) else sum(known)  # whatever the order they came in
 
 
-def _ends(parts: Callable[[Row], tuple[float, ...]], rows: Sequence[Row]) -> tuple[float | None, float | None]:
-    """Give the ends of the band of a sum of rows, of which ``parts`` are the middle and its deviations."""
-    known = [found for row in rows if (found := parts(row))[0] is not None]
-    match known:
-        case []:
+def _ends(
+    parts: Callable[[Sequence[Any]], tuple[Any, ...]], sums: Row, apart: Columns | None
+) -> tuple[float | None, float | None]:
+    """Give the ends of the band of a sum, of which ``parts`` are the middle and its deviations."""
+    if apart is None:  # as a rule
+        mid, down, up, own_down, own_up = parts(sums)
+        if mid is None:
             return None, None
-        case [(mid, down, up, own_down, own_up)]:  # as a rule
-            low, _, high = ends_of(mid, down, up, own_down, own_up)
-            return low, high
-    band = range_of(*zip(*known, strict=True))
+        low, _, high = ends_of(mid, down, up, own_down, own_up)
+        return low, high
+    found = parts(apart)
+    if None in found[0]:
+        found = tuple(zip(*(each for each in zip(*found, strict=True) if each[0] is not None), strict=True))
+        if not found:
+            return None, None
+    band = range_of(*found)
     return band.low, band.high
+
+
+def _known(joules: Iterable[tuple[str | None, float | None]]) -> dict[str, float]:
+    return {alike or "": each for alike, each in joules if each is not None}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import pairwise
 from typing import Any, Self
 
 import sqlalchemy as sa
@@ -81,6 +82,12 @@ class Wanted:
         """The dimensions that are times."""
         return [name for name in self.names if name in TIME_DIMENSIONS]
 
+    @property
+    def fine(self) -> bool:
+        """Whether sums of one time hardly become fewer where they are added up by these dimensions."""
+        banded = not set(DEVIATIONS).isdisjoint(self.figures)
+        return {"team", "model"} <= set(self.names) or (banded and not {"user", "key"}.isdisjoint(self.names))
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RowsSource:
@@ -154,16 +161,23 @@ Piece = tuple[SumsSource, Stretch]
 def select_sums(wanted: Wanted, pieces: Sequence[Piece], bucket: Bucket | None) -> sa.Select[Any]:
     """Ask for the dimensions (of times: the number of the bucket), what errs alike and the figures.
 
-    All pieces are of sums with the same keys; they are added up by what these mean.
+    All pieces are of sums with the same keys; they are added up by what these mean, unless they hardly become fewer.
     """
     # Each stretch is looked up in the index. As conditions side by side SQLite would try all on every row, and as
     # a table to join with PostgreSQL would: it does not know how few rows are meant.
     each = [source.by_key(wanted, stretch, bucket) for source, stretch in pieces]
     summed = (sa.union_all(*each) if len(each) > 1 else each[0]).subquery()
-    sums = {name: sa.func.sum(summed.c[name]) for name in wanted.figures}
+    figures: dict[str, ColumnElement[Any]] = {name: summed.c[name] for name in wanted.figures}
     source, _ = pieces[0]
     keys = source.keys.c
-    select = grouped(wanted.names, source.dimensions, summed.c.bucket, keys.estimate_key, sums)
+    parts = (wanted.names, source.dimensions, summed.c.bucket, keys.estimate_key)
+    sums = {name: sa.func.sum(each) for name, each in figures.items()}
+    if bucket is None or not wanted.fine:
+        select = grouped(*parts, sums)
+    elif _apart(pieces, bucket):
+        select = listed(*parts, figures)
+    else:  # numbers are quicker to compare than the names for which they stand
+        select = listed(*parts, sums).group_by(summed.c.bucket, keys.key)
     return select.select_from(summed.join(source.keys, summed.c.key == keys.key))
 
 
@@ -178,10 +192,35 @@ class Bucket:
         """Give the number of the bucket that a quarter lies in."""
         return (quarter + self.offset) // self.size
 
+    def span(self, stretch: Stretch) -> tuple[int, int]:
+        """Give the numbers of the first and of the last bucket that a stretch lies in."""
+        return (stretch[0] + self.offset) // self.size, (stretch[1] - 1 + self.offset) // self.size
+
     def only(self, stretch: Stretch) -> int | None:
         """Give the number of the bucket that a stretch lies in; None where it lies in several."""
-        first, last = ((quarter + self.offset) // self.size for quarter in (stretch[0], stretch[1] - 1))
+        first, last = self.span(stretch)
         return first if first == last else None
+
+
+def _apart(pieces: Sequence[Piece], bucket: Bucket) -> bool:
+    """Say whether the sums of these pieces, by bucket and key, are one of each."""
+    spans = sorted(bucket.span(stretch) for _, stretch in pieces)
+    whole = all(source.width == bucket.size or bucket.only(stretch) is not None for source, stretch in pieces)
+    return whole and all(one[1] < following[0] for one, following in pairwise(spans))
+
+
+def listed(
+    names: Sequence[str],
+    dimensions: Mapping[str, ColumnElement[Any]],
+    time: ColumnElement[int],
+    key: ColumnElement[Any],
+    figures: Mapping[str, ColumnElement[Any]],
+) -> sa.Select[Any]:
+    """Select the dimensions, what errs alike where that matters, and the figures."""
+    labelled = [(time if name in TIME_DIMENSIONS else dimensions[name]).label(f"by_{name}") for name in names]
+    # Without a band nobody needs to know what errs alike.
+    alike = sa.null() if figures.keys().isdisjoint(DEVIATIONS) else key
+    return sa.select(*labelled, alike, *figures.values())
 
 
 def grouped(
@@ -191,12 +230,10 @@ def grouped(
     key: ColumnElement[Any],
     figures: Mapping[str, ColumnElement[Any]],
 ) -> sa.Select[Any]:
-    """Select the dimensions, what errs alike where that matters, and the figures, which are sums."""
-    labelled = [(time if name in TIME_DIMENSIONS else dimensions[name]).label(f"by_{name}") for name in names]
-    grouped: list[ColumnElement[Any]] = [sa.column(column.name) for column in labelled]
-    if figures.keys().isdisjoint(DEVIATIONS):  # without a band nobody needs to know what errs alike
-        return sa.select(*labelled, sa.null(), *figures.values()).group_by(*grouped)
-    return sa.select(*labelled, key, *figures.values()).group_by(*grouped, key)
+    """Select that of figures which are sums, grouped by the rest."""
+    by: list[ColumnElement[Any]] = [sa.column(f"by_{name}") for name in names]
+    alike = [] if figures.keys().isdisjoint(DEVIATIONS) else [key]
+    return listed(names, dimensions, time, key, figures).group_by(*by, *alike)
 
 
 def conditions(dimensions: Mapping[str, ColumnElement[Any]], where: Where) -> list[ColumnElement[bool]]:

@@ -6,6 +6,7 @@ evidence it rests on.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 from proxy.ledger.read import Totals
@@ -17,7 +18,7 @@ from proxy.reports.table import Cell, Column
 
 def _unbought(parts: Sequence[Totals]) -> float:
     """Sum the location-based grams of the parts whose operators publish nothing market-based."""
-    return sum(part.grams_co2e or 0.0 for part in parts if part.market_grams_co2e is None)
+    return math.fsum(part.grams_co2e or 0.0 for part in parts if part.market_grams_co2e is None)
 
 
 def _reckoned(split: Split, groups: Sequence[Totals]) -> Mapping[str, Sequence[Cell]]:

@@ -76,9 +76,15 @@ def lay_out(kind: Kind, split: Split, service: str | None = None) -> Report:
 
     groups = [group for group in split.groups if group.calls]  # of no calls there is one sum, of nothing: no row
     made, whole = figures(groups), figures([split.total])
-    ranked = sorted(range(len(groups)), key=[-float(each or 0) for each in made[kind.rank]].__getitem__)
-    for position in reversed([place for place, dimension in enumerate(split.by) if dimension in TIME_DIMENSIONS]):
-        ranked.sort(key=[group.key[position] or "" for group in groups].__getitem__)
+    times = [place for place, dimension in enumerate(split.by) if dimension in TIME_DIMENSIONS]
+    names = [tuple([each or "" for each in group.key]) for group in groups]  # by which equal figures are ordered
+    orders = zip(
+        *([name[place] for name in names] for place in times),
+        [-float(each or 0) for each in made[kind.rank]],
+        names,
+        strict=True,
+    )
+    ranked = sorted(range(len(groups)), key=list(orders).__getitem__)
     groups = [groups[place] for place in ranked]
     made = {key: [cells[place] for place in ranked] for key, cells in made.items()}
     keys = zip(*(group.key for group in groups), strict=True)

@@ -8,6 +8,7 @@ either side of the fraction.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 from estimator.units import JOULES_PER_KWH
@@ -34,10 +35,9 @@ _RECKONED = (
 
 def _fraction(split: Split, group: Totals) -> Sequence[Cell]:
     """Give what is reckoned of a group, in its order; nothing is known without tokens and grams."""
-    tokens, joules = 0, 0.0
-    for part in _known(split, group):
-        tokens += (part.input_tokens or 0) + (part.output_tokens or 0)
-        joules += part.joules or 0.0
+    parts = _known(split, group)
+    tokens = sum([(part.input_tokens or 0) + (part.output_tokens or 0) for part in parts])
+    joules = math.fsum([part.joules or 0.0 for part in parts])  # whatever the order they came in
     grams, low, high = group.grams_co2e, group.grams_co2e_low, group.grams_co2e_high
     if not tokens or grams is None or low is None or high is None:
         return (None,) * len(_RECKONED)
