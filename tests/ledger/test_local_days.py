@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from proxy.errors import LedgerError, RowsGoneError
 from proxy.ledger.engine import WRITE, open_engine
 from proxy.ledger.local_days import AHEAD, LocalDays, days_kept, keep_days
-from proxy.ledger.read import splits
+from proxy.ledger.read import Totals, splits
 from proxy.ledger.rollup_tables import (
     EPOCH,
     calls_by_local_day,
@@ -127,20 +127,25 @@ def test_no_report_by_days_of_the_zone_reads_calls(engine, name):
         ("day", "team", "model"),
         tuple(DIMENSIONS[:-3]),
     )
+
+    def found() -> list[list[Totals]]:  # PostgreSQL may change its mind about the order when it has analyzed a table
+        groups = [splits(connection, (by,), **month)[0] for by in asked]
+        return [sorted(each, key=lambda group: [name or "" for name in group.key]) for each in groups]
+
     with engine.connect() as connection:
-        before = [splits(connection, (by,), **month) for by in asked]
+        before = found()
         by_hand, (whole,) = splits(connection, (("day", "user"), ()), **month, from_rows=True)
     with engine.begin() as connection:
         connection.execute(sa.delete(call_rows))
         connection.execute(sa.insert(retention).values(rows_from=NOW, at=NOW))
     with engine.connect() as connection:
-        assert [splits(connection, (by,), **month) for by in asked] == before
+        assert found() == before
         cut = month | {"start": start + timedelta(hours=1, minutes=15)}
         with pytest.raises(RowsGoneError, match=f"are kept of days of UTC or {name}: ask"):
             splits(connection, (("user",),), **cut)
-    assert whole.calls == 300 == sum(day.calls for day in before[0][0])
-    assert {day.key: day.cost_usd for day in before[0][0]} == {day.key: day.cost_usd for day in by_hand}
-    assert len({day.key[0] for day in before[0][0]}) >= 29
+    assert whole.calls == 300 == sum(day.calls for day in before[0])
+    assert {day.key: day.cost_usd for day in before[0]} == {day.key: day.cost_usd for day in by_hand}
+    assert len({day.key[0] for day in before[0]}) >= 29
 
 
 def test_days_of_few_dimensions_are_read_as_such_and_not_put_together_from_hours():
