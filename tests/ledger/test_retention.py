@@ -72,12 +72,12 @@ def test_old_rows_go_in_small_steps_and_all_sums_stay(filled):
 
 def test_a_question_that_needs_deleted_rows_is_told_what_to_ask(filled):
     list(delete(filled, CUT, now=NOW, rest=lambda _: None))
-    for by, period in (
-        (("user", "day"), {"zone": KOLKATA}),
-        (("outcome", "hour"), {}),
-        (("team",), {"start": BEGIN + timedelta(minutes=7)}),
+    for by, period, instead in (
+        (("user", "day"), {"zone": KOLKATA}, "ask for whole days"),
+        (("outcome", "hour"), {}, "ask for whole days"),
+        (("team",), {"start": BEGIN + timedelta(minutes=7)}, "let the period begin and end"),
     ):
-        with pytest.raises(RowsGoneError, match="ask for whole days"):
+        with pytest.raises(RowsGoneError, match=f"only sums .*: {instead}"):
             read(filled, by, **period)
     assert read(filled, ("user", "day"), start=CUT, zone=KOLKATA)
 
