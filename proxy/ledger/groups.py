@@ -99,8 +99,9 @@ class Answer:
         figures = dict(zip(self._figures, islice(columns, self._first, None), strict=True))
         given: dict[str, Iterable[Any]] = {"key": grouped, **figures}
         for name in BANDED if banded else ():
-            if name in figures:
-                parts = itemgetter(*map(self._place, (name, *(f"{name}_{part}" for part in DEVIATING))))
+            deviations = [f"{name}_{part}" for part in DEVIATING]
+            if figures.keys() >= {*deviations}:
+                parts = itemgetter(*map(self._place, (name, *deviations)))
                 ends = [_ends(parts, sums, apart) for sums, apart in groups]
                 given[f"{name}_low"], given[f"{name}_high"] = zip(*ends, strict=True)
         if banded and "joules" in figures:

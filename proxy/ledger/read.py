@@ -29,7 +29,7 @@ from proxy.ledger.sources import DIMENSIONS, TIME_DIMENSIONS, Where
 from proxy.ledger.stretches import questions
 from proxy.ledger.tables import NOT_ROLLED_UP, CallRow, call_columns, calls, retention, rows_of
 
-__all__ = ["DIMENSIONS", "SUMMED", "TIME_DIMENSIONS", "Totals", "Where", "recent", "splits", "totals"]
+__all__ = ["BANDED", "DIMENSIONS", "SUMMED", "TIME_DIMENSIONS", "Totals", "Where", "recent", "splits", "totals"]
 
 
 SUMMED = ("calls", *SUMS, *COUNTS)  # what can be asked for; with what has a band comes the band
@@ -57,13 +57,15 @@ def splits(
     sums_only: bool = False,
     where: Where = MappingProxyType({}),
     figures: Collection[str] = SUMMED,
+    bands: Collection[str] = BANDED,
     bandless: Collection[Sequence[str]] = (),
 ) -> list[list[Totals]]:
     """Give what :func:`totals` gives for each set of dimensions, reading the ledger once for all of them.
 
     ``where``: of the calls that have these values alone, times excepted; KeyError on an unknown dimension.
     ``figures``: of :data:`SUMMED` only these, and the calls; fewer are read faster, and the others are None.
-    ``bandless``: for these sets of dimensions no ends of bands are reckoned.
+    ``bands``: of these of the figures alone the ends of bands are reckoned; ``bandless``: and for these sets of
+    dimensions none.
     ``from_rows``: sum up the calls themselves, as far as they are kept, and not the rollups. A mirror has nothing but
     the calls, and all of them. ``sums_only``: no calls are read but those that are in no sum yet; NoSumsError where
     that cannot be.
@@ -79,7 +81,8 @@ def splits(
     if not from_rows:
         start, end = _where_calls_are(connection, start, end, days, left=left)
     kept = None if mirrored else connection.scalar(sa.select(sa.func.max(retention.c.rows_from)))
-    columns = [name for name in FIGURES if name == "calls" or name in figures or _band_of(name) in figures]
+    banded = set(figures).intersection(bands)
+    columns = [name for name in FIGURES if name == "calls" or name in figures or _band_of(name) in banded]
     asked = questions(
         names,
         start=start,

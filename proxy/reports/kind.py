@@ -9,7 +9,7 @@ from operator import attrgetter
 from typing import Any
 
 from proxy.ledger.evidence import Evidence
-from proxy.ledger.read import SUMMED, TIME_DIMENSIONS, Totals
+from proxy.ledger.read import BANDED, SUMMED, TIME_DIMENSIONS, Totals
 from proxy.reports import notes
 from proxy.reports.metering import metering_of
 from proxy.reports.split import Split
@@ -56,6 +56,11 @@ class Kind:
         """What of the ledger's sums it is made of."""
         shown = {column.key.removesuffix("_low").removesuffix("_high") for column in self.columns}
         return {*self.reads, *shown.intersection(SUMMED), *(["joules"] if self.evidenced else [])}
+
+    @property
+    def bands(self) -> set[str]:
+        """Of which of these sums it is made of the bands, too."""
+        return {*self.reads, *(column.like for column in self.columns)}.intersection(BANDED)
 
 
 def _shares(tiers: Evidence | None, groups: Sequence[Totals]) -> Sequence[Mapping[str, float]]:

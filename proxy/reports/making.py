@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 from estimator.errors import UnknownZoneError
 from estimator.grid import grid
 from proxy.collecting import paused
-from proxy.ledger.read import SUMMED, Where
+from proxy.ledger.read import BANDED, SUMMED, Where
 from proxy.reports.carbon import CARBON
 from proxy.reports.chargeback import chargeback, shared
 from proxy.reports.conversations import BY as OF_MODELS
@@ -53,6 +53,7 @@ class Question:
     make: Callable[[Split, str | None], Report]
     where: Where
     figures: Collection[str] = SUMMED  # that the groups and their parts must have
+    bands: Collection[str] = BANDED  # of which of them bands are shown
     alone: Callable[[], Report] | None = None
     priced: bool = False  # it is about dollars, so it says whose prices they are
     from_calls: bool = False
@@ -67,6 +68,7 @@ class Question:
             self.within,
             self.where,
             self.figures,
+            bands=self.bands,
             part_bands=False,
             from_calls=self.from_calls,
         )
@@ -107,6 +109,7 @@ def _understood(name: str, words: Words, estimate: Estimating, now: datetime) ->
         within=kind.within,
         where=only,
         figures=kind.figures,
+        bands=kind.bands,
         make=lambda asked, service: lay_out(kind, asked, service),
         priced=kind is COST,
     )

@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 
 from proxy.errors import NoSumsError
 from proxy.ledger.evidence import Evidence
-from proxy.ledger.read import DIMENSIONS, SUMMED, TIME_DIMENSIONS, Totals, Where, splits
+from proxy.ledger.read import BANDED, DIMENSIONS, SUMMED, TIME_DIMENSIONS, Totals, Where, splits
 from proxy.reports.period import Period, QuestionError
 
 
@@ -81,6 +81,7 @@ def split(
     where: Where = MappingProxyType({}),
     figures: Collection[str] = SUMMED,
     *,
+    bands: Collection[str] = BANDED,
     part_bands: bool = True,
     beside: Collection[tuple[str, ...]] = (),
     from_calls: bool = False,
@@ -88,7 +89,8 @@ def split(
     """Ask the ledger, in one transaction; raises QuestionError where it keeps no sums of that.
 
     ``within``: what the parts of the groups are split by as well; without it there are no parts. ``figures``: what
-    groups and parts must have; total and models have all. ``part_bands``: the parts' bands are reckoned. ``beside``:
+    groups and parts must have, ``bands``: of which of them bands; total and models have all. ``part_bands``: the parts'
+    bands are reckoned. ``beside``:
     what else the same calls are split by, in the same reading. ``from_calls``: where there are no sums, the calls
     themselves are summed up, as far as they are kept.
     """
@@ -107,10 +109,10 @@ def split(
         (total,), models = read(((), ("model",)))
         if within and finer != by:
             groups, parts, *others = read(
-                (by, finer, *beside), figures=figures, bandless=() if part_bands else (finer,)
+                (by, finer, *beside), figures=figures, bands=bands, bandless=() if part_bands else (finer,)
             )
         else:
-            groups, *others = read((by, *beside), figures=figures)
+            groups, *others = read((by, *beside), figures=figures, bands=bands)
             parts = groups if within else []
     except NoSumsError as error:
         raise QuestionError(str(error)) from error

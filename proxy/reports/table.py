@@ -75,6 +75,16 @@ class Report:
         return {key: [figures.carried(*band) for band in bands] for key, bands in self.bands.items()}
 
     @cached_property
+    def scales(self) -> Mapping[str, tuple[float, str]]:
+        """How people read quantities, by their unit: what to divide by, and the unit with its prefix."""
+        peaks: dict[str, float] = {}
+        for position, column in enumerate(self.columns):
+            if column.kind == "quantity":
+                known = [abs(cell) for cell in _cells(self, position) if isinstance(cell, int | float)]
+                peaks[column.unit] = max([*known, peaks.get(column.unit, 0.0)])
+        return {unit: figures.scale(peak, unit) for unit, peak in peaks.items()}
+
+    @cached_property
     def shares(self) -> Sequence[Mapping[str, float]]:
         """Of each row's energy, the total's last, by tier of evidence; nothing where that was not read."""
         return self.evidence()
@@ -203,11 +213,7 @@ def written(report: Report, position: int) -> tuple[str, list[str]]:
         case "share":
             return column.title, [figures.percent(cell) if isinstance(cell, float) else "–" for cell in cells]
         case "quantity":
-            alike = [
-                i for i, other in enumerate(report.columns) if (other.kind, other.unit) == ("quantity", column.unit)
-            ]
-            known = [abs(cell) for i in alike for cell in _cells(report, i) if isinstance(cell, int | float)]
-            size, unit = figures.scale(max(known, default=0.0), column.unit)
+            size, unit = report.scales[column.unit]
             return f"{column.title} [{unit}]", [
                 figures.digits(cell / size, significant) if isinstance(cell, int | float) else figures.UNKNOWN
                 for cell, significant in zip(cells, significant_of(report, column), strict=True)
