@@ -38,7 +38,7 @@ def migrate(
     """Bring the ledger's tables to the revision of this release, and the sums that reports read up to date.
 
     `serve` does so by itself when it starts. With check nothing is changed, and the
-    exit status is 1 when the tables are older or newer than this release needs.
+    exit status is 1 when the tables are older than this release needs, or too new for it.
 
     For example:
 
@@ -55,7 +55,7 @@ def migrate(
         Console(stderr=True, soft_wrap=True).print(f"joulegate migrate: {error}", markup=False, highlight=False)
         raise typer.Exit(BAD_USAGE) from None
     _say(action, state, as_json=as_json)
-    if action is Action.CHECK and not state.at_head:
+    if action is Action.CHECK and not state.fits:
         raise typer.Exit(NO)
 
 
@@ -93,7 +93,7 @@ def _sum_up(engine: Engine) -> None:
 
 def _say(action: Action, state: Revisions, *, as_json: bool) -> None:
     console = Console(soft_wrap=True)
-    now = state.head if action is Action.UP else state.current
+    now = state.head if action is Action.UP and not state.expanded else state.current
     if as_json:
         applied = list(state.pending) if action is Action.UP else []
         pending = list(state.pending) if action is Action.CHECK else []
@@ -106,12 +106,17 @@ def _say(action: Action, state: Revisions, *, as_json: bool) -> None:
                 "pending": pending,
             }
         )
+    elif state.expanded:
+        console.print(
+            f"The ledger is at {state.current} of a newer release, which this one ({state.head}) may go on with.",
+            highlight=False,
+        )
     elif action is Action.UP:
         done = (
             f"brought from {state.current or 'empty'} to {state.head}" if state.pending else f"already at {state.head}"
         )
         console.print(f"The ledger is {done}.", highlight=False)
-    elif state.at_head:
+    elif state.fits:
         console.print(f"The ledger is at {state.head}, as this release needs it.", highlight=False)
     elif not state.known:
         console.print(

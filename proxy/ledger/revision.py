@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
 from alembic.migration import MigrationContext
@@ -21,8 +22,11 @@ import migrations
 from proxy.errors import LedgerError
 from proxy.ledger.engine import BUSY_MS, WRITE, shown
 from proxy.ledger.file import make_file, sqlite_file
+from proxy.ledger.tables import metadata
 
 _MIGRATION_BUSY_MS = 600_000  # a second process waits for the first one's migration
+# The revision of the oldest release that may go on with these tables, where a newer one has changed them.
+compatibility = sa.Table("compatibility", metadata, sa.Column("oldest", sa.Text, primary_key=True))
 _ADVISORY_LOCK = 0x6A6F756C65  # PostgreSQL's lock for migrations: "joule" in ASCII
 
 
@@ -34,18 +38,19 @@ class Revisions:
     head: str
     pending: tuple[str, ...]  # revisions still to run, first to last
     known: bool  # False: ``current`` is none of this release's, so a newer release made it
+    expanded: bool  # by a newer release, which says that this one may go on with it
 
     @property
-    def at_head(self) -> bool:
+    def fits(self) -> bool:
         """Whether database and code fit together."""
-        return self.current == self.head
+        return self.current == self.head or self.expanded
 
 
 def revisions(engine: Engine) -> Revisions:
     """Compare the database with the code, making nothing; raises :class:`LedgerError` when it cannot be reached."""
     file = sqlite_file(engine)
     if file is not None and not file.exists():
-        return _compared(None)
+        return _compared(None, None)
     try:
         with engine.connect() as connection:
             return _revisions(connection)
@@ -54,7 +59,7 @@ def revisions(engine: Engine) -> Revisions:
 
 
 def require_head(engine: Engine) -> None:
-    """Raise :class:`LedgerError` saying what to do, unless the database is at this release's revision."""
+    """Raise :class:`LedgerError` saying what to do, unless the database is such that this release can use it."""
     file = sqlite_file(engine)
     if file is not None and not file.exists():
         raise LedgerError(
@@ -62,23 +67,24 @@ def require_head(engine: Engine) -> None:
             " or name another with --database sqlite:///path/joulegate.db"
         )
     state = revisions(engine)
+    if state.fits:
+        return
     if not state.known:
         raise _too_new(engine, state)
-    if not state.at_head:
-        raise LedgerError(
-            f"the ledger {shown(engine.url)} is at revision {state.current or 'none'},"
-            f" this release needs {state.head}: run `joulegate migrate up`"
-        )
+    raise LedgerError(
+        f"the ledger {shown(engine.url)} is at revision {state.current or 'none'},"
+        f" this release needs {state.head}: run `joulegate migrate up`"
+    )
 
 
 def migrate(engine: Engine) -> Revisions:
     """Bring the database to the head revision in one transaction, made where need be; gives where it was before.
 
-    Two processes may call this at once: the second waits and finds nothing to do. Raises
-    :class:`LedgerError` when the database is newer than the code or cannot be changed.
+    Two processes may call this at once: the second waits and finds nothing to do. A database that a newer release has
+    expanded stays as it is. Raises :class:`LedgerError` when it is too new for the code or cannot be changed.
     """
     before = revisions(engine)
-    if before.at_head:  # nothing to wait for a writer for
+    if before.fits:  # nothing to wait for a writer for
         return before
     try:
         file = sqlite_file(engine)
@@ -92,9 +98,9 @@ def migrate(engine: Engine) -> Revisions:
             if engine.dialect.name == "postgresql":
                 connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_ADVISORY_LOCK})")
             before = _revisions(connection)
-            if not before.known:
+            if not before.fits and not before.known:
                 raise _too_new(engine, before)
-            if not before.at_head:
+            if not before.fits:
                 command.upgrade(alembic_config(connection), "head")
         return before
     except (SQLAlchemyError, CommandError, OSError) as error:
@@ -110,16 +116,20 @@ def alembic_config(connection: Connection | None = None) -> Config:
 
 
 def _revisions(connection: Connection) -> Revisions:
-    return _compared(MigrationContext.configure(connection).get_current_revision())
+    current = MigrationContext.configure(connection).get_current_revision()
+    told = sa.inspect(connection).has_table(compatibility.name)
+    return _compared(current, connection.scalar(sa.select(compatibility.c.oldest)) if told else None)
 
 
-def _compared(current: str | None) -> Revisions:
+def _compared(current: str | None, oldest: str | None) -> Revisions:
     script = ScriptDirectory.from_config(alembic_config())
     head = script.get_current_head()
     assert head is not None, "this package was built without its migrations"  # noqa: S101
-    known = current is None or current in {each.revision for each in script.walk_revisions()}
+    ours = {each.revision for each in script.walk_revisions()}
+    known = current is None or current in ours
     pending = tuple(each.revision for each in script.iterate_revisions(head, current)) if known else ()
-    return Revisions(current=current, head=head, pending=pending[::-1], known=known)
+    expanded = not known and oldest in ours
+    return Revisions(current=current, head=head, pending=pending[::-1], known=known, expanded=expanded)
 
 
 @contextlib.contextmanager

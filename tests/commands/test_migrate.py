@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from proxy.ledger.engine import open_engine
 from proxy.ledger.rollups import left
 from tests.commands.typed import typed
+from tests.expanded import expand
 from tests.rows import call_row, insert
 
 
@@ -71,11 +72,25 @@ def test_a_newer_ledger_is_a_no_for_check_and_an_error_for_up(run, tmp_path):
     engine = sa.create_engine(f"sqlite:///{tmp_path}/newer.db")
     with engine.begin() as connection:
         connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
+        connection.exec_driver_sql("UPDATE compatibility SET oldest = '9998'")
     engine.dispose()
     check = run("check", "--database", "sqlite:///newer.db")
     assert (check.exit_code, "upgrade Joulegate" in check.output) == (1, True)
     up = run("up", "--database", "sqlite:///newer.db")
     assert (up.exit_code, "newer Joulegate" in up.output) == (2, True)
+
+
+def test_a_ledger_that_a_newer_release_expanded_is_left_as_it_is(run, tmp_path):
+    run("up", "--database", "sqlite:///expanded.db")
+    engine = sa.create_engine(f"sqlite:///{tmp_path}/expanded.db")
+    expand(engine)
+    for action in ("check", "up"):
+        ran = run(action, "--database", "sqlite:///expanded.db")
+        assert (ran.exit_code, "is at 9999 of a newer release, which this one" in ran.output) == (0, True)
+        told = json.loads(run(action, "--database", "sqlite:///expanded.db", "--json").stdout)
+        assert (told["revision"], told["at_head"], told["applied"], told["pending"]) == ("9999", False, [], [])
+    assert sa.inspect(engine).has_table("later_sums")
+    engine.dispose()
 
 
 @pytest.mark.parametrize(

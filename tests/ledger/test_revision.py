@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from datetime import timedelta
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 import sqlalchemy as sa
@@ -18,8 +20,13 @@ from pytest_alembic.tests import (
 from proxy.errors import LedgerError
 from proxy.ledger.engine import WRITE, open_engine
 from proxy.ledger.file import make_file
+from proxy.ledger.read import splits
 from proxy.ledger.revision import alembic_config, migrate, require_head, revisions
+from proxy.ledger.rollup_tables import EPOCH
 from proxy.ledger.tables import calls, metadata
+from proxy.ledger.write import Ledger
+from tests.expanded import expand
+from tests.ledger.test_write import NOW
 from tests.rows import call_row, insert
 
 
@@ -71,7 +78,7 @@ def test_an_empty_database_is_brought_to_the_head_and_then_left_alone(engine):
     require_head(engine)
     insert(engine, call_row())
     second = migrate(engine)
-    assert (second.current, second.pending, second.at_head) == (first.head, (), True)
+    assert (second.current, second.pending, second.fits) == (first.head, (), True)
     with engine.connect() as connection:
         assert connection.exec_driver_sql("SELECT count(*) FROM calls").scalar() == 1
 
@@ -79,7 +86,7 @@ def test_an_empty_database_is_brought_to_the_head_and_then_left_alone(engine):
 def test_asking_for_the_revision_makes_nothing(tmp_path):
     engine = open_engine(f"sqlite:///{tmp_path}/deep/ledger.db")
     state = revisions(engine)
-    assert (state.current, state.known, state.at_head, state.pending[-1]) == (None, True, False, state.head)
+    assert (state.current, state.known, state.fits, state.pending[-1]) == (None, True, False, state.head)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -88,7 +95,7 @@ def test_a_ledger_at_the_head_needs_no_lock_to_be_found_so(engine):
     with engine.connect().execution_options(**{WRITE: True}) as writer:
         writer.begin()
         writer.exec_driver_sql("DELETE FROM journal_positions")
-        assert migrate(engine).at_head
+        assert migrate(engine).fits
 
 
 def test_the_revisions_build_the_tables_the_code_uses(engine):
@@ -109,10 +116,25 @@ def test_a_database_of_a_newer_release_is_left_alone_with_a_clear_message(engine
     migrate(engine)
     with engine.begin() as connection:
         connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
+        connection.exec_driver_sql("UPDATE compatibility SET oldest = '9998'")
     assert not revisions(engine).known
     for act in (migrate, require_head):
         with pytest.raises(LedgerError, match="newer Joulegate has used it"):
             act(engine)
+
+
+def test_a_database_that_a_newer_release_has_expanded_is_gone_on_with(engine):
+    migrate(engine)
+    expand(engine)
+    for state in (revisions(engine), migrate(engine)):
+        assert (state.current, state.known, state.fits, state.pending) == ("9999", False, True, ())
+    require_head(engine)
+    ledger = Ledger(engine)
+    ledger.commit([call_row()], journal="j", positions={}, at=NOW)
+    with engine.connect() as connection:
+        assert (
+            splits(connection, ((),), start=EPOCH, end=NOW + timedelta(days=1), zone=ZoneInfo("UTC"))[0][0].calls == 1
+        )
 
 
 def test_a_file_that_is_no_database_is_an_error_that_names_it(tmp_path):
