@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 
-from rich.cells import cell_len
+from rich.cells import cell_len as width_of_any
 from rich.console import Console
 from rich.segment import Segment, Segments
 from rich.style import Style
@@ -20,6 +20,11 @@ from rich.text import Text
 _GAP = "  "
 _LEAST = 8  # characters that are left of a column that gives way
 _BOLD = Style(bold=True)
+
+
+def cell_len(text: str) -> int:
+    """Give how wide a text is: most are of letters that are one wide each."""
+    return len(text) if text.isascii() else width_of_any(text)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -33,8 +33,14 @@ def digits(value: float, significant: int = MOST_DIGITS) -> str:
     """Round to significant digits, halves away from 0, and write without an exponent: 1234.5 becomes 1,230."""
     if value == 0 or not math.isfinite(value):
         return f"{value:g}"
+    more, rounded = f"{value:.{significant}e}", f"{value:.{significant - 1}e}"
+    if more[more.index("e") - 1] != "5":  # far from a half, which floats are written to the even side of
+        return _plain(Decimal(rounded), significant)
     exact = Decimal(value)
-    rounded = exact.quantize(Decimal(1).scaleb(exact.adjusted() + 1 - significant), ROUND_HALF_UP)
+    return _plain(exact.quantize(Decimal(1).scaleb(exact.adjusted() + 1 - significant), ROUND_HALF_UP), significant)
+
+
+def _plain(rounded: Decimal, significant: int) -> str:
     # 9.996 rounds up to 10.0: one place fewer is then enough.
     return f"{rounded:,.{max(significant - 1 - rounded.adjusted(), 0)}f}"
 

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
-from decimal import Decimal
+from decimal import ROUND_HALF_UP, Context, Decimal
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from proxy.reports import figures
 
@@ -28,6 +30,18 @@ from proxy.reports import figures
 )
 def test_quantities(value, text):
     assert figures.quantity(value, "J") == text
+
+
+HALVES = st.builds(lambda whole, power: whole / 2**power, st.integers(-(10**9), 10**9), st.integers(0, 12))
+
+
+@given(st.one_of(st.floats(-1e24, 1e24), HALVES), st.integers(1, 4))
+@example(1234.5, 4)
+@example(-2.5, 1)
+@example(9.995, 3)
+def test_halves_go_away_from_0_whatever_a_float_is_written_like(value, significant):
+    written = Decimal(figures.digits(value, significant).replace(",", ""))
+    assert written == Context(prec=significant, rounding=ROUND_HALF_UP).create_decimal(Decimal(value))
 
 
 @pytest.mark.parametrize(
