@@ -7,8 +7,9 @@ unknown: empty in CSV, null in JSON.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import csv
+import io
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import cached_property
@@ -28,8 +29,6 @@ from proxy.reports.period import Period
 from proxy.reports.split import said
 
 _LIKE_FORMULAS = tuple("=+-@\t\r")
-_QUOTE = '"'
-_TO_BE_QUOTED = re.compile(r'[,\r\n"]')
 _LONGEST_NAME = 48  # characters of a name before it goes on in the next line
 
 Cell = str | int | float | Decimal | None
@@ -141,40 +140,21 @@ def period_of(report: Report) -> dict[str, str | None]:
 @paused()
 def as_csv(report: Report) -> str:
     """Write rows as RFC 4180 CSV with a header; the total is left to the reader's program."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\r\n")
+    writer.writerow([column.key for column in report.columns])
     columns = zip(report.columns, zip(*report.rows, strict=True), strict=True) if report.rows else ()
-    texts, amounts = _Written(lambda cell: _quoted(str(_harmless(cell)))), _Written(lambda cell: str(_exact(cell)))
-    ways = {"text": texts.column, "time": texts.column, "dollars": amounts.column}
-    lines = zip(*(ways.get(column.kind, _numbers)(cells) for column, cells in columns), strict=True)
-    keys = [column.key for column in report.columns]
-    return "\r\n".join([*map(",".join, [keys, *lines]), ""])
+    writer.writerows(zip(*(_for_programs(column.kind, cells) for column, cells in columns), strict=True))
+    return out.getvalue()
 
 
-class _Written(dict[Cell, str]):
-    """Knows how cells are written, each of which is looked at once, in however many columns it stands."""
-
-    def __init__(self, way: Callable[[Cell], str]) -> None:
-        super().__init__({None: ""})
-        self._way = way
-
-    def column(self, cells: Sequence[Cell]) -> Iterable[str]:
-        """Write a column."""
-        return map(self.__getitem__, cells)
-
-    def __missing__(self, cell: Cell) -> str:
-        written = self[cell] = self._way(cell)
-        return written
-
-
-def _numbers(cells: Sequence[Cell]) -> Iterable[str]:
-    """Write numbers as Python does: msgspec does so too unless they are very large or small, and many times faster."""
-    text = msgspec.json.encode(cells).decode()
-    if any(each in text for each in ("null", "e", "[0.0000", ",0.0000", "-0.0000")):
-        return ["" if cell is None else str(cell) for cell in cells]
-    return text[1:-1].split(",")
-
-
-def _quoted(text: str) -> str:
-    return f'"{text.replace(_QUOTE, _QUOTE * 2)}"' if _TO_BE_QUOTED.search(text) else text
+def _for_programs(kind: str, cells: Sequence[Cell]) -> Sequence[Cell]:
+    """Give a column's cells as CSV has them; each text and each amount is looked at once."""
+    way = {"text": _harmless, "dollars": _exact}.get(kind)
+    if way is None:
+        return cells
+    written = {cell: way(cell) for cell in set(cells)}
+    return [written[cell] for cell in cells]
 
 
 def as_json(report: Report) -> bytes:
