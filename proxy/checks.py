@@ -103,16 +103,13 @@ def check_ledger(config: Config) -> Iterator[Finding]:
     engine = impatient(config.ledger.url)
     try:
         state = revisions(engine)
-        if state.expanded:
-            says = f"is at revision {state.current} of a newer release, which this one may go on with"
-            yield Finding("ledger", "ok", says)
+        if state.fits:
+            fits = "of a newer release that lets this one go on" if state.expanded else "as this release needs it"
+            yield Finding("ledger", "ok", f"is at revision {state.current}, {fits}")
             yield from _days(engine, config.ledger.tz)
         elif not state.known:
             says = f"is at revision {state.current}, newer than this release's {state.head}: upgrade Joulegate"
             yield Finding("ledger", "error", says)
-        elif state.fits:
-            yield Finding("ledger", "ok", f"is at revision {state.head}, as this release needs it")
-            yield from _days(engine, config.ledger.tz)
         elif state.current is None:
             yield Finding("ledger", "ok", "is not there yet; serve makes it")
         else:

@@ -11,9 +11,10 @@ from sqlalchemy import Connection
 from estimator.facts import sources
 from estimator.price import every_price
 from proxy.ledger.priced import Sold, price_ids
-from proxy.ledger.read import Where, splits
+from proxy.ledger.read import Where
 from proxy.reports.figures import percent
 from proxy.reports.period import Period
+from proxy.reports.split import sums
 
 _NOT_FOUND = "lists that were not found"  # the kinds of these calls are gone, or beyond those that are read
 _OTHERS = "a list of another release"
@@ -39,16 +40,8 @@ def sold(
     connection: Connection, period: Period, where: Where, *, from_calls: bool = False
 ) -> list[tuple[Sold, Decimal | None]]:
     """Give the dollars by provider and model."""
-    (found,) = splits(
-        connection,
-        (("provider", "model"),),
-        start=period.start,
-        end=period.end,
-        zone=period.zone,
-        where=where,
-        figures=("cost_usd",),
-        sums_only=not from_calls,
-    )
+    by = ("provider", "model")
+    (found,) = sums(connection, period, (by,), where=where, figures=("cost_usd",), from_calls=from_calls)
     return [((group.key[0], group.key[1]), group.cost_usd) for group in found]
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import partial
 from types import MappingProxyType
+from typing import Any
 
 from sqlalchemy import Connection
 
@@ -73,6 +74,20 @@ def said(where: Where) -> str:
     return ", ".join(f"no {name}" if value is None else f"{name} {value}" for name, value in where.items())
 
 
+def sums(
+    connection: Connection, period: Period, by: Sequence[tuple[str, ...]], *, from_calls: bool = False, **more: Any
+) -> list[list[Totals]]:
+    """Read a period's sums by each set of dimensions, ``more`` as of :func:`splits`; QuestionError where none are kept.
+
+    ``from_calls``: where there are no sums, the calls themselves are summed up, as far as they are kept.
+    """
+    start, end, zone = period.start, period.end, period.zone
+    try:
+        return splits(connection, by, start=start, end=end, zone=zone, sums_only=not from_calls, **more)
+    except NoSumsError as error:
+        raise QuestionError(str(error)) from error
+
+
 def split(
     connection: Connection,
     by: tuple[str, ...],
@@ -90,32 +105,20 @@ def split(
 
     ``within``: what the parts of the groups are split by as well; without it there are no parts. ``figures``: what
     groups and parts must have, ``bands``: of which of them bands; total and models have all. ``part_bands``: the parts'
-    bands are reckoned. ``beside``:
-    what else the same calls are split by, in the same reading. ``from_calls``: where there are no sums, the calls
-    themselves are summed up, as far as they are kept.
+    bands are reckoned. ``beside``: what else the same calls are split by, in the same reading. ``from_calls``: as of
+    :func:`sums`.
     """
     finer = (*by, *(name for name in within if name not in by))
-    read = partial(
-        splits,
-        connection,
-        start=period.start,
-        end=period.end,
-        zone=period.zone,
-        where=where,
-        sums_only=not from_calls,
-    )
-    try:
-        # Apart, since they are read from far fewer sums than a split by days or users.
-        (total,), models = read(((), ("model",)))
-        if within and finer != by:
-            groups, parts, *others = read(
-                (by, finer, *beside), figures=figures, bands=bands, bandless=() if part_bands else (finer,)
-            )
-        else:
-            groups, *others = read((by, *beside), figures=figures, bands=bands)
-            parts = groups if within else []
-    except NoSumsError as error:
-        raise QuestionError(str(error)) from error
+    read = partial(sums, connection, period, where=where, from_calls=from_calls)
+    # Apart, since they are read from far fewer sums than a split by days or users.
+    (total,), models = read(((), ("model",)))
+    if within and finer != by:
+        groups, parts, *others = read(
+            (by, finer, *beside), figures=figures, bands=bands, bandless=() if part_bands else (finer,)
+        )
+    else:
+        groups, *others = read((by, *beside), figures=figures, bands=bands)
+        parts = groups if within else []
     return Split(
         by=by,
         period=period,

@@ -6,20 +6,18 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
-from functools import partial
 
 from sqlalchemy import Connection
 
 from estimator.equivalences import Equivalence, count, equivalences
 from estimator.ranges import Range
-from proxy.errors import NoSumsError
 from proxy.ledger.evidence import Evidence
-from proxy.ledger.read import SUMMED, Totals, Where, splits
+from proxy.ledger.read import SUMMED, Totals, Where
 from proxy.reports.evidence import evidence_of
 from proxy.reports.metering import Metering, metering_of
 from proxy.reports.period import Period, QuestionError
 from proxy.reports.prices import dollars_by_list
-from proxy.reports.split import Split
+from proxy.reports.split import Split, sums
 
 MODELS_SHOWN = 30
 PROJECTS_SHOWN = 20
@@ -61,7 +59,11 @@ def statement(
     ``from_calls``: as of :func:`split`.
     """
     where = {} if team is None else {"team": team}
-    read = partial(_splits, connection, period, sums_only=not from_calls)
+
+    def read(sets: Sequence[tuple[str, ...]], where: Where, figures: Collection[str] = SUMMED) -> list[list[Totals]]:
+        found = sums(connection, period, sets, where=where, figures=figures, from_calls=from_calls)
+        return [[group for group in groups if group.calls or not group.key] for groups in found]
+
     # What is kept by the hour, and what by the day: each read once.
     models, (total,) = read((("model", "provider"), ()), where)
     (days,) = read((("day",),), where, _DRAWN)
@@ -87,31 +89,6 @@ def statement(
         evidence=evidence_of(connection, total),
         prices=dollars_by_list(connection, [((each.key[1], each.key[0]), each.cost_usd) for each in models], period),
     )
-
-
-def _splits(
-    connection: Connection,
-    period: Period,
-    sets: Sequence[tuple[str, ...]],
-    where: Where,
-    figures: Collection[str] = SUMMED,
-    *,
-    sums_only: bool,
-) -> list[list[Totals]]:
-    try:
-        found = splits(
-            connection,
-            sets,
-            start=period.start,
-            end=period.end,
-            zone=period.zone,
-            where=where,
-            figures=figures,
-            sums_only=sums_only,
-        )
-    except NoSumsError as error:
-        raise QuestionError(str(error)) from error
-    return [[group for group in groups if group.calls or not group.key] for groups in found]
 
 
 def _ranked(groups: Sequence[Totals]) -> list[Totals]:
