@@ -7,11 +7,14 @@ import contextlib
 import itertools
 import json
 import os
+import re
 import shutil
 import subprocess
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 FLAGS = (
@@ -36,6 +39,7 @@ class Browser:
         self._held = b""
         self._numbers = itertools.count(1)
         self.complaints: list[str] = []  # violated policies, failed loads, uncaught errors
+        self._snapshot: list[str] = []
         (tab,) = [each for each in self.send("Target.getTargets")["targetInfos"] if each["type"] == "page"]
         self._session = ""
         self._session = self.send("Target.attachToTarget", targetId=tab["targetId"], flatten=True)["sessionId"]
@@ -44,10 +48,10 @@ class Browser:
 
     _session = ""
 
-    def send(self, method: str, **parameters: Any) -> Any:
+    def send(self, method: str, *, to_tab: bool = True, **parameters: Any) -> Any:
         number = next(self._numbers)
         message = {"id": number, "method": method, "params": parameters}
-        if self._session:
+        if self._session and to_tab:
             message["sessionId"] = self._session
         self._out.write(json.dumps(message).encode() + b"\0")
         while True:
@@ -61,6 +65,8 @@ class Browser:
                 self.complaints.append(answer["params"]["entry"]["text"])
             elif answer.get("method") == "Runtime.exceptionThrown":
                 self.complaints.append(json.dumps(answer["params"]))
+            elif answer.get("method") == "HeapProfiler.addHeapSnapshotChunk":
+                self._snapshot.append(answer["params"]["chunk"])
 
     def evaluate(self, script: str, *, awaited: bool = False) -> Any:
         given = {"expression": script, "returnByValue": True, "awaitPromise": awaited}
@@ -83,6 +89,30 @@ class Browser:
         self.send("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False)
         self.send("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
 
+    def heap(self) -> Counter[str]:
+        """Give the bytes of JavaScript's heap, after a collection, by the browser's own kinds of what lies there."""
+        self._snapshot = []
+        self.send("HeapProfiler.takeHeapSnapshot")
+        snapshot = json.loads("".join(self._snapshot))
+        told, nodes = snapshot["snapshot"]["meta"], snapshot["nodes"]
+        step, found = len(told["node_fields"]), Counter[str]()
+        kind, size = (told["node_fields"].index(each) for each in ("type", "self_size"))
+        for at in range(0, len(nodes), step):
+            found[told["node_types"][kind][nodes[at + kind]]] += nodes[at + size]
+        return found
+
+    def resident(self) -> int:
+        """Give the bytes of memory that the processes drawing pages have for themselves."""
+        drawing = [
+            each["id"]
+            for each in self.send("SystemInfo.getProcessInfo", to_tab=False)["processInfo"]
+            if each["type"] == "renderer"
+        ]
+        kept = (Path(f"/proc/{each}/smaps_rollup").read_text() for each in drawing)
+        return sum(
+            1024 * int(kb) for text in kept for kb in re.findall(r"^Private_Dirty: +(\d+) kB", text, re.MULTILINE)
+        )
+
     def _next(self) -> dict[str, Any]:
         while b"\0" not in self._held:
             piece = self._in.read(65536)
@@ -93,7 +123,8 @@ class Browser:
 
 
 @contextlib.contextmanager
-def browser() -> Iterator[Browser]:
+def browser(*more: str) -> Iterator[Browser]:
+    """Start one, with ``more`` flags."""
     found = shutil.which("chromium")
     assert found, "needs chromium (Debian package chromium)"
     theirs_in, ours_out = os.pipe()
@@ -107,6 +138,7 @@ def browser() -> Iterator[Browser]:
                 f'exec "$0" "$@" 3<&{theirs_in} 4>&{theirs_out}',
                 found,
                 *FLAGS,
+                *more,
                 f"--user-data-dir={profile}",
             ],
             pass_fds=(theirs_in, theirs_out),

@@ -13,6 +13,7 @@ const dark = matchMedia("(prefers-color-scheme: dark)");
 const axis = new Intl.NumberFormat("en-US", { maximumSignificantDigits: 10 });
 
 const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
+const ink = () => colour("ink");
 const UNSEEN = { stroke: "transparent", width: 0, points: { show: false } }; // what has no outline of its own
 const bar = (part, most = 90) => ({ ...UNSEEN, paths: uPlot.paths.bars({ size: [part, most] }) });
 
@@ -50,36 +51,37 @@ export function chartOf(figure) {
   }
   const painted = ({ key }) => (told.kind === "bars" ? "accent" : (OWN[key] ?? `line-${colours.get(key)}`));
 
-  // What uPlot draws: for each line its values, and where there is a band and room for it, both its ends.
+  const banded = (line, among) => among.length <= BANDS && line.low?.length > 0;
+
+  // How uPlot draws what `values` gives: each line, and where there is a band and room for it, both its ends. Colours are
+  // asked for with each drawing: another line may have come in the place of one.
   function layers() {
-    const lines = shown(), series = [{}], bands = [], values = [told.times.map((_, i) => i)];
-    if (told.kind === "stack") {
-      let under = told.times.map(() => 0);
-      const stacked = lines.map((line) => (under = under.map((below, i) => below + (line.values[i] ?? 0))));
-      lines.forEach((line, i) => {
-        const paint = colour(painted(line));
-        series.splice(1, 0, { ...bar(0.86), fill: paint });
-        values.splice(1, 0, stacked[i]); // the highest first: those below are drawn over it
-      });
-      return { series, bands, values };
-    }
-    const bars = told.kind === "bars", few = lines.length <= BANDS;
-    for (const line of lines) {
-      const paint = colour(painted(line));
+    const lines = shown(), series = [{}], bands = [], bars = told.kind === "bars";
+    lines.forEach((line, n) => {
+      const fill = () => colour(painted(shown()[n] ?? line)); // fewer are shown when uPlot draws what it was about to
+      if (told.kind === "stack") {
+        series.splice(1, 0, { ...bar(0.86), fill }); // the highest first: those below are drawn over it
+        return;
+      }
       series.push(
         bars
-          ? { ...bar(0.75), fill: paint }
-          : { stroke: paint, width: 2, points: { size: 6, fill: paint, filter: (u, i, all) => (all ? null : alone(u.data[i])) } },
+          ? { ...bar(0.75), fill }
+          : { stroke: fill, width: 2, points: { size: 6, fill, filter: (u, i, all) => (all ? null : alone(u.data[i])) } },
       );
-      values.push(line.values);
-      if (!few || !line.low?.length) continue;
-      const fill = bars ? colour("ink") : `${paint}24`;
-      const end = bars ? bar(0.1, 2) : UNSEEN;
-      series.push({ ...end, fill: bars ? fill : undefined }, end);
-      values.push(line.high, line.low);
-      bands.push({ series: [series.length - 2, series.length - 1], fill });
-    }
-    return { series, bands, values };
+      if (!banded(line, lines)) return;
+      const end = bars ? { ...bar(0.1, 2), fill: ink } : UNSEEN;
+      series.push(end, bars ? bar(0.1, 2) : UNSEEN);
+      bands.push({ series: [series.length - 2, series.length - 1], fill: bars ? ink : () => `${fill()}24` });
+    });
+    return { series, bands };
+  }
+  function values() {
+    const lines = shown(), times = told.times.map((_, i) => i);
+    if (told.kind !== "stack")
+      return [times, ...lines.flatMap((line) => [line.values, ...(banded(line, lines) ? [line.high, line.low] : [])])];
+    let under = times.map(() => 0);
+    const stacked = lines.map((line) => (under = under.map((below, i) => below + (line.values[i] ?? 0))));
+    return [times, ...stacked.reverse()];
   }
 
   const size = () => ({ width: plot.clientWidth, height: plot.clientWidth < NARROW ? LOW : TALL });
@@ -87,7 +89,7 @@ export function chartOf(figure) {
   function build() {
     drawn?.destroy();
     const pointed = at;
-    const { series, bands, values } = layers(), soft = colour("soft"), line = colour("line");
+    const { series, bands } = layers(), soft = colour("soft"), line = colour("line");
     const font = `12px ${getComputedStyle(document.body).fontFamily}`;
     const count = told.times.length, labels = told.labels.map((label) => label?.split("\n"));
     const labelled = labels.flatMap((label, i) => (label ? [i] : []));
@@ -136,7 +138,7 @@ export function chartOf(figure) {
           draw: [unit],
         },
       },
-      values,
+      values(),
       plot,
     );
   }
@@ -160,6 +162,7 @@ export function chartOf(figure) {
   const enter = (first, last) => location.assign(addressOf(told.zoom, first, last));
 
   function point(index) {
+    if ((index ?? null) === at) return; // uPlot tells it with every drawing
     at = index ?? null;
     say();
   }
@@ -179,8 +182,7 @@ export function chartOf(figure) {
     if (event.key in steps) {
       const from = at ?? (steps[event.key] < 0 ? last + 1 : -1);
       since = event.shiftKey && told.zoom ? (since ?? at) : null;
-      at = Math.min(last, Math.max(0, from + steps[event.key]));
-      place(at);
+      place(Math.min(last, Math.max(0, from + steps[event.key])));
       stretch();
     } else if (event.key === "Enter" && told.zoom && at !== null) {
       enter(Math.min(since ?? at, at), Math.max(since ?? at, at));
@@ -201,7 +203,6 @@ export function chartOf(figure) {
     say();
   }
 
-  const banded = () => told.lines.some((line) => line.low?.length);
   const nameOf = ({ name }) => name ?? html`<i class="none">none</i>`;
   // A stack shows who has most; each one's own course, from 0 to the most it has, is seen in a line of its own.
   function course({ values }) {
@@ -217,7 +218,7 @@ export function chartOf(figure) {
       ? nameOf(line)
       : html`<button type="button" aria-pressed=${on(line)} title=${line.name ?? "none"} @click=${() => turn([line.key], !on(line))}>
           <i class="swatch ${painted(line)}"></i>${nameOf(line)}</button>`;
-    const said = banded() ? html`<td class="soft">${band}</td>` : nothing;
+    const said = told.lines.some((each) => each.low?.length) ? html`<td class="soft">${band}</td>` : nothing;
     const drawn = told.kind === "stack" ? course(line) : nothing;
     return html`<tr><th scope="row">${head}</th>${drawn}<td>${text}</td>${said}<td class="soft">${beside}</td></tr>`;
   }
@@ -264,9 +265,9 @@ export function chartOf(figure) {
     if (first) begin();
     paint();
     plot.setAttribute("aria-valuemax", told.times.length - 1);
-    const now = JSON.stringify([told.kind, told.unit, told.times.length, shown().map((line) => [line.key, line.low?.length > 0])]);
+    const now = JSON.stringify([told.kind, told.unit, told.times.length, shown().map((line) => line.low?.length > 0)]);
     say(); // before it is measured: the words take room
-    if (now === shape) drawn.setData(layers().values);
+    if (now === shape) drawn.setData(values());
     else build();
     shape = now;
   };

@@ -1,33 +1,42 @@
 // Keeps the open page up to date. Without it the page is complete, only still.
 import { chartOf } from "./chart.js";
+import { renew } from "./renew.js";
 
 const most = 50;
 const table = document.getElementById("calls");
-const source = new EventSource(document.body.dataset.live);
+const rates = document.getElementById("rates"), show = chartOf(rates);
+let source = null;
 
-source.addEventListener("calls", (event) => {
+function add({ data }) {
   if (!table) return location.reload(); // the first call ever: draw the page with its tables
   const drawn = document.createElement("template");
-  drawn.innerHTML = event.data; // escaped by the server
-  for (const row of [...drawn.content.children].reverse()) {
-    if (document.getElementById(row.id)) continue;
-    row.classList.add("new");
-    table.prepend(row);
-  }
+  drawn.innerHTML = data; // escaped by the server
+  const rows = [...drawn.content.children].filter((row) => !document.getElementById(row.id));
+  for (const row of rows) row.classList.add("new");
+  table.prepend(...rows);
   while (table.children.length > most) table.lastElementChild.remove();
-});
-const rates = document.getElementById("rates"), show = chartOf(rates);
+}
 function chart() {
   const told = document.querySelector("#pulse [data-chart]");
   rates.hidden = told === null;
   if (told !== null) show(JSON.parse(told.dataset.chart));
 }
-for (const part of ["pulse", "today", "health"]) {
-  source.addEventListener(part, (event) => {
-    document.getElementById(part).innerHTML = event.data; // escaped by the server
-    if (part === "pulse") chart();
-  });
+// Nobody is sent what nobody sees. A new stream begins with what has come in meanwhile.
+function listen() {
+  source?.close();
+  document.body.classList.remove("live");
+  if (document.hidden) return;
+  source = new EventSource(document.body.dataset.live);
+  source.onopen = () => document.body.classList.add("live");
+  source.onerror = () => document.body.classList.remove("live");
+  source.addEventListener("calls", add);
+  for (const part of ["pulse", "today", "health"]) {
+    source.addEventListener(part, ({ data }) => {
+      renew(document.getElementById(part), data);
+      if (part === "pulse") chart();
+    });
+  }
 }
+document.addEventListener("visibilitychange", listen);
+listen();
 chart();
-source.onopen = () => document.body.classList.add("live");
-source.onerror = () => document.body.classList.remove("live");
