@@ -23,6 +23,7 @@ from proxy.ledger.rollup_tables import (
     SUMS,
     calls_by_day,
     finer_from,
+    four_hours_from,
 )
 from proxy.ledger.rollups import any_left
 from proxy.ledger.sources import DIMENSIONS, TIME_DIMENSIONS, Where
@@ -90,6 +91,7 @@ def splits(
         zone=zone,
         figures=columns,
         finer_from=0 if mirrored else finer_from(connection),
+        four_hours_from=0 if mirrored else four_hours_from(connection),
         days=days,
         rows_from=kept,
         left=left,

@@ -1,11 +1,11 @@
-"""The sums that reports read: by quarter, hour and day over few dimensions, by day also over all.
+"""The sums that reports read: by quarter, hour, four hours and day over few dimensions, by day also over all.
 
 Days are those of UTC and, where the ledger is told a time zone, those of that zone too.
 
 The few are what the named reports are split by, and few of their combinations are in use; where users are many, the
 sums over all dimensions hardly shrink.
-Every time zone in use is off UTC by whole quarters of an hour, so quarters can be put together to anyone's days; hours
-make that quick, since a local day cuts one of them at most.
+Every time zone in use is off UTC by whole quarters of an hour, so quarters can be put together to anyone's days. Longer
+sums make that quick: a local day cuts one of the hours and one of the four hours at most, and has five of these whole.
 A key is a digest of its dimensions: no machine has to ask another for the number of a key.
 """
 
@@ -21,6 +21,7 @@ from proxy.ledger.tables import metadata
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 QUARTER = timedelta(minutes=15)
 QUARTERS_AN_HOUR = 4
+QUARTERS_IN_FOUR_HOURS = 16
 QUARTERS_A_DAY = 96
 
 
@@ -90,6 +91,17 @@ def finer_from(connection: sa.Connection) -> int:
     return connection.scalar(sa.select(finer_sums.c.quarter)) or 0
 
 
+# From which quarter on there are sums of four hours; without a row, always.
+four_hours_kept = sa.Table(
+    "four_hours_kept", metadata, sa.Column("quarter", sa.BigInteger, primary_key=True, autoincrement=False)
+)
+
+
+def four_hours_from(connection: sa.Connection) -> int:
+    """Give the quarter, which begins a day, from which on there are sums of four hours."""
+    return connection.scalar(sa.select(four_hours_kept.c.quarter)) or 0
+
+
 def _sums(name: str, time: str) -> sa.Table:
     return sa.Table(
         name,
@@ -101,9 +113,10 @@ def _sums(name: str, time: str) -> sa.Table:
     )
 
 
-# Time is a number of quarters of an hour, of hours, or of days, since the Unix epoch, UTC.
+# Time is a number of quarters of an hour, of hours, of four hours, or of days, since the Unix epoch, UTC.
 calls_by_quarter = _sums("calls_by_quarter", "quarter")  # and model_keys
 calls_by_hour = _sums("calls_by_hour", "hour")  # and model_keys
+calls_by_four_hours = _sums("calls_by_four_hours", "four_hours")  # and model_keys
 calls_by_day = _sums("calls_by_day", "day")  # and model_keys
 details_by_day = _sums("details_by_day", "day")  # and detail_keys
 

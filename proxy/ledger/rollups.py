@@ -1,4 +1,4 @@
-"""Sums of rows, kept by quarter of an hour, hour and day (UTC's, and local ones) in the transaction of the rows.
+"""Sums of rows, kept by quarter of an hour, hour, four hours and day (UTC's, and local ones), written with the rows.
 
 So a call counts in them exactly once, whenever it comes. What another release wrote without its sums is marked, and
 taken in by :func:`roll_up`, a bounded number at a time.
@@ -7,6 +7,7 @@ taken in by :func:`roll_up`, a bounded number at a time.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from decimal import Context, Decimal
 from functools import cache, reduce
@@ -27,8 +28,10 @@ from proxy.ledger.rollup_tables import (
     FIRST_DIMENSIONS,
     QUARTERS_A_DAY,
     QUARTERS_AN_HOUR,
+    QUARTERS_IN_FOUR_HOURS,
     SUMS,
     calls_by_day,
+    calls_by_four_hours,
     calls_by_hour,
     calls_by_local_day,
     calls_by_quarter,
@@ -36,6 +39,7 @@ from proxy.ledger.rollup_tables import (
     details_by_day,
     details_by_local_day,
     finer_from,
+    four_hours_from,
     model_keys,
     moment,
     quarter_of,
@@ -112,8 +116,27 @@ def merged(one: Sums, other: Sums) -> Sums:
     return tuple(b if a is None else a if b is None else a + b for a, b in zip(one, other, strict=True))
 
 
-def _summed_up(batch: Batch, finer_from: int, days_kept: LocalDays) -> tuple[dict[Place, Sums], ...]:
-    """Give what calls add up to: by quarter, hour, day and local day over few dimensions, by both days over all.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Kept:
+    """Which sums a ledger keeps, as its tables say."""
+
+    finer_from: int
+    four_hours_from: int
+    days: LocalDays
+
+    def four_hours(self, hour: int) -> int | None:
+        """Give the four hours that an hour is summed into, if there are such sums of that time."""
+        kept = hour * QUARTERS_AN_HOUR >= self.four_hours_from
+        return hour * QUARTERS_AN_HOUR // QUARTERS_IN_FOUR_HOURS if kept else None
+
+    def local_day(self, quarter: int) -> int | None:
+        """Give the local day that a quarter is summed into, if days are kept at that time."""
+        its = self.days.of(quarter)
+        return its.start if its.kept else None
+
+
+def _summed_up(batch: Batch, kept: _Kept) -> tuple[dict[Place, Sums], ...]:
+    """Give what calls add up to: by quarter, hour, four hours, day and local day over few, by both days over all.
 
     Before the quarter ``finer_from`` the few are those of an earlier release, whose sums go on.
     """
@@ -121,26 +144,29 @@ def _summed_up(batch: Batch, finer_from: int, days_kept: LocalDays) -> tuple[dic
     for values, kind in batch.calls():
         alike.setdefault((quarter_of(values[_started_at]), kind), []).append(values)
     quarters: dict[Place, Sums] = {}
-    hours: dict[Place, Sums] = {}
-    days: dict[Place, Sums] = {}
     details: dict[Place, Sums] = {}
-    local: dict[Place, Sums] = {}
-    local_details: dict[Place, Sums] = {}
-    local_day = cache(days_kept.of)
     for (quarter, _), group in alike.items():
         sums, first = _sums_of(group), group[0]
-        wide = _details(first)
         team, provider, served, requested, key = _few(first)
         few: Key = (team, provider, served if served is not None else requested, key)
-        if quarter >= finer_from:
+        if quarter >= kept.finer_from:
             few += _finer(first)
-        hour, day = quarter // QUARTERS_AN_HOUR, quarter // QUARTERS_A_DAY
-        places = [(quarters, (quarter, few)), (hours, (hour, few)), (days, (day, few)), (details, (day, wide))]
-        if (its := local_day(quarter)).kept:
-            places += [(local, (its.start, few)), (local_details, (its.start, wide))]
-        for found, place in places:
+        for found, place in ((quarters, (quarter, few)), (details, (quarter, _details(first)))):
             found[place] = merged(found[place], sums) if place in found else sums
-    return quarters, hours, days, details, local, local_details
+    hours = _coarser(quarters, lambda quarter: quarter // QUARTERS_AN_HOUR)
+    days, details_by_day = (_coarser(each, lambda quarter: quarter // QUARTERS_A_DAY) for each in (quarters, details))
+    local, local_details = (_coarser(each, kept.local_day) for each in (quarters, details))
+    return quarters, hours, _coarser(hours, kept.four_hours), days, details_by_day, local, local_details
+
+
+def _coarser(finer: Mapping[Place, Sums], longer: Callable[[int], int | None]) -> dict[Place, Sums]:
+    """Add up sums of times to those of longer ones; ``None``: that time is in none."""
+    of, found = cache(longer), dict[Place, Sums]()
+    for (time, key), sums in finer.items():
+        if (whole := of(time)) is not None:
+            place = whole, key
+            found[place] = merged(found[place], sums) if place in found else sums
+    return found
 
 
 def change(before: Sums | None, after: Sums | None) -> Sums:
@@ -156,11 +182,12 @@ class Rollups:
     """Writes sums; one for each writer of a ledger."""
 
     def __init__(self, dialect: Dialect) -> None:
-        self._finer: int | None = None
+        self._since: tuple[int, int] | None = None
         self._days = LocalDays()
         self._all = (
             _Rollup(calls_by_quarter, model_keys, _even(1), dialect),
             _Rollup(calls_by_hour, model_keys, _even(QUARTERS_AN_HOUR), dialect),
+            _Rollup(calls_by_four_hours, model_keys, _even(QUARTERS_IN_FOUR_HOURS), dialect),
             _Rollup(calls_by_day, model_keys, _even(QUARTERS_A_DAY), dialect),
             _Rollup(details_by_day, detail_keys, _even(QUARTERS_A_DAY), dialect),
             _Rollup(calls_by_local_day, model_keys, self._local, dialect),
@@ -173,8 +200,7 @@ class Rollups:
         Everything is written in one order, so that machines which share a ledger wait for each other and never in
         a circle.
         """
-        self._days = days_kept(connection)  # each time: it may be changed while this is at work
-        found = _summed_up(batch, self._finer_from(connection), self._days)
+        found = _summed_up(batch, self._kept(connection))
         for rollup, sums in zip(self._all, found, strict=True):
             rollup.add(connection, sums)
 
@@ -184,9 +210,8 @@ class Rollups:
         Whole numbers and dollars stay exact; what is not whole stays as it was to the digit where nothing of it
         changed, and may be off in its last digits where something did. The order is that of :meth:`add`.
         """
-        self._days = days_kept(connection)
-        finer = self._finer_from(connection)
-        old_and_new = (_summed_up(Batch.of(rows), finer, self._days) for rows in (before, after))
+        kept = self._kept(connection)
+        old_and_new = (_summed_up(Batch.of(rows), kept) for rows in (before, after))
         for rollup, old, new in zip(self._all, *old_and_new, strict=True):
             rollup.replace(connection, old, new)
 
@@ -197,14 +222,16 @@ class Rollups:
 
     def forget(self) -> None:
         """Take nothing for granted any more: the ledger is, or may be, another."""
-        self._finer = None
+        self._since = None
         for each in self._all:
             each.forget()
 
-    def _finer_from(self, connection: Connection) -> int:
-        if self._finer is None:
-            self._finer = finer_from(connection)
-        return self._finer
+    def _kept(self, connection: Connection) -> _Kept:
+        if self._since is None:
+            self._since = finer_from(connection), four_hours_from(connection)
+        self._days = days_kept(connection)  # each time: it may be changed while this is at work
+        finer, four_hours = self._since
+        return _Kept(finer_from=finer, four_hours_from=four_hours, days=self._days)
 
     def _local(self, quarter: int) -> Ends:
         unit = self._days.of(quarter)

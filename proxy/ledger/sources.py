@@ -1,11 +1,11 @@
-"""Where sums are read from: those by quarter, hour and day over few dimensions, by day over all; and the calls."""
+"""Where sums are read from: those by quarter, hour, four hours and day, by day over all dimensions; and the calls."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import pairwise
+from itertools import groupby, pairwise
 from typing import Any, Self
 
 import sqlalchemy as sa
@@ -21,8 +21,10 @@ from proxy.ledger.rollup_tables import (
     FEW_DIMENSIONS,
     QUARTERS_A_DAY,
     QUARTERS_AN_HOUR,
+    QUARTERS_IN_FOUR_HOURS,
     SUMS,
     calls_by_day,
+    calls_by_four_hours,
     calls_by_hour,
     calls_by_local_day,
     calls_by_quarter,
@@ -120,12 +122,14 @@ class SumsSource:
     unit: Callable[[int], Unit]
 
     @classmethod
-    def even(cls, sums: sa.Table, keys: sa.Table, dimensions: Mapping[str, ColumnElement[Any]], width: int) -> Self:
-        """Make one whose rows all span as much, side by side since the epoch."""
+    def even(
+        cls, sums: sa.Table, keys: sa.Table, dimensions: Mapping[str, ColumnElement[Any]], width: int, since: int = 0
+    ) -> Self:
+        """Make one whose rows all span as much, side by side; ``since``: the quarter that the first begins with."""
 
         def unit(quarter: int) -> Unit:
             start = quarter - quarter % width
-            return Unit(start, start + width)
+            return Unit(start, start + width, kept=start >= since)
 
         return cls(sums, keys, dimensions, width, width, unit)
 
@@ -134,25 +138,17 @@ class SumsSource:
         """Whether its rows begin where clocks say so."""
         return self.counts != self.width
 
-    def by_key(self, wanted: Wanted, stretch: Stretch, bucket: Bucket | None) -> sa.Select[Any]:
-        """Add up the sums of a stretch by the bucket's number and their keys, whose numbers are quick to compare.
-
-        Where a bucket is as wide as a row, there is nothing to add up.
-        """
+    def within(self, wanted: Wanted, stretch: Stretch, bucket: Bucket | None) -> sa.Select[Any]:
+        """Select the keys and figures of a stretch, as they are, and the number of the bucket where it has several."""
         time, counts, (begin, end) = next(iter(self.sums.columns)), self.counts, stretch
-        one = 0 if bucket is None else bucket.only(stretch)
-        number = sa.literal(one, sa.BigInteger) if bucket is None or one is not None else bucket.of(time * counts)
-        several = bucket is None or bucket.size != self.width
-        figures = [self.sums.c[name] for name in wanted.figures]
-        labelled = [(sa.func.sum(each) if several else each).label(each.name) for each in figures]
-        select = sa.select(number.label("bucket"), self.sums.c.key, *labelled)
+        select = sa.select(self.sums.c.key, *(self.sums.c[name] for name in wanted.figures))
+        if bucket is not None and bucket.only(stretch) is None:
+            select = select.add_columns(bucket.of(time * counts).label("bucket"))
         select = select.where(time >= begin // counts, time < end // counts)
-        if wanted.where:
-            theirs = sa.select(self.keys.c.key).where(*conditions(self.dimensions, wanted.where))
-            select = select.where(self.sums.c.key.in_(theirs))
-        if not several:
+        if not wanted.where:
             return select
-        return select.group_by(*([] if one is not None else [sa.column("bucket")]), self.sums.c.key)
+        theirs = sa.select(self.keys.c.key).where(*conditions(self.dimensions, wanted.where))
+        return select.where(self.sums.c.key.in_(theirs))
 
 
 Piece = tuple[SumsSource, Stretch]
@@ -161,11 +157,11 @@ Piece = tuple[SumsSource, Stretch]
 def select_sums(wanted: Wanted, pieces: Sequence[Piece], bucket: Bucket | None) -> sa.Select[Any]:
     """Ask for the dimensions (of times: the number of the bucket), what errs alike and the figures.
 
-    All pieces are of sums with the same keys; they are added up by what these mean, unless they hardly become fewer.
+    All pieces, in the order of time, are of sums with the same keys; they are added up by what these mean, unless they
+    hardly become fewer.
     """
-    # Each stretch is looked up in the index. As conditions side by side SQLite would try all on every row, and as
-    # a table to join with PostgreSQL would: it does not know how few rows are meant.
-    each = [source.by_key(wanted, stretch, bucket) for source, stretch in pieces]
+    together = [list(some) for _, some in groupby(pieces, key=lambda piece: bucket and bucket.span(piece[1]))]
+    each = [_by_key(wanted, some, bucket) for some in together]
     summed = (sa.union_all(*each) if len(each) > 1 else each[0]).subquery()
     figures: dict[str, ColumnElement[Any]] = {name: summed.c[name] for name in wanted.figures}
     source, _ = pieces[0]
@@ -179,6 +175,24 @@ def select_sums(wanted: Wanted, pieces: Sequence[Piece], bucket: Bucket | None) 
     else:  # numbers are quicker to compare than the names for which they stand
         select = listed(*parts, sums).group_by(summed.c.bucket, keys.key)
     return select.select_from(summed.join(source.keys, summed.c.key == keys.key))
+
+
+def _by_key(wanted: Wanted, pieces: Sequence[Piece], bucket: Bucket | None) -> sa.Select[Any]:
+    """Add up pieces of one bucket, or one of several, by the bucket's number and the keys, which are quick to compare.
+
+    Where a bucket is as wide as a row, there is nothing to add up.
+    """
+    source, stretch = pieces[0]
+    one = 0 if bucket is None else bucket.only(stretch)
+    # Each stretch is looked up in the index. As conditions side by side SQLite would try all on every row, and as
+    # a table to join with PostgreSQL would: it does not know how few rows are meant.
+    each = [source.within(wanted, stretch, bucket) for source, stretch in pieces]
+    rows = (sa.union_all(*each) if len(each) > 1 else each[0]).subquery()
+    several = len(each) > 1 or bucket is None or bucket.size != source.width
+    number = rows.c.bucket if one is None else sa.literal(one, sa.BigInteger).label("bucket")
+    figures = [(sa.func.sum(rows.c[name]) if several else rows.c[name]).label(name) for name in wanted.figures]
+    select = sa.select(number, rows.c.key, *figures)
+    return select.group_by(*([rows.c.bucket] if one is None else []), rows.c.key) if several else select
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,10 +217,9 @@ class Bucket:
 
 
 def _apart(pieces: Sequence[Piece], bucket: Bucket) -> bool:
-    """Say whether the sums of these pieces, by bucket and key, are one of each."""
-    spans = sorted(bucket.span(stretch) for _, stretch in pieces)
-    whole = all(source.width == bucket.size or bucket.only(stretch) is not None for source, stretch in pieces)
-    return whole and all(one[1] < following[0] for one, following in pairwise(spans))
+    """Say whether the sums of these pieces, those of one bucket added up, are one of each bucket and key."""
+    spans = [span for span, _ in groupby(bucket.span(stretch) for _, stretch in pieces)]
+    return all(one[1] < following[0] for one, following in pairwise(spans))
 
 
 def listed(
@@ -299,6 +312,11 @@ QUARTERS = SumsSource.even(calls_by_quarter, model_keys, FEW, 1)
 HOURS = SumsSource.even(calls_by_hour, model_keys, FEW, QUARTERS_AN_HOUR)
 DAYS = SumsSource.even(calls_by_day, model_keys, FEW, QUARTERS_A_DAY)
 DETAILS = SumsSource.even(details_by_day, detail_keys, _ALL, QUARTERS_A_DAY)
+
+
+def four_hours(since: int) -> SumsSource:
+    """Give the sums of four hours, which there are from a quarter on."""
+    return SumsSource.even(calls_by_four_hours, model_keys, FEW, QUARTERS_IN_FOUR_HOURS, since)
 
 
 def local_sources(days: LocalDays) -> tuple[SumsSource, SumsSource]:

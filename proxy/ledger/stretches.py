@@ -1,8 +1,8 @@
-"""How a period is put together from sums: whole days where they do, hours where days are cut, and quarters.
+"""How a period is put together from sums: whole days where they do, where days are cut four hours, hours and quarters.
 
 A day or an hour is cut where the period begins or ends in it, and where the hours, days or months asked for change
-within it, as days of UTC are cut by those of any other zone. Days are kept of UTC and of one zone more. Hours and
-quarters know few dimensions; where more is asked for, the cut days are summed from the calls themselves, if that is
+within it, as days of UTC are cut by those of any other zone. Days are kept of UTC and of one zone more. What is shorter
+knows few dimensions; where more is asked for, the cut days are summed from the calls themselves, if that is
 allowed. So is what lies outside of whole quarters; and, always, what no sum has yet.
 """
 
@@ -48,6 +48,7 @@ from proxy.ledger.sources import (
     SumsSource,
     Wanted,
     Where,
+    four_hours,
     local_sources,
     select_sums,
 )
@@ -74,6 +75,7 @@ def questions(
     zone: ZoneInfo,
     figures: Sequence[str] = FIGURES,
     finer_from: int = 0,
+    four_hours_from: int = 0,
     days: LocalDays = _NONE,
     rows_from: datetime | None = None,
     left: bool = True,
@@ -83,10 +85,10 @@ def questions(
 ) -> Iterator[Question]:
     """Give what must be asked to sum [start, end) by the named dimensions; raises KeyError on an unknown one.
 
-    ``figures`` are columns of the sums, ``finer_from`` is said with their tables, ``days`` are the local ones that are
-    kept. ``where``: only calls that have these values. ``left``: some calls are in no sum yet. Raises
-    :class:`RowsGoneError` where rows from before ``rows_from`` are needed, which are deleted, and with ``sums_only``
-    :class:`NoSumsError` where any are.
+    ``figures`` are columns of the sums, ``finer_from`` and ``four_hours_from`` are said with their tables, ``days`` are
+    the local ones that are kept. ``where``: only calls that have these values. ``left``: some calls are in no sum yet.
+    Raises :class:`RowsGoneError` where rows from before ``rows_from`` are needed, which are deleted, and with
+    ``sums_only`` :class:`NoSumsError` where any are.
     """
     wanted = Wanted(names=names, where=where, figures=figures)
     others = {*names, *where} - set(wanted.times)
@@ -107,7 +109,8 @@ def questions(
     few, all_ = [DAYS, local_few], [DETAILS, local_all]
     if days.of(first).start == first:  # the period's days are rather the local ones
         few, all_ = few[::-1], all_[::-1]
-    for stretch, sources in (((first, cut), all_), ((cut, last), [*few, HOURS, QUARTERS])):
+    few += [four_hours(four_hours_from), HOURS, QUARTERS]
+    for stretch, sources in (((first, cut), all_), ((cut, last), few)):
         left_over, pieces = [stretch], list[Piece]()
         for source in sources:
             whole, left_over = _cut(left_over, source, wanted.times, zone)

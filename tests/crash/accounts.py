@@ -10,7 +10,13 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
-from proxy.ledger.rollup_tables import calls_by_day, calls_by_hour, calls_by_local_day, calls_by_quarter
+from proxy.ledger.rollup_tables import (
+    calls_by_day,
+    calls_by_four_hours,
+    calls_by_hour,
+    calls_by_local_day,
+    calls_by_quarter,
+)
 from proxy.ledger.tables import calls
 from tests.crash.traffic import Call, output_tokens
 
@@ -74,7 +80,7 @@ def sums_that_differ(engine: sa.Engine) -> list[str]:
     """Say which sums that reports read are not those of the calls; empty where all are."""
     wrong: list[str] = []
     with engine.connect() as connection:
-        for table in (calls_by_quarter, calls_by_hour, calls_by_day, calls_by_local_day):
+        for table in (calls_by_quarter, calls_by_hour, calls_by_four_hours, calls_by_day, calls_by_local_day):
             summed = connection.execute(sa.select(*(sa.func.sum(table.c[name]) for name in _SUMMED))).one()
             counted = connection.execute(
                 sa.select(sa.func.count(), *(sa.func.sum(calls.c[name]) for name in _SUMMED[1:]))

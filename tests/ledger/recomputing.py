@@ -17,6 +17,7 @@ from proxy.estimating import ConfiguredEstimator
 from proxy.ledger.recomputing import Generation, Recomputing, Stretch, look
 from proxy.ledger.rollup_tables import (
     calls_by_day,
+    calls_by_four_hours,
     calls_by_hour,
     calls_by_local_day,
     calls_by_quarter,
@@ -48,7 +49,10 @@ NOW = datetime(2026, 11, 28, 12, tzinfo=UTC)
 START = datetime(2026, 11, 17, tzinfo=UTC)
 END = datetime(2026, 11, 22, tzinfo=UTC)
 KEPT_FROM = datetime(2026, 11, 18, 18, 15, tzinfo=UTC)  # midnight in Kathmandu
-SUMS = (calls_by_quarter, calls_by_hour, calls_by_day, details_by_day, calls_by_local_day, details_by_local_day)
+SUMS = (
+    *(calls_by_quarter, calls_by_hour, calls_by_four_hours, calls_by_day, details_by_day),
+    *(calls_by_local_day, details_by_local_day),
+)
 MODELS = ("gpt-4o", "claude-sonnet-4-5", "llama-3.1-8b-instant", "no-such-model", "o3")
 PROVIDERS = {"gpt-4o": "openai", "o3": "openai", "claude-sonnet-4-5": "anthropic", "llama-3.1-8b-instant": "groq"}
 

@@ -13,8 +13,8 @@ from alembic import command
 from proxy.ledger.engine import WRITE, open_engine
 from proxy.ledger.file import make_file, sqlite_file
 from proxy.ledger.read import recent, totals
-from proxy.ledger.revision import alembic_config, migrate, require_head
-from proxy.ledger.rollup_tables import finer_from
+from proxy.ledger.revision import alembic_config, compatibility, migrate, require_head
+from proxy.ledger.rollup_tables import finer_from, four_hours_from
 from proxy.ledger.tables import CallRow, calls
 from proxy.ledger.write import Ledger
 from tests.rows import PLAIN, UNESTIMATED, UNMETERED, UNPRICED, call_row, insert
@@ -115,6 +115,26 @@ def test_0017_makes_sums_finer_from_a_day_on_that_the_old_release_does_not_see(e
     migrate(engine)
     with engine.connect() as connection:
         day, rest = divmod(finer_from(connection), 96)
+    assert rest == 0
+    assert 1 <= day - datetime.now(UTC).timestamp() / 86_400 <= 2
+    engine.dispose()
+
+
+@pytest.mark.parametrize("kept", ["rows", "sums"])
+def test_0020_keeps_sums_of_four_hours_from_a_day_on_that_the_old_release_does_not_see(empty_url, kept):
+    engine = upgraded_to(empty_url, "0019")
+    migrate(engine)
+    with engine.connect() as connection:
+        assert four_hours_from(connection) == 0  # there was nothing yet
+    Ledger(engine).commit([call_row()], journal="j", positions={}, at=datetime.now(UTC))
+    with engine.connect().execution_options(**{WRITE: True}) as connection, connection.begin():
+        command.downgrade(alembic_config(connection), "0019")
+        assert connection.scalars(sa.select(compatibility.c.oldest)).all() == ["0019"]
+        connection.exec_driver_sql("DELETE FROM calls_by_day" if kept == "rows" else "DELETE FROM call_rows")
+    migrate(engine)
+    with engine.connect() as connection:
+        day, rest = divmod(four_hours_from(connection), 96)
+        assert connection.scalars(sa.select(compatibility.c.oldest)).all() == ["0020"]
     assert rest == 0
     assert 1 <= day - datetime.now(UTC).timestamp() / 86_400 <= 2
     engine.dispose()

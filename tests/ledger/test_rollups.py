@@ -18,11 +18,13 @@ from proxy.ledger.local_days import keep_days
 from proxy.ledger.read import Totals, splits
 from proxy.ledger.rollup_tables import (
     calls_by_day,
+    calls_by_four_hours,
     calls_by_hour,
     calls_by_quarter,
     detail_keys,
     details_by_day,
     finer_sums,
+    four_hours_kept,
     model_keys,
 )
 from proxy.ledger.rollups import Rollups
@@ -68,10 +70,10 @@ def nearly(group: Totals) -> list[object]:
     return [pytest.approx(each, rel=1e-9) if isinstance(each, float | dict) else each for each in figures(group)]
 
 
-def finer_after(engine: sa.Engine, at: datetime) -> None:
+def finer_after(engine: sa.Engine, at: datetime, since: sa.Table = finer_sums) -> None:
     """Let sums over few dimensions have all of them from a day on, as the migration of a filled ledger does."""
     with engine.begin() as connection:
-        connection.execute(sa.insert(finer_sums).values(quarter=int(at.timestamp()) // 86_400 * 96))
+        connection.execute(sa.insert(since).values(quarter=int(at.timestamp()) // 86_400 * 96))
 
 
 def same(engine: sa.Engine, by: tuple[str, ...], start: datetime, end: datetime, zone: ZoneInfo, **more) -> int:
@@ -96,6 +98,7 @@ def test_sums_of_the_rollups_are_those_of_the_rows(engine, seed):
     begin = draw.choice(AROUND) - timedelta(days=2)
     if seed == 2:  # a ledger of an earlier release
         finer_after(engine, begin + timedelta(days=2))
+        finer_after(engine, begin + timedelta(days=3), four_hours_kept)
     ledger, rows = Ledger(engine), list(random_rows(draw, 400, begin, 5))
     draw.shuffle(rows)
     for start in range(0, 300, 60):
@@ -176,13 +179,36 @@ def test_bands_are_reckoned_where_they_are_wanted(engine):
 
 
 def test_a_local_day_is_put_together_by_the_database(engine):
-    """Its hours and the quarters at its ends are one sum: a month of many combinations is read once."""
-    begin = datetime(2026, 11, 1, tzinfo=UTC)
-    days, kolkata = {"start": begin, "end": begin + timedelta(days=10)}, ZoneInfo("Asia/Kolkata")
-    asked = [str(each.select) for each in questions(("day", "team"), **days, zone=kolkata, left=False)]
-    assert len(asked) == 1
-    assert "calls_by_hour" in asked[0]
-    assert "calls_by_quarter" in asked[0]
+    """Five times four hours, four hours but for the one that is cut, and the quarters of that one are one sum."""
+    begin = datetime(2026, 11, 1, 18, 30, tzinfo=UTC)
+    days, kolkata = {"start": begin, "end": begin + timedelta(days=9)}, ZoneInfo("Asia/Kolkata")
+    (asked,) = questions(("day", "team"), **days, zone=kolkata, left=False)
+    tables = re.findall(r"FROM calls_by_(\w+)", str(asked.select))
+    assert tables == ["quarter", "hour", "four_hours", "hour", "quarter"] * 9
+    rows = [call_row(started_at=begin + timedelta(minutes=15 * number)) for number in range(96)]
+    Ledger(engine).commit(rows, journal="j", positions={}, at=NOW)
+    with engine.connect() as connection:
+        assert [tuple(row)[:2] for row in connection.execute(asked.select)] == [(20_759, "search")]  # one row
+
+
+def test_hours_are_read_up_to_the_day_from_which_four_of_them_are_one_sum(engine):
+    begin, berlin = datetime(2026, 11, 1, tzinfo=UTC), ZoneInfo("Europe/Berlin")
+    finer_after(engine, begin + timedelta(days=3), four_hours_kept)
+    rows = [call_row(started_at=begin + timedelta(hours=number)) for number in range(6 * 24)]
+    Ledger(engine).commit(rows, journal="j", positions={}, at=NOW)
+    with engine.connect() as connection:
+        four, calls_in = connection.execute(
+            sa.select(sa.func.min(calls_by_four_hours.c.four_hours), sa.func.sum(calls_by_four_hours.c.calls))
+        ).one()
+    assert (four, calls_in) == ((begin + timedelta(days=3)).timestamp() // (4 * 3600), 3 * 24)
+    heard: list[str] = []
+    with engine.connect() as connection:
+        sa.event.listen(connection, "before_cursor_execute", lambda *given: heard.append(given[2]))
+        (days,) = splits(connection, (("day",),), start=begin, end=begin + timedelta(days=6), zone=berlin)
+    assert [day.calls for day in sorted(days, key=lambda day: day.key)] == [23, 24, 24, 24, 24, 24, 1]
+    assert any("calls_by_four_hours" in each for each in heard)
+    for zone in ZONES:
+        assert same(engine, ("day", "team"), begin, begin + timedelta(days=6), ZoneInfo(zone)) == 6 * 24
 
 
 def test_a_row_counts_once_however_often_it_comes(engine):
@@ -191,7 +217,7 @@ def test_a_row_counts_once_however_often_it_comes(engine):
         Ledger(engine).commit(rows, journal="j", positions={}, at=NOW)
     Ledger(engine).commit([*rows, call_row(output_tokens=2**63)], journal="j", positions={}, at=NOW)
     with engine.connect() as connection:
-        for table in (calls_by_quarter, calls_by_hour, calls_by_day, details_by_day):
+        for table in (calls_by_quarter, calls_by_hour, calls_by_four_hours, calls_by_day, details_by_day):
             assert connection.execute(sa.select(table.c.calls, table.c.input_tokens)).all() == [(5, 500)]
         assert connection.scalar(sa.select(sa.func.count()).select_from(calls).where(calls.c.rolled_up)) == 5
     assert Ledger(engine).roll_up() == 0

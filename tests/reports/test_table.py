@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import csv
 import io
+import random
 from datetime import UTC, datetime
 from decimal import Decimal
 
@@ -95,3 +96,43 @@ def test_json_is_exact_and_complete():
         "total": {"calls": 3, "joules_low": 1.0, "joules": 2000.0, "cost_usd": "0.0000001"},
         "notes": ["n"],
     }
+
+
+def test_csv_is_what_the_module_of_that_name_writes():
+    draw = random.Random(3)
+    numbers = [
+        0.0,
+        -0.0,
+        1e-4,
+        9.9e-5,
+        1e16,
+        9_999_999_999_999_998.0,
+        5e-324,
+        1.7e308,
+        -1e-7,
+        1.0000000001,
+        12345.0,
+        0.1 + 0.2,
+    ]
+    numbers += [draw.random() * 10 ** draw.randrange(-12, 22) for _ in range(500)]
+    texts = ["plain", "with, comma", 'with "quotes"', "two\nlines", "carriage\rreturn", " blank ", "", None, "ünï"]
+    columns = (
+        Column(key="name", title="name", kind="text"),
+        Column(key="n", title="n", kind="count"),
+        *(Column(key=f"x{power}", title="x", kind="quantity") for power in ("all", "common", "some")),
+    )
+    rows = tuple(
+        (
+            draw.choice(texts),
+            draw.choice([None, draw.randrange(10**15)]),
+            number,
+            draw.uniform(1, 1e6),
+            draw.choice([None, number]),
+        )
+        for number in numbers
+    )
+    report = Report(name="energy", title="T", period=PERIOD, by=("name",), columns=columns, rows=rows, total=())
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\r\n")
+    writer.writerows([[column.key for column in columns], *rows])
+    assert table.as_csv(report) == out.getvalue()
