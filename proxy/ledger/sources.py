@@ -188,11 +188,14 @@ def _by_key(wanted: Wanted, pieces: Sequence[Piece], bucket: Bucket | None) -> s
     # a table to join with PostgreSQL would: it does not know how few rows are meant.
     each = [source.within(wanted, stretch, bucket) for source, stretch in pieces]
     rows = (sa.union_all(*each) if len(each) > 1 else each[0]).subquery()
-    several = len(each) > 1 or bucket is None or bucket.size != source.width
-    number = rows.c.bucket if one is None else sa.literal(one, sa.BigInteger).label("bucket")
-    figures = [(sa.func.sum(rows.c[name]) if several else rows.c[name]).label(name) for name in wanted.figures]
-    select = sa.select(number, rows.c.key, *figures)
-    return select.group_by(*([rows.c.bucket] if one is None else []), rows.c.key) if several else select
+    # By their names alone: to make columns of them takes SQLAlchemy as long as the database takes to add them up.
+    column = {name: sa.column(name, source.sums.c[name].type) for name in ("key", *wanted.figures)}
+    number = sa.column("bucket") if one is None else sa.literal(one, sa.BigInteger).label("bucket")
+    if len(each) == 1 and bucket is not None and bucket.size == source.width:
+        return sa.select(number, *column.values()).select_from(rows)
+    sums = [sa.func.sum(column[name]).label(name) for name in wanted.figures]
+    select = sa.select(number, column["key"], *sums).select_from(rows)
+    return select.group_by(*([number] if one is None else []), column["key"])
 
 
 @dataclass(frozen=True, slots=True)
