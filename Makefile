@@ -9,8 +9,8 @@ UV_VERSION := 0.13.9
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 export PIP_NO_COMPILE := 1
 
-# On all cores, a file of tests on one of them: what its tests share is made once. One by one: ARGS=-n0. In the order of
-# their names, or files of few tests would come last, and some of these take minutes.
+# One worker more than there are cores (conftest.py), a file of tests on one of them: what its tests share is made once. One
+# by one: ARGS=-n0. In the order of their names, or files of few tests would come last, and some of these take minutes.
 TESTS := $(BIN)/python -m pytest --numprocesses=auto --maxprocesses=8 --dist=loadfile --no-loadscope-reorder --max-worker-restart=0
 
 .DEFAULT_GOAL := help

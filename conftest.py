@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,11 @@ import pytest
 pytest_plugins = ["tests.ledgers"]  # fixtures; a tests/conftest.py would be taken for its own by pytest-alembic
 
 HEAVY = "pytest.mark.heavy"
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """Let one more file of tests be at work than there are cores: a third of the time tests wait for processes."""
+    return (os.cpu_count() or 1) + 1
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:

@@ -154,9 +154,9 @@ def _summed_up(batch: Batch, kept: _Kept) -> tuple[dict[Place, Sums], ...]:
         for found, place in ((quarters, (quarter, few)), (details, (quarter, _details(first)))):
             found[place] = merged(found[place], sums) if place in found else sums
     hours = _coarser(quarters, lambda quarter: quarter // QUARTERS_AN_HOUR)
-    days, details_by_day = (_coarser(each, lambda quarter: quarter // QUARTERS_A_DAY) for each in (quarters, details))
-    local, local_details = (_coarser(each, kept.local_day) for each in (quarters, details))
-    return quarters, hours, _coarser(hours, kept.four_hours), days, details_by_day, local, local_details
+    days, detailed = (_coarser(each, lambda quarter: quarter // QUARTERS_A_DAY) for each in (quarters, details))
+    local, local_detailed = (_coarser(each, kept.local_day) for each in (quarters, details))
+    return quarters, hours, _coarser(hours, kept.four_hours), days, detailed, local, local_detailed
 
 
 def _coarser(finer: Mapping[Place, Sums], longer: Callable[[int], int | None]) -> dict[Place, Sums]:
