@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from datetime import UTC, datetime
+from html import escape
 from pathlib import Path
 
 import msgspec
@@ -36,7 +37,7 @@ from proxy.console.screens import Screens
 from proxy.console.signing_in import SigningIn
 from proxy.console.tables import call_rows
 from proxy.console.today import Sums, Today
-from proxy.errors import DirectoryError
+from proxy.errors import DirectoryError, NoSumsError, RowsGoneError
 from proxy.ledger import read
 from proxy.ledger.evidence import Evidence
 from proxy.ledger.row import Estimator
@@ -268,7 +269,11 @@ def _limit(text: str) -> int:
 
 
 def _bad_question(request: Request, error: Exception) -> Response:
-    return _failed(request, 400, str(error))
+    cause = error.__cause__
+    if not isinstance(cause, NoSumsError) or isinstance(cause, RowsGoneError):
+        return _failed(request, 400, str(error))
+    query = escape(request.url.include_query_params(from_calls="true").query)
+    return _failed(request, 400, str(error), f'<a href="?{query}">Have the calls read</a>, which takes longer')
 
 
 def _ledger_away(request: Request, _: Exception) -> Response:
@@ -284,7 +289,7 @@ def _nowhere(request: Request, _: Exception) -> Response:
 _TO_LIVE = '<a href="/">Live</a>'
 
 
-def _failed(request: Request, status: int, message: str) -> Response:
+def _failed(request: Request, status: int, message: str, *ways_out: str) -> Response:
     """Say what is wrong: to a program as JSON, on a page to who opened an address that a page of ours gave them."""
     if not wants_page(request):
         return Json({"error": {"message": message}}, status_code=status)
@@ -292,7 +297,7 @@ def _failed(request: Request, status: int, message: str) -> Response:
     return answer(
         request,
         "That cannot be shown",
-        sorry(message, f'<a href="{place}">Begin again</a>'),
+        sorry(message, " · ".join([*ways_out, f'<a href="{place}">Begin again</a>'])),
         place=place,
         status=status,
     )

@@ -1,11 +1,15 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import timedelta
+from html import unescape
 
 import pytest
+import sqlalchemy as sa
 
 from proxy.directory.teams import add
+from proxy.ledger.tables import retention
 from tests.console.conftest import NOON, serve
 from tests.console.test_api import get
 from tests.reports.test_statement import Page
@@ -56,6 +60,15 @@ def test_calls_are_read_where_that_is_asked_for(filled):
         assert reply.status == 200, path
         assert sums is None or json.loads(reply.text)["total"]["calls"] == sums
         assert "write true or false" in filled.get(f"{path}from_calls=yes").text
+        page = filled.get(path, accept="text/html").text  # on a page it is a link
+        (query,) = re.findall(r'<a href="(\?[^"]+)">Have the calls read</a>', page)
+        assert filled.get(path.partition("?")[0] + unescape(query), accept="text/html").text == reply.text
+    with filled.engine.begin() as connection:
+        connection.execute(sa.insert(retention).values(rows_from=NOON + timedelta(days=30), at=NOON))
+    for path in ("/api/reports/cost?by=planet", "/api/reports/cost?by=user&tz=Asia/Kolkata"):
+        sorry = filled.get(path, accept="text/html").text
+        assert "Begin again" in sorry
+        assert "Have the calls read" not in sorry  # there is no such question, or none of these calls any more
 
 
 def test_estimates_say_what_they_rest_on_and_dollars_need_not(filled):
