@@ -73,9 +73,12 @@ def splits(
     """
     mirrored = connection.dialect.name == "clickhousedb"
     from_rows = from_rows or mirrored
-    if connection.dialect.name == "postgresql" and not connection.in_transaction():
-        # Calls that get into the sums meanwhile must not be missed, nor met twice.
-        connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+    if connection.dialect.name == "postgresql":
+        if not connection.in_transaction():
+            # Calls that get into the sums meanwhile must not be missed, nor met twice.
+            connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        # It would start workers for each local day, which takes four times as long as to add it up alone.
+        connection.exec_driver_sql("SET LOCAL max_parallel_workers_per_gather = 0")
     names = tuple(dict.fromkeys(name for each in by for name in each))
     left = not from_rows and any_left(connection)
     days = LocalDays() if mirrored else days_kept(connection)
