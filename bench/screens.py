@@ -1,12 +1,20 @@
 """How soon the console's pages are there under live traffic, and whether the live one stays flat in memory.
 
     python -m bench.screens [--ledger URL] [--rate 20] [--rounds 3]           first contentful paint of each page
-    python -m bench.screens --live 10 [--rate 200]                            the live page's memory, minute by minute
+    python -m bench.screens --live 10 [--rate 200] [--interpreted]            the live page's memory, minute by minute
+    python -m bench.screens --redraws 3000                                    what redraws of its sums leave behind
 
 The console is served as `joulegate serve` does, over loopback, while calls are written to its ledger and shown. The
 browser is Debian's chromium, headless, one tab; each page is loaded afresh, without what the browser kept. Paint is
 what the browser itself reports, in milliseconds since the navigation began; beside it is when the last byte came.
-Memory is JavaScript's heap after a collection, and the number of DOM nodes. Without --ledger the ledger begins empty.
+Without --ledger the ledger begins empty.
+
+The live page is opened after three minutes of traffic, when its chart is full. Memory is read after a collection:
+JavaScript's heap; what of it the browser's own account calls code (machine code, bytecode, and what the engine notes
+about them: more, as long as it finds something to make faster), and the rest, which is the page's; beside it, what the
+browser keeps for the page's elements; and all that the processes which draw have for themselves, these readings
+included. CPU is the share of a core that the tab's main thread took since the line before. Redraws are shown one by
+one, by changing what differs, as the page does, and by putting all of it in again.
 """
 
 from __future__ import annotations
@@ -15,7 +23,6 @@ import argparse
 import asyncio
 import contextlib
 import random
-import resource
 import socket
 import statistics
 import tempfile
@@ -26,9 +33,10 @@ from datetime import UTC, datetime
 
 import uvicorn
 
-from bench.millions import row
+from bench.millions import MODELS, TEAMS, row
 from proxy.console import RecentCalls, build_console
 from proxy.console.frame import PLACES
+from proxy.console.pulse import STEP_S, STEPS
 from proxy.estimating import ConfiguredEstimator
 from proxy.ledger.engine import open_engine
 from proxy.ledger.revision import migrate
@@ -114,26 +122,65 @@ def first_paints(port: int, rounds: int) -> None:
             )
 
 
-def memory(port: int, minutes: float) -> None:
-    print(f"  {'minute':>8} {'heap, kB':>10} {'nodes':>8} {'listeners':>10} {'rows':>6} {'console, MB':>12}")
-    with browser() as tab:
+COLUMNS = ("minute", "heap, kB", "its code", "the rest", "beside", "nodes", "listeners", "rows", "CPU, %", "tab, MB")
+
+
+def memory(port: int, minutes: float, *flags: str) -> None:
+    time.sleep(STEPS * STEP_S)  # until the chart is full: what it has to hold grows so long
+    print("  ".join(f"{each:>9}" for each in COLUMNS), flush=True)
+    with browser(*flags) as tab:
         tab.send("Performance.enable")
         tab.send("Page.navigate", url=f"http://127.0.0.1:{port}/")
         tab.wait("document.readyState == 'complete' && document.querySelectorAll('#calls tr').length == 50", seconds=60)
         began, number = time.monotonic(), 0
+        before = metrics(tab)
         while number <= minutes:
             time.sleep(max(0.0, began + 60 * number - time.monotonic()))
+            now = metrics(tab)
+            busy = (now["ThreadTime"] - before["ThreadTime"]) / (now["Timestamp"] - before["Timestamp"])
             tab.send("HeapProfiler.collectGarbage")
-            found = {each["name"]: each["value"] for each in tab.send("Performance.getMetrics")["metrics"]}
+            left, used, resident = metrics(tab), tab.send("Runtime.getHeapUsage"), tab.resident()
             rows = tab.evaluate("document.querySelectorAll('#calls tr').length")
-            print(
-                f"  {number:8} {found['JSHeapUsedSize'] / 1000:10,.0f} {found['Nodes']:8,.0f}"
-                f" {found['JSEventListeners']:10,.0f} {rows:6}"
-                f" {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:12,.0f}",
-                flush=True,
-            )
-            number += 1
+            heap, beside, code = used["usedSize"], used["embedderHeapUsedSize"], tab.heap()["code"]
+            sizes = (each / 1000 for each in (heap, code, heap - code, beside))
+            columns = (number, *sizes, left["Nodes"], left["JSEventListeners"], rows, 100 * busy, resident / 1e6)
+            print("  ".join(f"{each:9,.0f}" for each in columns), flush=True)
+            before, number = metrics(tab), number + 1
         assert tab.complaints == [], tab.complaints
+
+
+def metrics(tab: Browser) -> dict[str, float]:
+    return {each["name"]: each["value"] for each in tab.send("Performance.getMetrics")["metrics"]}
+
+
+WAYS = {"what differs": "renew(part, drawings[n % 2])", "all again": "part.innerHTML = drawings[n % 2]"}
+EACH = 1000
+
+
+def redraws(port: int, number: int) -> None:
+    print(f"  {'redraws':>8} {'heap, kB':>9} {'tab, MB':>8}")
+    for way, script in WAYS.items():
+        print(f"  {way}")
+        with browser() as tab:
+            tab.send("Page.navigate", url=f"http://127.0.0.1:{port}/")
+            tab.wait(f"document.querySelectorAll('#today tbody tr').length == {len(TEAMS) + len(MODELS)}", seconds=60)
+            tab.evaluate(
+                """import('/static/renew.js').then((module) => {
+                    globalThis.renew = module.renew;
+                    globalThis.part = document.getElementById('today');
+                    globalThis.drawings = [part.innerHTML, part.innerHTML.replaceAll('team-', 'group-')];
+                })""",
+                awaited=True,
+            )
+            for done in range(0, number + 1, EACH):
+                if done:
+                    shown = "await new Promise(requestAnimationFrame)"
+                    tab.evaluate(
+                        f"(async () => {{ for (let n = 0; n < {EACH}; n++) {{ {script}; {shown}; }} }})()", awaited=True
+                    )
+                tab.send("HeapProfiler.collectGarbage")
+                heap = tab.send("Runtime.getHeapUsage")["usedSize"]
+                print(f"  {done:8,} {heap / 1000:9,.0f} {tab.resident() / 1e6:8,.1f}", flush=True)
 
 
 def main() -> None:
@@ -142,16 +189,20 @@ def main() -> None:
     parser.add_argument("--rate", type=float, help="calls a second")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--live", type=float, metavar="MINUTES", help="watch the live page for so long")
+    parser.add_argument("--interpreted", action="store_true", help="with a browser that makes no machine code")
+    parser.add_argument("--redraws", type=int, metavar="NUMBER", help="draw the live page's sums so many times")
     given = parser.parse_args()
     rate = given.rate if given.rate is not None else 20 if given.live is None else 200
     with tempfile.TemporaryDirectory() as folder:
         url = given.ledger or f"sqlite:///{folder}/ledger.db"
         print(f"{given.ledger or 'an empty ledger'}, {rate:g} calls a second")
         with served(url, rate) as port:
-            if given.live is None:
+            if given.redraws is not None:
+                redraws(port, given.redraws)
+            elif given.live is None:
                 first_paints(port, given.rounds)
             else:
-                memory(port, given.live)
+                memory(port, given.live, *(("--js-flags=--jitless",) if given.interpreted else ()))
 
 
 if __name__ == "__main__":
