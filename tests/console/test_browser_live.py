@@ -159,3 +159,13 @@ def test_a_page_that_nobody_sees_is_sent_nothing_and_catches_up(console):
         tab.wait(f"document.querySelector('#calls tr').id == 'c-{rows[-1].id}'")
         assert tab.evaluate("document.querySelectorAll('#calls tr').length") == 50
         assert tab.complaints == []
+
+
+def test_new_lines_are_tinted_unless_all_would_be(console):
+    console.record(call_row())
+    with browser() as tab:
+        opened(tab, console)
+        for came, tinted in ((1, 1), (20, 1)):
+            console.record(*(call_row() for _ in range(came)))
+            tab.wait(f"document.querySelectorAll('#calls tr').length == {1 + came + (came > 1)}")
+            assert tab.evaluate("document.querySelectorAll('#calls tr.new').length") == tinted

@@ -3,6 +3,7 @@ import { chartOf } from "./chart.js";
 import { renew } from "./renew.js";
 
 const most = 50;
+const tinted = 5; // new rows at a time: with more of them, four times a second, all would be tinted all the time
 const table = document.getElementById("calls");
 const rates = document.getElementById("rates"), show = chartOf(rates);
 let source = null;
@@ -12,7 +13,7 @@ function add({ data }) {
   const drawn = document.createElement("template");
   drawn.innerHTML = data; // escaped by the server
   const rows = [...drawn.content.children].filter((row) => !document.getElementById(row.id));
-  for (const row of rows) row.classList.add("new");
+  if (rows.length <= tinted) for (const row of rows) row.classList.add("new");
   table.prepend(...rows);
   while (table.children.length > most) table.lastElementChild.remove();
 }
