@@ -7,7 +7,7 @@ with the ledger is drawn here; tables of a few lines that are always the same fe
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 
@@ -51,19 +51,21 @@ def print_aligned(
     as long as they are.
     """
     table = [[column.title for column in columns], *rows, *foot]
-    by_column = [[plain(cell) for cell in cells] for cells in zip(*table, strict=True)]
+    by_column = list(zip(*table, strict=True))
+    texts = [{cell: plain(cell) for cell in set(cells)} for cells in by_column]  # each is looked at once
     widths = [
-        min(natural := max(map(cell_len, cells)), column.widest or natural)
-        for column, cells in zip(columns, by_column, strict=True)
+        min(natural := max(map(cell_len, its.values())), column.widest or natural)
+        for column, its in zip(columns, texts, strict=True)
     ]
     if within is not None:
         room = within - len(_GAP) * (len(columns) - 1)
         widths = _given_way(widths, [not column.whole for column in columns], room)
         widths = _given_way(widths, [True] * len(columns), room)
-    placed = [
-        _placed(console, cells, width, right=column.right)
-        for column, cells, width in zip(columns, by_column, widths, strict=True)
+    drawn = [
+        _drawn(console, its, width, right=column.right)
+        for column, its, width in zip(columns, texts, widths, strict=True)
     ]
+    placed = [map(its.__getitem__, cells) for its, cells in zip(drawn, by_column, strict=True)]
     lines = [_joined(cells, widths) for cells in zip(*placed, strict=True)]
     end = len(lines) - len(foot)
     parts = (*_bold(lines[0]), Segment("".join(lines[1:end])), *_bold("".join(lines[end:])))
@@ -99,8 +101,8 @@ def _given_way(widths: Sequence[int], may: Sequence[bool], room: int) -> list[in
     return now
 
 
-def _placed(console: Console, cells: Sequence[str], width: int, *, right: bool) -> Iterator[str]:
-    """Fill cells up to a width; the lines of one that is too long stand below each other."""
+def _drawn(console: Console, texts: Mapping[str, str], width: int, *, right: bool) -> dict[str, str]:
+    """Fill cells, given with their texts, up to a width; the lines of one that is too long stand below each other."""
 
     def filled(line: str) -> str:
         blank = " " * (width - cell_len(line))
@@ -109,8 +111,7 @@ def _placed(console: Console, cells: Sequence[str], width: int, *, right: bool) 
     def folded(cell: str) -> str:
         return "\n".join(filled(line.plain.rstrip()) for line in Text(cell).wrap(console, width, overflow="fold"))
 
-    drawn = {cell: filled(cell) if cell_len(cell) <= width else folded(cell) for cell in set(cells)}
-    return (drawn[cell] for cell in cells)
+    return {cell: filled(text) if cell_len(text) <= width else folded(text) for cell, text in texts.items()}
 
 
 def _joined(cells: Sequence[str], widths: Sequence[int]) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from bisect import bisect_right
 from decimal import ROUND_HALF_UP, Decimal
+from functools import lru_cache
 
 UNKNOWN = "unknown"
 _TONNE = 1e6  # grams
@@ -35,12 +36,15 @@ def digits(value: float, significant: int = MOST_DIGITS) -> str:
         return f"{value:g}"
     more, rounded = f"{value:.{significant}e}", f"{value:.{significant - 1}e}"
     if more[more.index("e") - 1] != "5":  # far from a half, which floats are written to the even side of
-        return _plain(Decimal(rounded), significant)
+        return _plain(rounded, significant)
     exact = Decimal(value)
-    return _plain(exact.quantize(Decimal(1).scaleb(exact.adjusted() + 1 - significant), ROUND_HALF_UP), significant)
+    half_up = exact.quantize(Decimal(1).scaleb(exact.adjusted() + 1 - significant), ROUND_HALF_UP)
+    return _plain(str(half_up), significant)
 
 
-def _plain(rounded: Decimal, significant: int) -> str:
+@lru_cache(maxsize=10_000)  # there are few numbers of three digits
+def _plain(text: str, significant: int) -> str:
+    rounded = Decimal(text)
     # 9.996 rounds up to 10.0: one place fewer is then enough.
     return f"{rounded:,.{max(significant - 1 - rounded.adjusted(), 0)}f}"
 
