@@ -49,7 +49,7 @@ _ATTRIBUTES = {
     b"x-openrouter-title": "app",
 }
 _AWS_ATTEMPT = re.compile(rb"\battempt=([1-9]\d?)\b")  # from 1
-_AWS_SIGNER = re.compile(rb"AWS4-HMAC-SHA256 .*?\bCredential=([^/,\s]+)/")
+_AWS_SIGNER = re.compile(rb"AWS4-HMAC-SHA256 .*?\bCredential=([^/,\s]{1,128})/")  # no access key's id is longer
 _BODY = frozenset((b"content-length", b"content-type", b"content-encoding"))
 _LOOKED_AT = _NOT_FORWARDED | KEY_SLOTS | _BODY | {*_ATTRIBUTES, b"amz-sdk-request"}
 ATTRIBUTE_CHARACTERS_AT_MOST = 128

@@ -19,7 +19,7 @@ from proxy.wire.lenient import Lenient, loads
 from proxy.wire.reply import Framing, Reply
 from proxy.wire.surface import Asked, Headers, Stripper
 
-_MODEL = re.compile(r"/model/(.+)/[a-z-]+$")
+_ACTION = re.compile(r"[a-z-]+")
 _ERRORS = {
     400: "ValidationException",
     401: "AccessDeniedException",
@@ -102,11 +102,12 @@ _REQUEST = Lenient(_Request, _Request)
 def asked(body: bytes, path: str) -> Asked:
     """Read a request: its model and whether it streams from the path; an ARN stays whole."""
     path = path.partition("?")[0].rstrip("/")
-    match = _MODEL.search(path)
+    above, _, action = path.rpartition("/")
+    model = above.partition("/model/")[2] if _ACTION.fullmatch(action) else ""
     read = openai.asked(body)
     request = _REQUEST.decode(body) or _Request()
     return Asked(
-        model=label(unquote(match[1])) if match is not None else None,
+        model=label(unquote(model)),
         stream=path.endswith("-stream"),
         output_limit=_output_limit(request) if read.output_limit is None else read.output_limit,
         user=label(at(request.metadata, ("user_id",))) or read.user,

@@ -5,7 +5,6 @@ Source: google.rpc.Status and google.rpc.ErrorInfo as google-genai 3.4 parses th
 
 from __future__ import annotations
 
-import re
 from urllib.parse import unquote
 
 import msgspec
@@ -13,7 +12,6 @@ import msgspec
 from proxy.wire.canon import label
 from proxy.wire.surface import Stripper
 
-_CALLED = re.compile(r"([^/]+)/([^/:]+):[A-Za-z]+/?$")
 _STATUS = {
     400: "INVALID_ARGUMENT",
     401: "UNAUTHENTICATED",
@@ -28,10 +26,11 @@ _STATUS = {
 
 def model_in_path(path: str) -> str | None:
     """Give the model that an action is called on ("models/NAME:action"); what is no base model keeps its collection."""
-    called = _CALLED.search(unquote(path.partition("?")[0]))
-    if called is None:
+    above, _, called = unquote(path.partition("?")[0]).removesuffix("/").rpartition("/")
+    collection, (name, _, action) = above.rpartition("/")[2], called.partition(":")
+    if not (collection and name and action.isascii() and action.isalpha()):
         return None
-    return label(called[2] if called[1] == "models" else f"{called[1]}/{called[2]}")
+    return label(name if collection == "models" else f"{collection}/{name}")
 
 
 def bare_model(name: object) -> str | None:

@@ -241,6 +241,20 @@ def test_a_head_of_the_size_that_is_allowed_is_allowed(through):
         assert parse(ask(way.gate.port, raw)).status == 200
 
 
+LONG_HEADS = {
+    "a model of Google's": post("/openai/v1beta/" + "a" * 900_000 + "/models/m:generateContent", b"{}"),
+    "a model of Bedrock's": post("/openai" + "/model/" * 130_000 + "invoke", b"{}"),
+    "a signature of AWS'": post("/openai/x", b"{}", "authorization: AWS4-HMAC-SHA256 " + "Credential=" * 80_000),
+}
+
+
+@pytest.mark.parametrize("name", LONG_HEADS)
+def test_a_long_head_that_seems_to_name_something_everywhere_keeps_nobody_waiting(through, name):
+    """Looked at from every place on to its end it would take minutes, and `ask` waits for seconds."""
+    with through(says(OK), header_bytes=1024 * 1024) as way:
+        assert parse(ask(way.gate.port, LONG_HEADS[name])).status == 200
+
+
 def test_a_body_shorter_than_it_said(through):
     with through(says(OK)) as way:
         with Client(way.gate.port) as client:

@@ -61,7 +61,12 @@ def test_paths(method: str, path: str, name: str) -> None:
         (f"{VERTEX}/gemini-3-pro@001:generateContent", "gemini-3-pro@001"),
         ("/v1beta/tunedModels/mine:generateContent", "tunedModels/mine"),
         ("/v1/projects/p/locations/l/endpoints/123:generateContent", "endpoints/123"),
+        ("/v1beta/models/gemini-3-pro:generateContent/", "gemini-3-pro"),
         ("/v1beta/models/gemini-3-pro", None),
+        ("/v1beta/models/gemini-3-pro:", None),
+        ("/v1beta/models/:generateContent", None),
+        ("/v1beta/models/a:b:generateContent", None),
+        ("/gemini-3-pro:generateContent", None),
         ("", None),
     ],
 )
