@@ -17,7 +17,7 @@ from proxy.client import Client, ClientGone, HandOver
 from proxy.errors import Refusal
 from proxy.gate import EstimateHeaders, Gate, Received, end
 from proxy.reaching import Outgoing, choose
-from proxy.receiving import receive_body
+from proxy.receiving import model_in_path, receive_body
 from proxy.routing import Provider
 from proxy.sockets import TurnMeter, relay
 from proxy.teams import Headers
@@ -26,7 +26,7 @@ from proxy.upstream import Exchange, UpstreamError
 from proxy.watch import Watch
 from proxy.wire.registry import surface_for
 from proxy.wire.surface import Asked
-from proxy.wire.turns import model_in_query
+from proxy.wire.turns import model_asked
 
 HELD_REPLY_BYTES = 256 * 1024  # a plain reply's head waits for its usage: at most for this many bytes…
 HELD_REPLY_S = 0.05  # …and this long: the only delay there is, and only where the reply carries estimates
@@ -44,7 +44,7 @@ async def carry(gate: Gate, client: Client) -> None:
         if admitted.websocket:
             call.hand_over = client.hand_over
             call.surface = surface_for("WEBSOCKET", call.path.decode("latin-1"))
-            call.asked = Asked(model=model_in_query(admitted.query), stream=True)
+            call.asked = Asked(model=model_asked(call.surface, admitted.query), stream=True)
         target = gate.routes.by_path(call.path)
         if target is not None:
             call.provider = target.provider
@@ -53,7 +53,8 @@ async def carry(gate: Gate, client: Client) -> None:
         call.waited_ns += time.perf_counter_ns() - before_ns
         targets = (target,) if target is not None else choose(gate, call, admitted)
         if admitted.scope is not None:
-            targets = admitted.scope.within(call.method, targets, call.asked.model)
+            method = "WEBSOCKET" if admitted.websocket else call.method
+            targets = admitted.scope.within(method, targets, (call.asked.model, model_in_path(call)))
         outgoing = await gate.reach(gate, call, targets, admitted)
         await _forward(gate, call, outgoing, client)
     except Refusal as refusal:

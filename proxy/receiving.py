@@ -20,7 +20,7 @@ async def receive_body(gate: Gate, call: Received, admitted: Admitted, client: C
         return
     if not (call.surface.metered or (ahead.json and call.provider is None)):
         call.sending = _stream(call, b"", client)
-        call.asked = _asked_in_path(call)
+        call.asked = Asked(model=model_in_path(call))
         return
     length = ahead.length or 0
     limit = gate.settings.hold_body_bytes
@@ -40,7 +40,7 @@ async def receive_body(gate: Gate, call: Received, admitted: Admitted, client: C
         raise Refusal(413, "request_too_large", message)
     if more:
         call.sending = _stream(call, body, client)
-        call.asked = _asked_in_path(call)
+        call.asked = Asked(model=model_in_path(call))
         return
     call.sending, call.body_bytes = body, size
     call.body, undecoded = _decoded(body, ahead.encoding) if ahead.encoding else (body, None)
@@ -49,9 +49,9 @@ async def receive_body(gate: Gate, call: Received, admitted: Admitted, client: C
         call.asked = Asked(problem=undecoded)
 
 
-def _asked_in_path(call: Received) -> Asked:
-    """Give what is known of a request whose body is not read: the model, where the path names it."""
-    return Asked(model=call.surface.asked(b"", call.path.decode("latin-1")).model)
+def model_in_path(call: Received) -> str | None:
+    """Give the model that a request's path names, whatever its body says."""
+    return call.surface.asked(b"{}", call.path.decode("latin-1")).model
 
 
 async def _stream(call: Received, head: bytes, client: Client) -> AsyncIterator[bytes]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
@@ -48,20 +48,27 @@ class Scope:
                 message = f"This Joulegate key may not be used from {caller or 'an unknown address'}."
                 raise Refusal(403, "address_not_allowed", message)
 
-    def within(self, method: str, targets: Iterable[Target], model: str | None) -> tuple[Target, ...]:
-        """Give the targets that the key may use; raises :class:`Refusal` where it may not use the first, or the model.
+    def within(self, method: str, targets: Iterable[Target], models: Iterable[str | None]) -> tuple[Target, ...]:
+        """Give the targets that the key may use; raises :class:`Refusal` where it may not use the first, or a model.
 
-        ``model`` is the name that the client asks for. A request that names none may only look things up: a file of
-        requests, for one, could name any.
+        ``models`` are the names that the client asks for: its path may name another than its body, and which of them
+        counts is the provider's to say. A request that names none may only look things up: a file of requests, for
+        one, could name any.
         """
         chosen, *others = targets
         if self.providers and chosen.provider.name not in self.providers:
             message = f"This Joulegate key may not be used for provider {chosen.provider.name}."
             raise Refusal(403, "provider_not_allowed", message)
-        if self.models and not (method in _ASKS_ONLY if model is None else self._allows(model, chosen.provider.name)):
-            named = "a request that names no model" if model is None else f"model `{model[:80]}`"
-            raise Refusal(403, "model_not_allowed", f"This Joulegate key may not be used for {named}.")
+        if self.models:
+            self._require_models(method, [model for model in models if model is not None], chosen.provider.name)
         return (chosen, *(each for each in others if not self.providers or each.provider.name in self.providers))
+
+    def _require_models(self, method: str, models: Collection[str], provider: str) -> None:
+        refused = next((f"model `{model[:80]}`" for model in models if not self._allows(model, provider)), None)
+        if not models and method not in _ASKS_ONLY:
+            refused = "a request that names no model"
+        if refused is not None:
+            raise Refusal(403, "model_not_allowed", f"This Joulegate key may not be used for {refused}.")
 
     def _allows(self, model: str, provider: str) -> bool:
         names = (model, model.removeprefix(f"{provider}/"))  # the provider may be part of what is asked for

@@ -20,7 +20,7 @@ from proxy.wire.gemini import by_modality
 from proxy.wire.lenient import Lenient
 from proxy.wire.openai_responses import tool_units
 from proxy.wire.other import Other
-from proxy.wire.surface import Reading, Way
+from proxy.wire.surface import Reading, Surface, Way
 
 REALTIME = Places(
     input_tokens=(("input_tokens",),),
@@ -72,10 +72,12 @@ _MESSAGE = Lenient(_Message, _Message)
 _ASKING = Lenient(_Asking, _Asking)
 
 
-def model_in_query(query: bytes) -> str | None:
-    """Give the model that a connection is opened for, where its address names it: Azure may name the deployment."""
-    said = dict(parse_qsl(query.decode("latin-1")))
-    return label(said.get("model") or said.get("deployment"))
+def model_asked(surface: Surface, query: bytes) -> str | None:
+    """Give the model that a connection is opened for, where its address decides that: Azure may name the deployment."""
+    if surface in _NAMED_IN_MESSAGES:
+        return None
+    named = {value for name, value in parse_qsl(query.decode("latin-1")) if name in ("model", "deployment")}
+    return label(named.pop()) if len(named) == 1 else None  # of two nobody here knows which one counts
 
 
 class Turns:
@@ -177,11 +179,12 @@ class ResponsesSocket(Other):
     name = "openai.responses_socket"
 
 
-_LIVE = Live()
+_LIVE, _RESPONSES = Live(), ResponsesSocket()
+_NAMED_IN_MESSAGES = (_LIVE, _RESPONSES)  # each as the client likes
 _SERVICE = "google.ai.generativelanguage.{}.GenerativeService.BidiGenerateContent"
 WAYS = (
     Way("WEBSOCKET", "realtime", Realtime()),
-    Way("WEBSOCKET", "responses", ResponsesSocket()),
+    Way("WEBSOCKET", "responses", _RESPONSES),
     Way("WEBSOCKET", "BidiGenerateContent", _LIVE),  # Vertex
     *(Way("WEBSOCKET", _SERVICE.format(version), _LIVE) for version in ("v1", "v1alpha", "v1beta")),
     Way(

@@ -107,6 +107,8 @@ def test_a_body_too_large_to_be_held_is_refused_on_the_common_door_only(through)
             assert parse(ask(way.gate.port, post("/openai" + PATH, body))).status == 200
             assert way.provider.seen[-1].body == body
         assert [call.outcome for call in way.gate.closed(4)] == ["rejected", "ok", "ok", "ok"]
+        assert parse(ask(way.gate.port, post("/openai/deployments/mine/chat/completions", body))).status == 200
+        assert way.gate.closed(5)[-1].opened.model_requested == "mine"
 
 
 def test_a_large_upload_that_is_refused_gets_its_answer_before_it_has_ended(through):

@@ -36,6 +36,11 @@ def asked(path: str, body: bytes = b'{"model":"gpt-4o"}') -> bytes:
     return post(path, body, f"authorization: Bearer {KEY}")
 
 
+def socket(path: str) -> bytes:
+    head = f"GET {path} HTTP/1.1\r\nhost: x\r\nconnection: upgrade\r\nupgrade: websocket\r\nauthorization: Bearer {KEY}"
+    return f"{head}\r\nsec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n".encode()
+
+
 REFUSED = {
     "over": (f"expires = {moment(-0.01)}", OPENAI, 401, "expired_api_key"),
     "elsewhere": ('networks = ["10.0.0.0/8", "2001:db8::/32"]', OPENAI, 403, "address_not_allowed"),
@@ -43,6 +48,22 @@ REFUSED = {
     "its path": ('providers = ["anthropic"]', asked("/openai/v1/chat/completions"), 403, "provider_not_allowed"),
     "another model": ('models = ["gpt-4o-*", "o3"]', OPENAI, 403, "model_not_allowed"),
     "its path too": ('models = ["o3"]', asked("/openai/v1/chat/completions"), 403, "model_not_allowed"),
+    "its deployment": (
+        'models = ["gpt-4o"]',
+        asked("/openai/deployments/gpt-5-pro/chat/completions"),
+        403,
+        "model_not_allowed",
+    ),
+    "its address": (
+        'models = ["claude-haiku-*"]',
+        asked("/openai/v1/models/claude-opus-4:rawPredict", b'{"model":"claude-haiku-4"}'),
+        403,
+        "model_not_allowed",
+    ),
+    "a connection": ('models = ["gpt-*"]', socket("/v1/realtime?model=o3"), 403, "model_not_allowed"),
+    "one of two": ('models = ["gpt-*"]', socket("/v1/realtime?model=gpt-realtime&model=o3"), 403, "model_not_allowed"),
+    "no model on a connection": ('models = ["gpt-*"]', socket("/v1/realtime"), 403, "model_not_allowed"),
+    "models in messages": ('models = ["gpt-*"]', socket("/v1/responses?model=gpt-5"), 403, "model_not_allowed"),
     "no model": ('models = ["gpt-*"]', asked("/openai/v1/batches", b'{"input_file_id":"f"}'), 403, "model_not_allowed"),
 }
 
@@ -70,6 +91,15 @@ ALLOWED = {
         'models = ["gpt-4o"]',
         asked("/v1/chat/completions", b'{"model":"openai/gpt-4o"}'),
     ),
+    "its deployment and its model": (
+        'models = ["gpt-4o*"]',
+        asked("/openai/deployments/gpt-4o-prod/chat/completions"),
+    ),
+    "a deployment, and no model": (
+        'models = ["gpt-4o-prod"]',
+        asked("/openai/deployments/gpt-4o-prod/chat/completions", b"{}"),
+    ),
+    "a connection": ('models = ["gpt-realtime*"]', socket("/v1/realtime?model=gpt-realtime")),
     "looking up": (
         'models = ["gpt-4*"]',
         f"GET /v1/models HTTP/1.1\r\nhost: x\r\nconnection: close\r\nauthorization: Bearer {KEY}\r\n\r\n".encode(),

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from estimator.usage import Usage
 from proxy.wire.registry import surface_for
 from proxy.wire.surface import Reading
-from proxy.wire.turns import Turns, model_in_query
+from proxy.wire.turns import Turns, model_asked
 
 
 def read(*messages: object, model: str | None = None) -> list[Reading]:
@@ -172,16 +172,21 @@ def test_no_bytes_make_it_raise(data: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    ("query", "model"),
+    ("path", "query", "model"),
     [
-        (b"model=gpt-realtime", "gpt-realtime"),
-        (b"api-version=1&deployment=my%2Fvoice", "my/voice"),
-        (b"", None),
-        (b"\xff&model", None),
+        ("/v1/realtime", b"model=gpt-realtime", "gpt-realtime"),
+        ("/openai/realtime", b"api-version=1&deployment=my%2Fvoice", "my/voice"),
+        ("/v1/realtime", b"", None),
+        ("/v1/realtime", b"\xff&model", None),
+        ("/v1/realtime", b"model=gpt-realtime&model=gpt-realtime", "gpt-realtime"),
+        ("/v1/realtime", b"model=gpt-realtime&model=gpt-realtime-mini", None),
+        ("/v1/listen", b"model=nova-3", "nova-3"),
+        ("/v1/responses", b"model=gpt-5", None),
+        ("/ws/google.ai.generativelanguage.v1beta.GenerativeService.BidiGenerateContent", b"model=gemini", None),
     ],
 )
-def test_the_model_in_an_address(query: bytes, model: str | None) -> None:
-    assert model_in_query(query) == model
+def test_the_model_in_an_address_where_that_decides(path: str, query: bytes, model: str | None) -> None:
+    assert model_asked(surface_for("WEBSOCKET", path), query) == model
 
 
 @pytest.mark.parametrize(
