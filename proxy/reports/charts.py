@@ -6,9 +6,12 @@ Colors and sizes stand on the shapes themselves: what makes a PDF of a page appl
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
+from itertools import accumulate
+from unicodedata import east_asian_width
 
 from proxy.reports.figures import UNKNOWN
 
@@ -17,11 +20,11 @@ _LEFT, _RIGHT, _TOP, _BOTTOM = 64, 8, 24, 30  # what is kept free of bars, for t
 _UNIT = 11  # the line on which the unit stands, over the axis's first number
 _STEPS = (1, 2, 2.5, 5, 10)  # round numbers to count in
 _LINES = 4  # about how many lines an axis has
-_CHARACTER = 7.2  # about how wide one is
+_CHARACTER, _WIDE = 7.2, 12.0  # about how wide a character is, and the widest
 _GAP = 0.25  # of a bar's place
 _BAR, _BAND, _RULE, _SOFT = "#1f6f54", "#12382b", "#dedcd4", "#56625c"
-_NAMES, _LINE = 210, 22  # of bars that lie: room for their names, and from one to the next
-_NAME_CHARACTERS = 28
+_NAMES, _LINE = 240, 22  # of bars that lie: room for their names, and from one to the next
+_BESIDE = 8  # between a name and its bar
 _TEXT = f'fill="{_SOFT}" font-size="12" font-family="system-ui, sans-serif"'
 
 
@@ -110,9 +113,9 @@ def lines(title: str, unit: str, what: Sequence[Bar]) -> str:
         parts.append(f'<text text-anchor="middle" x="{x:.1f}" y="{bottom + 16}" {_TEXT}>{number * step:,.10g}</text>')
     for number, bar in enumerate(what):
         y, middle = _TOP + _LINE * (number + _GAP / 2) + 2, _TOP + _LINE * (number + 0.5) + 2
-        name = bar.label if len(bar.label) <= _NAME_CHARACTERS else f"{bar.label[: _NAME_CHARACTERS - 1]}…"
+        name = escape(_fitting(bar.label))
         parts.append(f"<g><title>{escape(bar.said)}</title>")
-        parts.append(f'<text text-anchor="end" x="{_NAMES - 8}" y="{middle + 4:.1f}" {_TEXT}>{escape(name)}</text>')
+        parts.append(f'<text text-anchor="end" x="{_NAMES - _BESIDE}" y="{middle + 4:.1f}" {_TEXT}>{name}</text>')
         if bar.value is not None:
             width = place(bar.value) - _NAMES
             parts.append(
@@ -127,3 +130,19 @@ def lines(title: str, unit: str, what: Sequence[Bar]) -> str:
             )
         parts.append("</g>")
     return "".join((*parts, "</svg>"))
+
+
+def _fitting(name: str) -> str:
+    """Write a name in one line; one that is too long for its room loses its middle, since names differ at both ends."""
+    text, room = " ".join(name.split()), _NAMES - _BESIDE
+    widths = [_width(character) for character in text]
+    if sum(widths) <= room:
+        return text
+    half = (room - _WIDE) / 2
+    first, last = (bisect_right(list(accumulate(each)), half) for each in (widths, reversed(widths)))
+    return f"{text[:first]}…{text[len(text) - last :]}"
+
+
+def _width(character: str) -> float:
+    wide = character.isupper() or character in "mw" or east_asian_width(character) in "WF"
+    return _WIDE if wide else _CHARACTER

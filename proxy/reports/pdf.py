@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import NoReturn
 
 from proxy.errors import ConfigError
@@ -15,6 +16,8 @@ def as_pdf(page: str) -> bytes:
         from weasyprint import HTML
     except (ImportError, OSError) as error:  # OSError: Pango itself
         raise ConfigError(f"a PDF cannot be made ({str(error).splitlines()[0]}); {INSTALL}") from None
+    # It warns of what of the page's style is for screens alone, each time.
+    logging.getLogger("weasyprint").setLevel(logging.ERROR)
     made: bytes = HTML(string=page, url_fetcher=_nothing).write_pdf()
     return made
 

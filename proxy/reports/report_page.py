@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from decimal import Decimal
 from html import escape
+from itertools import takewhile
 
 from proxy.ledger.read import TIME_DIMENSIONS
 from proxy.reports import figures
@@ -58,14 +59,15 @@ def _chart(report: Report) -> str:
         )
         for row, significant in zip(rows, significant_of(report, column), strict=False)  # not all rows, nor the total
     ]
-    title = f"{column.title} by {', '.join(report.by)}"
+    named = f"{column.title} by {', '.join(each.title for each in _named(report))}"
+    title = named[:1].upper() + named[1:]
     more = len(report.rows) - len(rows)
     notes = [
         *(["The line on a bar is its 90 % range."] if None not in ends else []),
         *([f"Drawn are the first {len(rows)}; {more:,} more stand in the table."] if more else []),
     ]
     small = f'<p class="soft">{" ".join(notes)}</p>' if notes else ""
-    return f"<h2>{escape(title.capitalize())}</h2>{figure((bars if over_time else lines)(title, unit, whole))}{small}"
+    return f"<h2>{escape(title)}</h2>{figure((bars if over_time else lines)(title, unit, whole))}{small}"
 
 
 def _table(report: Report) -> str:
@@ -120,8 +122,13 @@ def _place(report: Report, key: str) -> int | None:
     return next((place for place, column in enumerate(report.columns) if column.key == key), None)
 
 
+def _named(report: Report) -> list[Column]:
+    """Give the columns that tell one row from another: those before the first figure."""
+    return list(takewhile(lambda column: column.kind == "text", report.columns))
+
+
 def _label(report: Report, row: tuple[Cell, ...]) -> str:
-    return ", ".join("–" if each is None else str(each) for each in row[: len(report.by)])
+    return ", ".join("–" if each is None else str(each) for each in row[: len(_named(report))])
 
 
 def _number(cell: Cell) -> float | None:

@@ -9,6 +9,7 @@ import pytest
 from proxy.ledger.write import Ledger
 from proxy.reports.charts import Bar, lines
 from proxy.reports.making import CONVERSATIONS, NAMES
+from proxy.reports.pdf import as_pdf
 from proxy.reports.period import parse
 from proxy.reports.report_page import LINES_DRAWN, as_html
 from proxy.reports.table import Report, written
@@ -75,10 +76,28 @@ def test_bars_that_lie_stay_in_their_place():
         "t", "g", [Bar(label="x" * 80, value=7.0, low=3.0, high=9.9, said="s"), Bar(label="", value=None, said="?")]
     )
     (bar,) = BAR.findall(drawn)
-    assert float(re.search(r'width="([\d.]+)"', bar)[1]) == pytest.approx(534 * 0.7, abs=0.1)  # the axis ends at 10
+    assert float(re.search(r'width="([\d.]+)"', bar)[1]) == pytest.approx(504 * 0.7, abs=0.1)  # the axis ends at 10
     assert all(0 <= float(x) <= 760 for x in re.findall(r' x[12]?="([\d.]+)"', drawn))
-    assert f"{'x' * 27}…" in drawn
+    assert f">{'x' * 15}…{'x' * 15}</text>" in drawn
     assert drawn.count(">unknown</text>") == 1  # rather than nothing, which could be 0
+
+
+def test_names_of_bars_fit_their_room():
+    fits = {  # capitals are nearly twice as wide as small letters
+        f"{'W' * 20}{'M' * 20}": f"{'W' * 9}…{'M' * 9}",
+        "W" * 19: "W" * 19,
+        "two\nlines": "two lines",
+        "mistral-large-latest, mistral, United Kingdom": "mistral-large-…nited Kingdom",
+    }
+    drawn = lines("t", "g", [Bar(label=each, value=1.0, said="s") for each in fits])
+    assert re.findall(r'text-anchor="end"[^>]*>([^<]+)<', drawn) == list(fits.values())
+
+
+def test_the_bars_of_a_page_are_told_apart(filled):
+    text = as_html(made(filled, "grids", None), NOW)
+    assert "<h2>CO2e by model, provider, grid</h2>" in text
+    assert {"gpt-4o, openai, France", "gpt-4o, openai, World"} <= set(Page(text).texts)
+    assert "<h2>SCI by team</h2>" in as_html(made(filled, "sci", "team"), NOW)
 
 
 def test_the_command_writes_it(filled, tmp_path, monkeypatch):
@@ -89,3 +108,27 @@ def test_the_command_writes_it(filled, tmp_path, monkeypatch):
     assert result.exit_code == 0, result.output
     assert EVIL in Page(result.stdout).texts
     assert "model gpt-4o" in typed(*words).stdout.splitlines()[1]
+
+
+@pytest.mark.heavy
+@pytest.mark.parametrize("name", ["cost", "sci", "scale"])
+def test_all_of_a_wide_table_is_on_the_paper(engine, name, caplog):
+    import pypdfium2  # brought by the heavy tests' own requirements, as WeasyPrint is
+
+    names = ("W" * 90, "x" * 300, "فريق البحث", "two\nlines", "search")
+    rows = [call_row(started_at=NOW, team=each, project=each, user=f"user {each}", model=each) for each in names]
+    Ledger(engine).commit(rows, journal="j", positions={}, at=NOW)
+    report = made(engine, name, None if name == "scale" else "team,project,user,model")
+    assert len(report.columns) >= 11
+    pages = list(pypdfium2.PdfDocument(as_pdf(as_html(report, NOW))))
+    text = "".join("".join(page.get_textpage().get_text_bounded() for page in pages).split())
+    for place, column in enumerate(report.columns):
+        title, cells = written(report, place)
+        for said in (title, *(() if column.kind == "text" else cells[: len(report.rows)])):
+            assert "".join(said.split()) in text, said
+    for page in pages:
+        picture = page.render(scale=1).to_pil().convert("L")
+        width, height = picture.size
+        assert (width, height) == (842, 596)  # A4, the long side across
+        assert picture.crop((width - 36, 0, width, height)).getextrema() == (255, 255)  # nothing goes over the edge
+    assert caplog.messages == []
