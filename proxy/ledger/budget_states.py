@@ -11,11 +11,13 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from proxy.budgets.budget import Budget
+from proxy.budgets.budget import Budget, budget_of
 from proxy.budgets.units import plain, shown
-from proxy.ledger.budget_rows import budget_in
+from proxy.errors import ConfigError
+from proxy.ledger.budget_rows import section_in
 from proxy.ledger.budget_tables import budget_crossings, budgets
 from proxy.ledger.spent import used_in_window
+from proxy.sections import BudgetSection
 
 State = Literal["ok", "near", "used_up"]
 
@@ -36,7 +38,7 @@ class BudgetShown(msgspec.Struct, frozen=True, kw_only=True):
     thresholds: tuple[float, ...]
     managed_by: str
     file: str | None  # of the configuration that has it, by machine and path; it is changed there
-    state: State | None  # near: beyond its first threshold; None: of concurrent requests the ledger knows nothing
+    state: State | None  # near: beyond its first threshold; None: concurrent requests, or a time zone nobody knows here
     used: Decimal | None
     left: Decimal | None  # 0 where more is used than there is
     used_ratio: float | None
@@ -44,6 +46,9 @@ class BudgetShown(msgspec.Struct, frozen=True, kw_only=True):
     window_began: datetime | None  # of a rolling window its oldest bucket that counts
     window_ends: datetime | None  # None: of a rolling window, which has no end
     forecast: Decimal | None  # at the window's end, at its pace so far; None: of a rolling window
+
+
+_STANDING = ("state", "used", "left", "used_ratio", "unknown_calls", "window_began", "window_ends", "forecast")
 
 
 class Crossing(msgspec.Struct, frozen=True, kw_only=True):
@@ -90,40 +95,48 @@ def crossings(connection: Connection, since: datetime) -> list[Crossing]:
 
 
 def _state(connection: Connection, row: Mapping[Any, Any], now: datetime) -> BudgetShown:
-    budget = budget_in(row)
-    window, at = budget.window, now.timestamp()
-    used = unknown = None
-    if window is not None:
-        used, unknown = used_in_window(connection, budget, at)
-    began = window.first(at) if window is not None else None
-    calendar = window is not None and window.length_s is None
-    ends = window.ends(at) if window is not None and calendar else None
-    forecast = None
-    if used is not None and ends is not None and began is not None and at > began:
-        forecast = round(used * (ends - began) / (at - began))
+    section = section_in(row)
     return BudgetShown(
-        name=budget.name,
-        team=budget.team,
-        project=budget.project,
-        user=budget.user,
-        key=budget.key,
-        unit=budget.unit,
-        limit=shown(budget.limit, budget.unit),
-        window=None if window is None else window.text,
+        name=section.name,
+        team=section.team,
+        project=section.project,
+        user=section.user,
+        key=section.key,
+        unit=section.unit,
+        limit=plain(row["amount"]),
+        window=section.window,
         tz=row["tz"],
-        mode=row["mode"],
-        thresholds=budget.thresholds,
+        mode=section.mode,
+        thresholds=section.thresholds,
         managed_by=row["managed_by"],
         file=row["file"],
-        state=None if used is None else _judged(budget, used),
-        used=None if used is None else shown(used, budget.unit),
-        left=None if used is None else shown(max(budget.limit - used, 0), budget.unit),
-        used_ratio=None if used is None else used / budget.limit,
-        unknown_calls=unknown,
-        window_began=None if began is None else datetime.fromtimestamp(began, UTC),
-        window_ends=None if ends is None else datetime.fromtimestamp(ends, UTC),
-        forecast=None if forecast is None else shown(forecast, budget.unit),
+        **_standing(connection, section, now),
     )
+
+
+def _standing(connection: Connection, section: BudgetSection, now: datetime) -> dict[str, Any]:
+    """Give what is used and left in the window of now; all of it is None where nobody here can say that."""
+    try:
+        budget = budget_of(section)
+    except ConfigError:  # a time zone that this machine does not have, as `budgets_unkept` says
+        return dict.fromkeys(_STANDING)
+    window, at = budget.window, now.timestamp()
+    if window is None:
+        return dict.fromkeys(_STANDING)
+    used, unknown = used_in_window(connection, budget, at)
+    began = window.first(at)
+    ends = window.ends(at) if window.length_s is None else None
+    forecast = round(used * (ends - began) / (at - began)) if ends is not None and at > began else None
+    return {
+        "state": _judged(budget, used),
+        "used": shown(used, budget.unit),
+        "left": shown(max(budget.limit - used, 0), budget.unit),
+        "used_ratio": used / budget.limit,
+        "unknown_calls": unknown,
+        "window_began": datetime.fromtimestamp(began, UTC),
+        "window_ends": None if ends is None else datetime.fromtimestamp(ends, UTC),
+        "forecast": None if forecast is None else shown(forecast, budget.unit),
+    }
 
 
 def _judged(budget: Budget, used: int) -> State:

@@ -8,11 +8,13 @@ from decimal import Decimal
 
 import httpx2
 import pytest
+import sqlalchemy as sa
 from typer.testing import CliRunner
 
 from proxy.cli import command_line
 from proxy.config import load
 from proxy.ledger.budget_states import crossings, states
+from proxy.ledger.budget_tables import budgets
 from proxy.ledger.engine import shown
 from proxy.reports.figures import amount
 from tests.budgets.services import answers, asks, budget, call, config
@@ -55,6 +57,17 @@ def test_what_nobody_has_asked_for_yet_is_summed_up_for_the_answer(engine):
     Machine(engine, made(), made("rolling", window="30d"))
     with engine.connect() as connection:
         assert [each.used for each in states(connection, NOW)] == [Decimal("0.0015")] * 2
+
+
+def test_a_budget_of_a_time_zone_that_is_not_known_here_hides_no_other(engine, machine):
+    with engine.begin() as connection:
+        connection.execute(sa.update(budgets).where(budgets.c.name == "month").values(tz="Mars/Base"))
+    with engine.connect() as connection:
+        found = {each.name: each for each in states(connection, NOW)}
+    month = found["month"]
+    assert (month.limit, month.window, month.tz) == (Decimal("0.0075"), "month", "Mars/Base")
+    assert (month.state, month.used, month.left, month.window_ends) == (None, None, None, None)
+    assert found["rolling"].used == Decimal("0.00075")
 
 
 def test_a_threshold_that_was_passed(engine, machine):
