@@ -22,7 +22,7 @@ from estimator import Intensity
 from proxy.calculator.own import Own
 from proxy.console import api, pages
 from proxy.console.access import Access
-from proxy.console.asking import flag
+from proxy.console.asking import PERIOD, flag, require_known, whole
 from proxy.console.budget_forms import BudgetForms
 from proxy.console.budgets import Budgets
 from proxy.console.calculator import Calculator
@@ -47,6 +47,7 @@ from proxy.reports import split
 from proxy.reports.conversations import Estimating
 from proxy.reports.period import Period, QuestionError, parse, today, zone_named
 
+_NUMBER_MOST = 2**63 - 1  # of a call, in the order in which they were recorded here
 _STATIC = Path(__file__).parent / "static"
 
 
@@ -218,6 +219,7 @@ class _Console:
 
     async def totals(self, request: Request) -> Response:
         asked = request.query_params
+        require_known(asked, "by", *PERIOD)
         by = split.dimensions(asked.get("by", ""))
         period = self._period(asked.get("month"), asked.get("from"), asked.get("to"), asked.get("tz", self._tz))
         from_calls = flag(asked, "from_calls")
@@ -236,7 +238,8 @@ class _Console:
         self, request: Request, written: Callable[[list[CallRow], int], bytes], redrawn: dict[str, Draw]
     ) -> Response:
         after = request.headers.get("last-event-id") or request.query_params.get("after", "")
-        number = int(after) if after.isascii() and after.isdigit() else self._recent.latest(0)[0]
+        number = whole(after, _NUMBER_MOST)
+        number = self._recent.latest(0)[0] if number is None else number
         events = follow(self._recent, number, written=written, redrawn=redrawn, closing=self._closing)
         return StreamingResponse(events, media_type="text/event-stream", headers={"x-accel-buffering": "no"})
 
@@ -263,9 +266,10 @@ class _Console:
 
 
 def _limit(text: str) -> int:
-    if text.isascii() and text.isdigit() and 1 <= int(text) <= api.CALLS_MOST:
-        return int(text)
-    raise QuestionError(f"limit={text!r}: give a whole number from 1 to {api.CALLS_MOST}")
+    found = whole(text, api.CALLS_MOST)
+    if found:
+        return found
+    raise QuestionError(f"limit={text[:64]!r}: give a whole number from 1 to {api.CALLS_MOST}")
 
 
 def _bad_question(request: Request, error: Exception) -> Response:

@@ -17,6 +17,8 @@ from proxy.ledger.sources import FEW
 from proxy.reports.period import Period, QuestionError, parse, zone_named
 from proxy.reports.split import conditions, dimensions
 
+PERIOD = ("month", "from", "to", "tz", "from_calls")  # what an address may say of the calls that are meant
+_SHOWN = 64  # characters of what somebody else wrote
 CHOICE = tuple(each for each in DIMENSIONS if each not in TIME_DIMENSIONS)
 
 
@@ -97,6 +99,19 @@ def asked_of(query: QueryParams, usual_tz: str, *, by: tuple[str, ...] = (), mea
         usual_tz=usual_tz,
         measure=query.get("measure") or measure,
     )
+
+
+def require_known(query: QueryParams, *known: str) -> None:
+    """Raise QuestionError for what nobody here understands: figures of more calls than were meant would be wrong."""
+    strange = next((key for key in query if key not in known), None)
+    if strange is not None:
+        raise QuestionError(f"there is no {strange[:_SHOWN]!r} to ask for: choose from {', '.join(known)}")
+
+
+def whole(text: str, most: int) -> int | None:
+    """Read a whole number from 0 to ``most``; None where it is none."""
+    digits = text.isascii() and text.isdigit() and len(text) <= len(str(most))
+    return int(text) if digits and int(text) <= most else None
 
 
 def flag(query: QueryParams, key: str) -> bool:

@@ -15,6 +15,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from proxy.console.asking import whole
 from proxy.console.guard import actor_of
 from proxy.directory import keys, log, teams, wanted
 from proxy.directory.rows import State
@@ -226,8 +227,9 @@ def _limit(request: Request) -> int:
 
 def _number(request: Request, name: str, *, most: int, default: str = "") -> int:
     text = request.query_params.get(name, default)
-    if text.isascii() and text.isdigit() and len(text) < 20 and 1 <= int(text) <= most:
-        return int(text)
+    found = whole(text, most)
+    if found:
+        return found
     raise DirectoryError("invalid", name, f"{name}={text[:64]!r}: give a whole number from 1 to {most}")
 
 

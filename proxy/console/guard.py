@@ -143,7 +143,10 @@ def _same_origin(headers: Headers) -> bool | None:
         return None if site is None else True
     if origin == "null":  # of a page that tells nobody where it is: ours too, by its referrer policy
         return site is not None
-    return urlsplit(origin).netloc.lower() == headers.get("host", "").lower() != ""
+    try:
+        return urlsplit(origin).netloc.lower() == headers.get("host", "").lower() != ""
+    except ValueError:  # it is no address
+        return False
 
 
 def _cookie(headers: Headers) -> str:

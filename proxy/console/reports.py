@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from proxy.console.asking import flag
+from proxy.console.asking import PERIOD, flag, require_known, whole
 from proxy.directory.rows import team_by_name
 from proxy.directory.teams import names
 from proxy.errors import ConfigError
@@ -33,6 +33,8 @@ FORMS = {  # how a report is written, and whether a browser shows it or keeps it
     "html": ("text/html; charset=utf-8", False),
     "pdf": ("application/pdf", True),
 }
+_ASKED = ("by", "where", "allocate", "assume", "per_day", "grids", "format", *PERIOD)
+_PER_DAY_MOST = 10**12  # conversations
 TEAMS_NAMED_AT_MOST = 50  # where somebody asks for one that there is not
 
 
@@ -57,6 +59,7 @@ class Reports:
         asked, name = request.query_params, request.path_params["name"]
         if name not in NAMES:
             raise QuestionError(f"no report {name!r}: there are {', '.join(NAMES)}")
+        require_known(asked, *_ASKED)
         form = _form(asked.get("format", "json"), FORMS)
         words = Words(
             by=asked.get("by"),
@@ -82,6 +85,7 @@ class Reports:
 
     async def statement(self, request: Request) -> Response:
         """Answer with the statement of a team, or of all of them."""
+        require_known(request.query_params, "team", "format", *PERIOD)
         period, team = self._period(request), request.query_params.get("team")
         form = _form(request.query_params.get("format", "html"), ("html", "pdf"))
         from_calls = flag(request.query_params, "from_calls")
@@ -116,9 +120,10 @@ class Reports:
 
 
 def _whole(text: str | None) -> int | None:
-    if text is not None and not text.isdecimal():
-        raise QuestionError(f"per_day={text!r} is not a whole number")
-    return None if text is None else int(text)
+    found = None if text is None else whole(text, _PER_DAY_MOST)
+    if text is not None and found is None:
+        raise QuestionError(f"per_day={text[:64]!r}: give a whole number up to {_PER_DAY_MOST:,}")
+    return found
 
 
 def _form(asked: str, forms: Collection[str]) -> str:

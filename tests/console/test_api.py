@@ -68,6 +68,8 @@ def test_totals_of_a_period(console):
         ("/api/calls?limit=0", "limit='0': give a whole number from 1 to 500"),
         ("/api/calls?limit=501", "from 1 to 500"),
         ("/api/calls?limit=%C2%B2", "from 1 to 500"),
+        (f"/api/calls?limit={'9' * 5000}", "from 1 to 500"),
+        ("/api/totals?team=search", "there is no 'team' to ask for: choose from by, month, from, to, tz, from_calls"),
         ("/api/totals?by=colour", "cannot split by 'colour': choose from team,"),
         ("/api/totals?from=soon", "--from 'soon' is not a date"),
         ("/api/totals?month=2026", "'2026' is not a month"),

@@ -31,6 +31,11 @@ def test_a_name_given_on_purpose_is_answered(tmp_path):
         assert console.get("/healthz", Host="other.example").status == 421
 
 
+def test_an_origin_that_is_no_address_is_another_site(console):
+    reply = console.post("/api/teams", '{"name": "search"}', origin="http://[", content_type="application/json")
+    assert (reply.status, "another site" in reply.text) == (403, True)
+
+
 @pytest.mark.parametrize(
     "path", ["/", "/metrics", "/api/health", "/api/calls?limit=x", "/static/console.js", "/nothing"]
 )

@@ -96,6 +96,10 @@ def test_a_report_as_a_page_draws_itself_and_does_nothing_else(filled):
     [
         ("/api/reports/profit", "no report 'profit': there are cost, energy,"),
         ("/api/reports/cost?by=colour", "cannot split by 'colour'"),
+        ("/api/reports/cost?team=ads", "there is no 'team' to ask for: choose from by, where,"),
+        ("/reports/statement?where=team=ads", "there is no 'where' to ask for: choose from team,"),
+        (f"/api/reports/scale?assume=gpt-4o=2+1&per_day={'9' * 5000}", "give a whole number up to 1,000,000,000,000"),
+        ("/api/reports/scale?assume=gpt-4o=2+1&per_day=%C2%B2", "give a whole number up to"),
         ("/api/reports/cost?format=doc", "format='doc': choose from json, csv, parquet, html, pdf"),
         ("/reports/statement?format=csv", "format='csv': choose from html, pdf"),
         ("/api/reports/cost?where=colour=red", "cannot look only at 'colour=red': write NAME=VALUE"),
