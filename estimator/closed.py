@@ -10,16 +10,19 @@ from __future__ import annotations
 
 import math
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
+from itertools import repeat
+from operator import mul, truediv
 from statistics import NormalDist
-from typing import Final
+from typing import Final, NamedTuple
 
-from estimator.deployments import Deployment, Gpu, find_gpu, find_precision, gpus_needed
-from estimator.energy import Draw, Roofline
+from estimator.deployments import Deployment, Gpu, Precision, find_gpu, find_precision, gpus_needed
+from estimator.energy import Roofline
 from estimator.fits import constants, find_fit
-from estimator.models import ModelCard, surrogate
-from estimator.ranges import NINETY, combined
+from estimator.models import Kind, surrogate
+from estimator.ranges import NINETY, Band, combined
 
 # Input, cached and output tokens: short and long, prompt-heavy and output-heavy, cached and not, chat and agent.
 WORKLOADS: Final = (
@@ -34,6 +37,7 @@ WORKLOADS: Final = (
     (1_000, 0, 30_000),
 )
 QUANTILES: Final = (0.05, 0.50, 0.95)
+Span = tuple[float, float]  # of parameters, low and high
 _NORMAL: Final = NormalDist()
 _VARIABLES: Final = 10
 
@@ -48,13 +52,25 @@ class Likeness:
     facility_factor: float
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Sample:
-    roofline: Roofline
-    residual: float
+class _Surroundings(NamedTuple):
+    """What one sample draws whatever the model is: where its size lies in its range, and everything around it."""
+
+    u_active: float
+    u_total: float
+    gpu: Gpu
+    precision: Precision
+    replica: int  # how many times as many GPUs as the weights need
+    fullness: float  # the batch, in medians
+    error: float  # of the formula, in standard deviations
     host_share: float
     reserve: float
     pue_factor: float
+
+
+class _Sample(NamedTuple):
+    roofline: Roofline
+    residual: float
+    around: _Surroundings
 
 
 @cache
@@ -73,105 +89,124 @@ def strata() -> tuple[tuple[int, ...], ...]:
     return tuple(columns)
 
 
-def _draws(card: ModelCard, deployment: Deployment | None) -> list[_Sample]:
-    if card.total_params is None or card.active_params is None:
-        msg = f"{card.id} has no parameter range to draw from"
-        raise ValueError(msg)
-    known = deployment or Deployment()
-    priors, defaults, fit = constants()["priors"], constants()["defaults"], find_fit(known.fit)
+@lru_cache(maxsize=16)
+def _surroundings(known: Deployment) -> tuple[_Surroundings, ...]:
+    priors, defaults = constants()["priors"], constants()["defaults"]
     count: int = priors["samples"]
     columns = [[(i + 0.5) / count for i in column] for column in strata()]
-    batch_median = defaults["batch_closed_moe" if card.kind == "moe" else "batch_closed_dense"]
-    total_middle = math.sqrt(card.total_params[0] * card.total_params[1])
-    down, up = priors["total_factor"]
-    total_low, total_high = min(card.total_params[0], total_middle * down), max(card.total_params[1], total_middle * up)
-    # Where even the order of magnitude is unknown, a model with more active parameters has more of them in all.
-    together = card.active_params[1] > priors["together_above"] * card.active_params[0]
     pue_middle = sum(defaults["pue_band"]) / 2
+    return tuple(
+        _Surroundings(
+            u_active=u_active,
+            u_total=u_total,
+            gpu=find_gpu(known.gpu) if known.gpu else _pick(priors["gpus"], u_gpu),
+            precision=find_precision(
+                known.precision or ("fp8" if u_precision < priors["fp8_share"] else "bfloat16"),
+            ),
+            replica=2 if u_count < 0.5 else 1,
+            fullness=math.exp(priors["batch_sigma"] * _normal(u_batch)),
+            error=_normal(u_residual),
+            host_share=known.host_share if known.host_share is not None else _between(defaults["host_band"], u_host),
+            reserve=known.reserve if known.reserve is not None else _between(defaults["reserve_band"], u_reserve),
+            pue_factor=1.0 if known.pue is not None else _between(defaults["pue_band"], u_pue) / pue_middle,
+        )
+        for u_active, u_total, u_batch, u_gpu, u_precision, u_count, u_host, u_reserve, u_pue, u_residual in zip(
+            *columns, strict=True
+        )
+    )
+
+
+def _draws(total_params: Span, active_params: Span, kind: Kind, known: Deployment) -> list[_Sample]:
+    priors, defaults, fit = constants()["priors"], constants()["defaults"], find_fit(known.fit)
+    batch_median = defaults["batch_closed_moe" if kind == "moe" else "batch_closed_dense"]
+    total_middle = math.sqrt(total_params[0] * total_params[1])
+    down, up = priors["total_factor"]
+    total_low, total_high = min(total_params[0], total_middle * down), max(total_params[1], total_middle * up)
+    # Where even the order of magnitude is unknown, a model with more active parameters has more of them in all.
+    together = active_params[1] > priors["together_above"] * active_params[0]
     samples = []
-    for u_active, u_total, u_batch, u_gpu, u_precision, u_count, u_host, u_reserve, u_pue, u_residual in zip(
-        *columns, strict=True
-    ):
-        active = card.active_params[0] * (card.active_params[1] / card.active_params[0]) ** u_active
-        drawn = total_low * (total_high / total_low) ** (u_active if together else u_total)
-        total = max(active, drawn) if card.kind == "moe" else active
-        gpu = find_gpu(known.gpu) if known.gpu else _pick(priors["gpus"], u_gpu)
-        precision = find_precision(known.precision or ("fp8" if u_precision < priors["fp8_share"] else "bfloat16"))
-        n_gpus = known.n_gpus or gpus_needed(total, precision, gpu) * (2 if u_count < 0.5 else 1)
-        batch = known.batch or max(1.0, batch_median * math.exp(priors["batch_sigma"] * _normal(u_batch)))
+    for around in _surroundings(known):
+        gpu, precision = around.gpu, around.precision
+        active = active_params[0] * (active_params[1] / active_params[0]) ** around.u_active
+        drawn = total_low * (total_high / total_low) ** (around.u_active if together else around.u_total)
+        total = max(active, drawn) if kind == "moe" else active
         roofline = Roofline(
-            surrogate(total, active, card.kind),
+            surrogate(total, active, kind),
             gpu,
-            n_gpus,
+            known.n_gpus or gpus_needed(total, precision, gpu) * around.replica,
             precision,
-            batch,
+            known.batch or max(1.0, batch_median * around.fullness),
             tensor_parallel=known.tensor_parallel,
             kv_bytes=known.kv_bytes,
             speculation=known.speculation,
             stack=known.stack,
             fit=fit,
         )
-        low, high = combined(roofline.band, gpu.band)
-        residual_centre, residual_sigma = math.log(low * high) / 2, math.log(high / low) / (2 * NINETY)
-        samples.append(
-            _Sample(
-                roofline=roofline,
-                residual=math.exp(residual_centre + residual_sigma * _normal(u_residual)),
-                host_share=known.host_share
-                if known.host_share is not None
-                else _between(defaults["host_band"], u_host),
-                reserve=known.reserve if known.reserve is not None else _between(defaults["reserve_band"], u_reserve),
-                pue_factor=1.0 if known.pue is not None else _between(defaults["pue_band"], u_pue) / pue_middle,
-            )
-        )
+        centre, sigma = _spread(roofline.band, gpu.band)
+        samples.append(_Sample(roofline, math.exp(centre + sigma * around.error), around))
     return samples
 
 
-@lru_cache(maxsize=512)
-def likenesses(card: ModelCard, deployment: Deployment | None) -> tuple[Likeness, Likeness, Likeness]:
-    """Return the deployments that stand for the 5, 50 and 95 % points of a card with a parameter range.
+@lru_cache(maxsize=256)
+def _spread(formula: Band, silicon: Band) -> tuple[float, float]:
+    """Return the middle and the standard deviation of an error's logarithm."""
+    low, high = combined(formula, silicon)
+    return math.log(low * high) / 2, math.log(high / low) / (2 * NINETY)
 
-    Takes some thirty milliseconds the first time for a card; deterministic, since the seed is a fact.
+
+@lru_cache(maxsize=512)
+def likenesses(
+    total_params: Span, active_params: Span, kind: Kind, deployment: Deployment | None
+) -> tuple[Likeness, Likeness, Likeness]:
+    """Return the deployments that stand for the 5, 50 and 95 % points of models whose parameters are in these ranges.
+
+    Takes some twenty milliseconds the first time for a size; deterministic, since the seed is a fact.
     """
-    samples = _draws(card, deployment)
-    defaults = constants()["defaults"]
     known = deployment or Deployment()
+    samples = _draws(total_params, active_params, kind, known)
+    defaults = constants()["defaults"]
     host = known.host_share if known.host_share is not None else defaults["host_share"]
     reserve = known.reserve if known.reserve is not None else defaults["reserve"]
-    draws = [[sample.roofline.draw(*work) for work in WORKLOADS] for sample in samples]
-    gpu_rows = [[draw.gpu_joules * s.residual for draw in row] for s, row in zip(samples, draws, strict=True)]
-    it_rows = [
-        [
-            (joules + s.host_share * s.roofline.gpu.tdp_w * draw.gpu_seconds) * s.reserve
-            for joules, draw in zip(gpu, row, strict=True)
-        ]
-        for s, gpu, row in zip(samples, gpu_rows, draws, strict=True)
-    ]
-    facility_rows = [[joules * s.pue_factor for joules in row] for s, row in zip(samples, it_rows, strict=True)]
-    plain_it = [
-        [it_joules(draw, s.roofline.gpu, host, reserve) for draw in row] for s, row in zip(samples, draws, strict=True)
-    ]
+    residuals, own_reserves = [one.residual for one in samples], [one.around.reserve for one in samples]
+    pue_factors = [one.around.pue_factor for one in samples]
+    host_w = [host * one.around.gpu.tdp_w for one in samples]
+    own_host_w = [one.around.host_share * one.around.gpu.tdp_w for one in samples]
+
+    # Column by column after the draws, a workload each, and by `map`: a loop over all samples takes twice as long.
+    plain_gpu, plain_it, goals = [], [], []
+    for column in zip(*[_drawn(one.roofline) for one in samples], strict=True):
+        joules, seconds, _, _ = zip(*column, strict=True)
+        on_gpu = list(map(mul, joules, residuals))
+        on_it = list(map(it_joules, on_gpu, seconds, own_host_w, own_reserves))
+        goals.append(list(map(_quantiles, (on_gpu, on_it, list(map(mul, on_it, pue_factors))))))
+        plain_gpu.append(joules)
+        plain_it.append(list(map(it_joules, joules, seconds, host_w, repeat(reserve))))
 
     found = []
-    for quantile in QUANTILES:
-        gpu_goal = _quantiles(gpu_rows, quantile)
-        it_goal = _quantiles(it_rows, quantile)
-        facility_goal = _quantiles(facility_rows, quantile)
-        best = min(range(len(samples)), key=lambda i: _misfit(plain_it[i], facility_goal))
+    for quantile in range(len(QUANTILES)):
+        gpu_goal, it_goal, facility_goal = ([goal[stage][quantile] for goal in goals] for stage in range(3))
+        misfits = _misfits(plain_it, facility_goal)
+        best = misfits.index(min(misfits))
+        got = [column[best] for column in plain_it]
         found.append(
             Likeness(
                 roofline=samples[best].roofline,
-                gpu_factor=_ratio(gpu_goal, [draw.gpu_joules for draw in draws[best]]),
-                it_factor=_ratio(it_goal, plain_it[best]),
-                facility_factor=_ratio(facility_goal, plain_it[best]),
+                gpu_factor=_ratio(gpu_goal, [column[best] for column in plain_gpu]),
+                it_factor=_ratio(it_goal, got),
+                facility_factor=_ratio(facility_goal, got),
             )
         )
     return found[0], found[1], found[2]
 
 
-def it_joules(draw: Draw, gpu: Gpu, host_share: float, reserve: float) -> float:
-    """Return the servers' joules: GPUs, the host's share per GPU-second, and idle machines kept ready."""
-    return (draw.gpu_joules + host_share * gpu.tdp_w * draw.gpu_seconds) * reserve
+def _drawn(roofline: Roofline) -> list[tuple[float, float, float, float]]:
+    draw = roofline.drawing()
+    return [draw(*work) for work in WORKLOADS]
+
+
+def it_joules(gpu_joules: float, gpu_seconds: float, host_w: float, reserve: float) -> float:
+    """Return the servers' joules: GPUs, the host's watts per GPU for the GPU-seconds, and idle machines kept ready."""
+    return (gpu_joules + host_w * gpu_seconds) * reserve
 
 
 def _pick(weighted: list[tuple[str, float]], u: float) -> Gpu:
@@ -191,24 +226,28 @@ def _normal(u: float) -> float:
     return _NORMAL.inv_cdf(u)
 
 
-def _quantiles(rows: list[list[float]], q: float) -> list[float]:
-    goals = []
-    for column in zip(*rows, strict=True):
-        ordered = sorted(column)
+def _quantiles(values: list[float]) -> list[float]:
+    """Return each of :data:`QUANTILES`, between two values by how near it lies to each."""
+    ordered = sorted(values)
+    found = []
+    for q in QUANTILES:
         place = q * (len(ordered) - 1)
         below = int(place)
         above = min(below + 1, len(ordered) - 1)
-        goals.append(ordered[below] + (ordered[above] - ordered[below]) * (place - below))
-    return goals
+        found.append(ordered[below] + (ordered[above] - ordered[below]) * (place - below))
+    return found
 
 
-def _ratio(goal: list[float], got: list[float]) -> float:
+def _ratio(goal: Sequence[float], got: Sequence[float]) -> float:
     """Return the factor that brings ``got`` onto ``goal`` in the geometric mean over the workloads."""
     return math.exp(sum(math.log(g / h) for g, h in zip(goal, got, strict=True)) / len(goal))
 
 
-def _misfit(got: list[float], goal: list[float]) -> float:
-    """Return the largest gap between two profiles over the workloads, a constant factor counted a tenth."""
-    logs = [math.log(g / h) for g, h in zip(goal, got, strict=True)]
-    mean = sum(logs) / len(logs)
-    return max(max(logs) - mean, mean - min(logs)) + 0.1 * abs(mean)
+def _misfits(columns: list[list[float]], goal: Sequence[float]) -> list[float]:
+    """Return for each sample the largest gap to a profile over the workloads, a constant factor counted a tenth."""
+    logs = [map(math.log, map(truediv, repeat(g), column)) for g, column in zip(goal, columns, strict=True)]
+    found = []
+    for row in zip(*logs, strict=True):
+        mean = sum(row) / len(row)
+        found.append(max(max(row) - mean, mean - min(row)) + 0.1 * abs(mean))
+    return found

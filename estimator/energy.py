@@ -10,13 +10,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from copy import copy
+from functools import lru_cache
 from typing import NamedTuple
 
 from estimator.deployments import Gpu, Precision, Speculation
 from estimator.fits import Fit, constants, find_fit
 from estimator.models import Architecture
 from estimator.novelty import traits, widening
-from estimator.ranges import combined
+from estimator.ranges import Band, combined
 
 
 class Draw(NamedTuple):
@@ -47,6 +48,11 @@ class Step(NamedTuple):
     arithmetic_j: float
     traffic_j: float
     limit_j: float
+
+
+@lru_cache(maxsize=256)
+def _band(formula: Band, unseen: tuple[str, ...]) -> Band:
+    return combined(formula, widening(unseen))
 
 
 class Roofline:
@@ -161,7 +167,7 @@ class Roofline:
         self._cap = k.cap
         self._factor = k.energy_factor.get(gpu.vendor, 1.0)
         self.unseen = traits(shape, gpu, precision, batch)
-        self.band = combined(k.band(sparse=moe or precision.bits < 16), widening(self.unseen))
+        self.band = _band(k.band(sparse=moe or precision.bits < 16), self.unseen)
         self._verified = float(speculation.draft_tokens + 1) if speculation else 1.0
         self._tokens_per_step = speculation.tokens_per_step if speculation else 1.0
         self._draft = speculation.draft_tokens * speculation.draft_cost if speculation else 0.0

@@ -145,7 +145,7 @@ def profile(card: ModelCard, deployment: Deployment | None, provider: str | None
         assumptions.append(closed_prior(card))
         points = tuple(
             _point(like.roofline, known, pue, (like.gpu_factor, like.it_factor, like.facility_factor))
-            for like in likenesses(card, deployment)
+            for like in likenesses(card.total_params, card.active_params, card.kind, deployment)
         )
         gpu_band = facility = (1.0, 1.0)  # the points carry the band
     else:

@@ -1,11 +1,13 @@
 """Closed models: the three deployments follow an independent Monte Carlo, and keep what a roofline keeps."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from estimator import Deployment, Usage, estimate, resolve
-from estimator.closed import QUANTILES, WORKLOADS, _draws, _quantiles, it_joules, likenesses
+from estimator.closed import WORKLOADS, _draws, _quantiles, it_joules, likenesses
 from estimator.fits import find_fit
 from estimator.units import JOULES_PER_WH
 
@@ -63,15 +65,16 @@ OTHER = ((100, 0, 100), (1_000, 0, 300), (5_000, 4_000, 2_000), (50_000, 0, 2_00
 )
 def test_three_deployments_stand_for_all_that_are_drawn(name):
     card = resolve(name)
-    samples = _draws(card, None)
+    samples = _draws(card.total_params, card.active_params, card.kind, Deployment())
     for work in (*WORKLOADS, *OTHER):
         drawn = [
-            it_joules(draw, one.roofline.gpu, one.host_share, one.reserve)
-            - draw.gpu_joules * one.reserve * (1 - one.residual)
+            it_joules(
+                draw.gpu_joules * one.residual, draw.gpu_seconds, around.host_share * around.gpu.tdp_w, around.reserve
+            )
             for one in samples
-            for draw in (one.roofline.draw(*work),)
+            for draw, around in ((one.roofline.draw(*work), one.around),)
         ]
-        goals = [_quantiles([[joules] for joules in drawn], q)[0] for q in QUANTILES]
+        goals = _quantiles(drawn)
         got = facility(name, *work).it_joules
         assert got.mid == pytest.approx(goals[1], rel=0.2), work
         assert got.low == pytest.approx(goals[0], rel=0.3), work
@@ -114,12 +117,20 @@ def test_the_whole_band_falls_weakly_with_cached_tokens(name, n_in, n_cached, n_
 
 def test_the_same_card_gives_the_same_numbers():
     card = resolve("gpt-5")
-    assert card is not None
-    first = likenesses(card, None)
+    first = likenesses(card.total_params, card.active_params, card.kind, None)
     likenesses.cache_clear()
-    again = likenesses(card, None)
+    again = likenesses(card.total_params, card.active_params, card.kind, None)
     assert [like.facility_factor for like in first] == [like.facility_factor for like in again]
     assert [like.roofline.n_gpus for like in first] == [like.roofline.n_gpus for like in again]
+
+
+def test_models_of_one_size_are_drawn_once():
+    card = resolve("gpt-5")
+    usage = Usage(input_tokens=500, output_tokens=500)
+    one = estimate(usage, card)
+    drawn = likenesses.cache_info().misses
+    assert estimate(usage, replace(card, id="gpt-5-twin", maker="nobody")).gpu_joules == one.gpu_joules
+    assert likenesses.cache_info().misses == drawn
 
 
 def test_other_silicon_is_a_wider_band_around_the_same_middle():
