@@ -2,8 +2,25 @@
 
 from __future__ import annotations
 
+from proxy.reports import figures
+from proxy.reports.ghg import unbought
 from proxy.reports.kind import Kind
+from proxy.reports.split import Split
 from proxy.reports.table import Column
+
+
+def _says(split: Split) -> list[str]:
+    """Say how little the market-based grams may be of; by model alone, so that no more sums are read for it."""
+    whole = split.total.grams_co2e
+    if not whole:
+        return []
+    most = 1 - unbought(split.models) / whole
+    return [
+        "market-based grams are of the calls alone whose contract factor is known: of "
+        + (f"at most {figures.percent(most)} of the operational grams; " if most else "none; ")
+        + "the report ghg has the rest beside them"
+    ]
+
 
 CARBON = Kind(
     name="carbon",
@@ -21,4 +38,5 @@ CARBON = Kind(
     unknown="carbon_unknown_calls",
     lacking="a carbon estimate",
     so="carbon is a lower bound",
+    says=_says,
 )

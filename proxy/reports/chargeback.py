@@ -67,7 +67,9 @@ def chargeback(split: Split, spreads: Sequence[Shared]) -> Kind:
     for name in names:
         if name not in groups:
             there = ", ".join(sorted(team for team in groups if team is not None)) or "none"
-            raise QuestionError(f"cannot allocate the costs of team {name!r}: it has no calls then; teams: {there}")
+            raise QuestionError(
+                f"cannot allocate the costs of team {name!r}: it has no calls in this period; teams: {there}"
+            )
     bearing = [
         group for _, group in sorted(groups.items(), key=lambda each: each[0] or "") if group.key[0] not in names
     ]

@@ -7,16 +7,17 @@ evidence it rests on.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from proxy.ledger.read import Totals
 from proxy.reports import figures
+from proxy.reports.evidence import TIERS
 from proxy.reports.kind import Kind
 from proxy.reports.split import Split
 from proxy.reports.table import Cell, Column
 
 
-def _unbought(parts: Sequence[Totals]) -> float:
+def unbought(parts: Iterable[Totals]) -> float:
     """Sum the location-based grams of the parts whose operators publish nothing market-based."""
     return math.fsum(part.grams_co2e or 0.0 for part in parts if part.market_grams_co2e is None)
 
@@ -25,8 +26,7 @@ def _reckoned(split: Split, groups: Sequence[Totals]) -> Mapping[str, Sequence[C
     whole, own = split.total.grams_co2e, [group.grams_co2e for group in groups]
     return {
         "location_grams_without_market": [
-            None if grams is None else _unbought(split.parts_of(group))
-            for group, grams in zip(groups, own, strict=True)
+            None if grams is None else unbought(split.parts_of(group)) for group, grams in zip(groups, own, strict=True)
         ],
         "share": [None if grams is None or not whole else grams / whole for grams in own],
     }
@@ -45,13 +45,13 @@ def _says(split: Split) -> list[str]:
         tier = part.key[split.part_names.index("tier")] or "unknown"
         tiers[tier] = tiers.get(tier, 0.0) + (part.grams_co2e or 0.0)
     ranked = sorted(((grams, tier) for tier, grams in tiers.items() if grams), reverse=True)
-    evidence = ", ".join(f"{figures.percent(grams / whole)} {tier}" for grams, tier in ranked)
-    covered = figures.percent(1 - _unbought(split.parts) / whole)
+    evidence = ", ".join(f"{figures.percent(grams / whole)} {tier} ({TIERS[tier]})" for grams, tier in ranked)
+    covered = figures.percent(1 - unbought(split.parts) / whole)
     return [
         *said,
         f"tiers of evidence, by location-based grams: {evidence}",
-        f"market-based covers {covered} of the location-based grams; the rest ('of it without') has no published "
-        "contract factor, and an inventory takes the location-based grams for it",
+        f"market-based covers {covered} of the location-based grams; of the rest no contract factor is known, and an "
+        "inventory adds the rest's location-based grams to the market-based ones",
     ]
 
 
@@ -67,7 +67,11 @@ GHG = Kind(
         Column(key="share", title="share", kind="share"),
         Column(key="market_grams_co2e", title="market-based", kind="quantity", unit="gCO2e", like="grams_co2e"),
         Column(
-            key="location_grams_without_market", title="of it without", kind="quantity", unit="gCO2e", like="grams_co2e"
+            key="location_grams_without_market",
+            title="rest, location-based",
+            kind="quantity",
+            unit="gCO2e",
+            like="grams_co2e",
         ),
         Column(key="embodied_grams_co2e", title="embodied", kind="quantity", unit="gCO2e", like="grams_co2e"),
     ),

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from proxy.ledger.read import Totals
 from proxy.reports import figures
-from proxy.reports.evidence import said
+from proxy.reports.evidence import said as resting_on
 from proxy.reports.prices import said as by_list
-from proxy.reports.split import Split
+from proxy.reports.split import Split, said
 
 _SHOWN = 5
 
@@ -23,7 +23,7 @@ def band(low: float | None) -> list[str]:
 
 def evidence(split: Split) -> list[str]:
     """Say what the estimates rest on, where that was asked of the ledger."""
-    return [f"evidence, by energy: {said(split.evidence)}"] if split.evidence else []
+    return [f"evidence, by energy: {resting_on(split.evidence)}"] if split.evidence else []
 
 
 def prices(split: Split) -> list[str]:
@@ -38,8 +38,8 @@ def prices(split: Split) -> list[str]:
 
 def without(split: Split, unknown: str, lacking: str, so: str) -> list[str]:
     """Say how many calls have tokens but lack the figure, ``unknown`` being the field that counts them."""
-    said = _lacking(split, unknown, lacking)
-    return [f"{said[0]}, so {so}: {said[1]}"] if said else []
+    told = _lacking(split, unknown, lacking)
+    return [f"{told[0]}, so {so}: {told[1]}"] if told else []
 
 
 def health(split: Split, told: str, service: str | None) -> list[str]:
@@ -49,7 +49,7 @@ def health(split: Split, told: str, service: str | None) -> list[str]:
         asked = [*(asked if told == "" else []), ("energy_unknown_calls", "an energy estimate")]
     found = [_lacking(split, unknown, lacking) for unknown, lacking in asked]
     return [
-        *(f"{said[0]}: {said[1]}" for said in found if said),
+        *(f"{calls}: {models}" for calls, models in filter(None, found)),
         *_usage_sources(split.total),
         *([] if service is None else [f"ledger: {service}"]),
     ]
@@ -64,8 +64,11 @@ def _lacking(split: Split, unknown: str, lacking: str) -> tuple[str, str] | None
     ranked = sorted((each for each in models if each[0]), key=lambda each: (-each[0], each[1]))
     named = ", ".join(f"{model} ({calls:,})" for calls, model in ranked[:_SHOWN])
     more = f" and {len(ranked) - _SHOWN} more" if len(ranked) > _SHOWN else ""
-    calls = "1 call" if number == 1 else f"{number:,} calls"
-    return f"{calls} of {split.total.calls:,} without {lacking}", f"{named}{more}"
+    return f"{_calls(number)} of {split.total.calls:,} without {lacking}", f"{named}{more}"
+
+
+def _calls(number: int) -> str:
+    return "1 call" if number == 1 else f"{number:,} calls"
 
 
 def _usage_sources(total: Totals) -> list[str]:
@@ -78,7 +81,9 @@ def _usage_sources(total: Totals) -> list[str]:
     }
     known = sum(sources.values())
     parts = [f"{figures.share(number, known)} {source}" for source, number in sources.items() if number]
-    return [f"token counts: {', '.join(parts)}"] if parts else []
+    absent = _calls(total.absent_calls)
+    out = f" ({absent}, such as refused ones: their tokens are in no sum)" if total.absent_calls else ""
+    return [f"token counts: {', '.join(parts)}{out}"] if parts else []
 
 
 def nothing(split: Split) -> list[str]:
@@ -87,4 +92,7 @@ def nothing(split: Split) -> list[str]:
         return []
     first, last = split.period.ends()
     when = f"on {first}" if first == last else f"between {first} and {last}"
-    return [f"no calls {when} ({split.period.zone.key}): choose another period with --from and --to, or --month"]
+    which, more = (f"calls with {only}", ", or leave out --where") if (only := said(split.where)) else ("calls", "")
+    return [
+        f"no {which} {when} ({split.period.zone.key}): choose another period with --from and --to, or --month{more}"
+    ]

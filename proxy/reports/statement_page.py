@@ -15,6 +15,7 @@ from proxy.ledger.read import Totals
 from proxy.reports import figures
 from proxy.reports.charts import Bar, bars
 from proxy.reports.evidence import TIERS, legend, marked
+from proxy.reports.ghg import unbought
 from proxy.reports.method import METHOD
 from proxy.reports.page import figure, listed, page
 from proxy.reports.prices import said as by_list
@@ -62,12 +63,9 @@ def _body(made: Statement) -> str:
 def _headlines(made: Statement) -> str:
     total, mark = made.total, marked(made.evidence.shares(made.total))
     read, written = total.input_tokens, total.output_tokens
+    bought, embodied = total.market_grams_co2e, figures.quantity(total.embodied_grams_co2e, "g", _carried(total))
     unpriced = f"{figures.count(total.unpriced_calls)} calls have no price" if total.unpriced_calls else "list prices"
-    market = (
-        "not published"
-        if total.market_grams_co2e is None
-        else figures.quantity(total.market_grams_co2e, "g", _carried(total))
-    )
+    market = "not known" if bought is None else figures.quantity(bought, "g", _carried(total))
     water = figures.quantity(total.liters, "L", _carried(total))
     tiles = (
         ("Dollars", "", figures.dollars(total.cost_usd), unpriced),
@@ -75,9 +73,9 @@ def _headlines(made: Statement) -> str:
         ("CO₂e, location-based", mark, _grams(total), _grams_band(total)),
         (
             "CO₂e, market-based",
-            "" if total.market_grams_co2e is None else mark,
+            "" if bought is None else mark,
             market,
-            f"embodied, beside either: {figures.quantity(total.embodied_grams_co2e, 'g', _carried(total))}",
+            f"{_covered(made)}; embodied, beside either: {embodied}",
         ),
         ("Water", "" if total.liters is None else mark, water, "on site and at the power plant"),
         ("Calls", "", figures.count(total.calls), f"{_tokens(read)} tokens read, {_tokens(written)} written"),
@@ -87,6 +85,14 @@ def _headlines(made: Statement) -> str:
         for name, sign, value, note in tiles
     )
     return f'<dl class="headlines">{"".join(drawn)}</dl>'
+
+
+def _covered(made: Statement) -> str:
+    """Say of how much of the grams there are market-based ones."""
+    whole = made.total.grams_co2e
+    if made.total.market_grams_co2e is None or not whole:
+        return "no contract factor is known"
+    return f"of {figures.percent(1 - unbought(made.models) / whole)} of the location-based"
 
 
 def _charts(days: Sequence[Totals]) -> str:
@@ -124,7 +130,7 @@ def _short(day: Totals) -> str:
 
 def _table(title: str, names: tuple[str, ...], groups: Sequence[Totals], made: Statement, shown: int) -> str:
     """Write a line per group, and one for those that are not shown."""
-    peak = max((group.cost_usd for group in groups if group.cost_usd is not None), default=Decimal(0))
+    peak = made.total.cost_usd  # so that a sum has the same digits in every table
     head = "".join(f"<th scope='col'>{name}</th>" for name in (*names, "Calls", "Tokens", "Dollars", "Energy", "CO₂e"))
     lines = [_line(group.key, group, peak, made.evidence) for group in groups[:shown]]
     left = sum(group.calls for group in groups[shown:])
@@ -140,7 +146,7 @@ def _table(title: str, names: tuple[str, ...], groups: Sequence[Totals], made: S
     )
 
 
-def _line(key: Sequence[str | None], group: Totals, peak: Decimal, evidence: Evidence) -> str:
+def _line(key: Sequence[str | None], group: Totals, peak: Decimal | None, evidence: Evidence) -> str:
     mark = marked(evidence.shares(group))
     first, *others = ("none" if each is None else each for each in key)
     tokens = None if group.input_tokens is None else group.input_tokens + (group.output_tokens or 0)
@@ -213,6 +219,10 @@ def _metering(made: Statement) -> str:
         for source, number in found.usage_sources.items()
         if number
     ]
+    if absent := found.usage_sources["absent"]:
+        said.append(
+            f"{absent:,} of {calls:,} calls have no token counts, such as refused ones: they are in no sum of tokens"
+        )
     lacking = (
         (found.unpriced_calls, "price", found.unpriced_models),
         (found.energy_unknown_calls, "estimate of energy", found.unknown_models),

@@ -38,6 +38,28 @@ def test_both_bases_stand_side_by_side_with_their_shares_and_evidence(engine):
     assert total["grams_co2e"] == pytest.approx(0.12)
     assert total["location_grams_without_market"] == pytest.approx(0.06)
     assert total["embodied_grams_co2e"] == pytest.approx(0.015)
-    assert "tiers of evidence, by location-based grams: 75 % closed_model, 25 % measured" in report.notes
+    assert (
+        "tiers of evidence, by location-based grams: 75 % closed_model (modelled for a model whose size is not "
+        "public), 25 % measured (measured on the hardware)"
+    ) in report.notes
     assert any(note.startswith("market-based covers 50 % of the location-based grams") for note in report.notes)
     assert "1 call of 4 without a carbon estimate, so grams are a lower bound: gpt-4o (1)" in report.notes
+
+
+def test_carbon_says_of_how_little_the_market_based_grams_are(engine):
+    insert(
+        engine,
+        call_row(grams_co2e=0.06),
+        call_row(grams_co2e=0.03, model="llama", provider="groq", market_grams_co2e=None),
+    )
+
+    def notes(*where: str) -> list[str]:
+        with engine.connect() as connection:
+            found = question("carbon", where=where).ask(connection, NOVEMBER).notes
+        return [note for note in found if note.startswith("market-based grams are of the calls alone whose contract")]
+
+    (note,) = notes()
+    assert "of at most 67 % of the operational grams" in note
+    (note,) = notes("provider=groq")
+    assert "known: of none" in note
+    assert notes("provider=nobody") == []

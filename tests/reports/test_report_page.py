@@ -67,7 +67,7 @@ def test_what_a_page_draws_and_what_it_only_lists(filled):
     assert "2026-11-01 to 2026-11-30 (Europe/Berlin), provider openai, no project" in Page(alone).texts
     assert "Energy by day" in alone
     empty = Page(as_html(made(filled, "water", "model", "team=nobody's"), NOW))
-    assert any("no calls between" in text for text in empty.texts)
+    assert any("no calls with team nobody's between" in text for text in empty.texts)
     assert "table" not in empty.tags
 
 

@@ -57,7 +57,8 @@ def test_dollars_are_exact(ledger):
         "credits and taxes other than those in a list of your own",
         "1 call of 5 without a price, so dollars are a lower bound: house-model (1)",
         "1 call of 5 without an energy estimate: house-model (1)",
-        "token counts: 60 % reported by the provider, 20 % counted by the gate, 20 % absent",
+        "token counts: 60 % reported by the provider, 20 % counted by the gate, 20 % absent (1 call, such as "
+        "refused ones: their tokens are in no sum)",
     ]
 
 
@@ -146,6 +147,12 @@ def test_no_calls_on_one_day(ledger):
     assert "* no calls on 2020-01-01 (Asia/Kolkata): choose" in ran.stdout
 
 
+def test_no_calls_of_those_alone_that_are_looked_at(ledger):
+    ran = run("cost", "--where", "team=serach", "--where", "project=", "--database", ledger, *NOVEMBER)
+    assert "* no calls with team serach, no project between 2026-11-01 and 2026-11-30 (UTC): choose" in ran.stdout
+    assert "or leave out --where" in ran.stdout
+
+
 @pytest.mark.parametrize("name", ["cost", "energy", "carbon", "water", "sci", "ghg", "focus"])
 def test_every_report_says_how_its_calls_were_metered(ledger, name):
     metering = read_json(name, "--database", ledger, *NOVEMBER)["metering"]
@@ -224,7 +231,10 @@ def test_json_is_short_for_its_format(ledger):
         (("cost", "--allocate", "ads=calls"), "cannot allocate 'ads=calls'"),
         (("cost", "--allocate", "ads=tokens", "--by", "model"), "leave out --by, or give --by team"),
         (("cost", "--allocate", "ads=tokens", "--allocate", "ads=dollars", *NOVEMBER), "names a team twice"),
-        (("cost", "--allocate", "adds=tokens", *NOVEMBER), "team 'adds': it has no calls then; teams: ads, search"),
+        (
+            ("cost", "--allocate", "adds=tokens", *NOVEMBER),
+            "team 'adds': it has no calls in this period; teams: ads, search",
+        ),
         (("cost", "--database", "nonsense"), "the database URL"),
         (("cost", "--database", "sqlite:///pyproject.toml"), "cannot be used"),
         (("cost", "--config", "/nowhere/joulegate.toml"), "/nowhere/joulegate.toml"),

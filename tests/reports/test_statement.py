@@ -16,7 +16,7 @@ from proxy.reports.period import QuestionError, parse
 from proxy.reports.statement import statement
 from proxy.reports.statement_page import as_html
 from tests.commands.typed import typed
-from tests.rows import UNPRICED, call_row
+from tests.rows import UNMETERED, UNPRICED, call_row
 
 NOW = datetime(2026, 11, 28, tzinfo=UTC)
 NOVEMBER = parse(month="2026-11", start=None, end=None, tz="UTC", now=NOW)
@@ -107,6 +107,19 @@ def test_the_page_says_what_the_statement_does_and_a_name_is_text(filled):
         assert said in page.texts, said
     assert page.tags.count("rect") == 2 * 30
     assert any("Our World in Data" in each for each in page.texts)
+
+
+def test_the_page_says_of_what_its_sums_are(engine):
+    rows = [
+        call_row(cost_usd=Decimal("1.5"), project="a"),
+        call_row(cost_usd=Decimal("0.25"), project="b", model="llama", provider="groq", market_grams_co2e=None),
+        call_row(**UNMETERED, outcome="error", status=429),
+    ]
+    Ledger(engine).commit(rows, journal="j", positions={}, at=NOW)
+    texts = Page(as_html(made(engine, None))).texts
+    assert any(each.startswith("of 50 % of the location-based; embodied, beside either: ") for each in texts)
+    assert "1 of 3 calls have no token counts, such as refused ones: they are in no sum of tokens" in texts
+    assert texts.count("$1.7500") == 3  # above, and under the models and the projects with the same digits
 
 
 def test_a_team_without_calls_has_an_empty_statement_and_one_that_nobody_knows_is_an_error(filled):
