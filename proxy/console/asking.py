@@ -101,11 +101,17 @@ def asked_of(query: QueryParams, usual_tz: str, *, by: tuple[str, ...] = (), mea
     )
 
 
-def require_known(query: QueryParams, *known: str) -> None:
-    """Raise QuestionError for what nobody here understands: figures of more calls than were meant would be wrong."""
+def require_known(query: QueryParams, *known: str, several: Sequence[str] = ()) -> None:
+    """Raise QuestionError for what nobody here understands, or is said twice and not of the ``several``.
+
+    Figures of more calls than were meant, or of others, would be wrong.
+    """
     strange = next((key for key in query if key not in known), None)
     if strange is not None:
         raise QuestionError(f"there is no {strange[:_SHOWN]!r} to ask for: choose from {', '.join(known)}")
+    again = next((key for key in query if key not in several and len(query.getlist(key)) > 1), None)
+    if again is not None:
+        raise QuestionError(f"{again} is said twice, {' and '.join(map(repr, query.getlist(again)[:2]))}: say it once")
 
 
 def whole(text: str, most: int) -> int | None:

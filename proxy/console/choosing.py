@@ -13,6 +13,7 @@ from sqlalchemy import Connection
 from starlette.datastructures import QueryParams
 
 from proxy.console.asking import Asked, asked_of, chosen, field, hidden, period_fields, period_links, select
+from proxy.console.reports import FOR_PROGRAMS
 from proxy.directory.teams import names
 from proxy.reports.making import CONVERSATIONS, NAMES
 from proxy.reports.period import Period, QuestionError
@@ -26,11 +27,11 @@ ABOUT = {
     "carbon": "grams of CO₂e: of operation, market-based, embodied",
     "water": "liters, on site and for the electricity",
     "sci": "grams for each token, as ISO/IEC 21031 has it",
-    "ghg": "carbon by the scopes of the Greenhouse Gas Protocol",
+    "ghg": "CO₂e for an inventory by the Greenhouse Gas Protocol: scope 3, category 1",
     "focus": "rows of charges in FinOps' FOCUS 1.2, with energy, carbon and water",
     "models": "one conversation on each of the models",
     "grids": "the same conversation on other electricity",
-    "scale": "the same conversation as often as there are users",
+    "scale": "a year of such conversations, as many a day as there were or as are assumed",
 }
 TITLES = {"sci": "SCI", "ghg": "GHG", "focus": "FOCUS"}
 # What a browser shows is written first, then what it keeps; the extras that some need.
@@ -71,7 +72,7 @@ def page_body(connection: Connection, query: QueryParams, now: datetime, usual_t
         _row("Statement", f"all of it on some pages, of {team or 'all teams'}", "/reports/statement",
              [*when, *([("team", team)] if team else [])], STATEMENT_FORMS),
         *(_row(TITLES.get(each, each.capitalize()), ABOUT[each], f"/api/reports/{each}",
-               [*when, *where, *_own(each, made)], tuple(FORMS)) for each in NAMES),
+               [*when, *where, *_own(each, made)], _forms(each)) for each in NAMES),
     ]  # fmt: skip
     if made.allocate:
         spread = [("allocate", each) for each in made.allocate]
@@ -121,6 +122,10 @@ def _own(report: str, made: Chosen) -> Question:
         return [("by", ",".join(made.by))]
     wanted = (*("assume", "grids")[: 1 if report == "models" else 2], *(["per_day"] if report == "scale" else []))
     return [(key, each) for key in wanted for each in made.conversations[key]]
+
+
+def _forms(report: str) -> Sequence[str]:
+    return [form for form in FORMS if report != "focus" or form in FOR_PROGRAMS]
 
 
 def _row(title: str, about: str, path: str, question: Question, forms: Sequence[str]) -> str:

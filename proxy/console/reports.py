@@ -33,7 +33,9 @@ FORMS = {  # how a report is written, and whether a browser shows it or keeps it
     "html": ("text/html; charset=utf-8", False),
     "pdf": ("application/pdf", True),
 }
+FOR_PROGRAMS = ("json", "csv", "parquet")  # that FOCUS has alone: nobody reads its fifty columns
 _ASKED = ("by", "where", "allocate", "assume", "per_day", "grids", "format", *PERIOD)
+_SEVERAL = ("where", "allocate", "assume")
 _PER_DAY_MOST = 10**12  # conversations
 TEAMS_NAMED_AT_MOST = 50  # where somebody asks for one that there is not
 
@@ -58,9 +60,9 @@ class Reports:
         """Answer with a report; its notes, which CSV has no place for, are in JSON alone."""
         asked, name = request.query_params, request.path_params["name"]
         if name not in NAMES:
-            raise QuestionError(f"no report {name!r}: there are {', '.join(NAMES)}")
-        require_known(asked, *_ASKED)
-        form = _form(asked.get("format", "json"), FORMS)
+            raise QuestionError(f"no report {name!r}: there are {', '.join(NAMES)}, and the page /reports/statement")
+        require_known(asked, *_ASKED, several=_SEVERAL)
+        form = _form(asked.get("format", "json"), FOR_PROGRAMS if name == "focus" else FORMS)
         words = Words(
             by=asked.get("by"),
             where=asked.getlist("where"),
