@@ -5,9 +5,10 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 UV_VERSION := 0.13.9
 
-# pip compiles nothing and asks nobody which pip is new: set-up is the time a newcomer waits.
+# pip asks nobody which pip is new: set-up is the time a newcomer waits. Bytecode is kept, whatever the shell says: the tests
+# start hundreds of processes, and what checks their assertions is compiled with them.
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
-export PIP_NO_COMPILE := 1
+unexport PYTHONDONTWRITEBYTECODE
 
 # One worker more than there are cores (conftest.py), a file of tests on one of them: what its tests share is made once. One
 # by one: ARGS=-n0. In the order of their names, or files of few tests would come last, and some of these take minutes.
@@ -28,12 +29,12 @@ $(BIN)/python:
 
 # One stamp for each set of locked packages: run (serve), demo (run + the official SDK), dev (all of it). The locks are
 # complete: --no-deps, or pip takes the newest release of what another package wants with an extra, which has no hash here.
-# An editable install has no bytecode of ours; where none is kept, every import of the library would compile it (25 ms).
+# An editable install has no bytecode of ours; where none is kept, every start of a process would compile it (150 ms).
 $(VENV)/.ready-%: requirements/%.txt requirements/build.txt pyproject.toml | $(BIN)/python
 	@echo "Setting up $(VENV) from requirements/$*.txt …"
 	@$(PIP) install --require-hashes --no-deps -r requirements/build.txt -r requirements/$*.txt
 	@$(PIP) install --no-deps --no-build-isolation --editable .
-	-@$(BIN)/python -m compileall -q estimator
+	-@$(BIN)/python -m compileall -q estimator migrations proxy
 	@touch $@
 
 # What translates (LiteLLM) comes on top. No resolver takes its wish for a certifi that was never published: --no-deps.
