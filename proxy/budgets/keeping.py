@@ -20,16 +20,16 @@ from proxy.directory.budgets import take_over
 from proxy.errors import ConfigError, LedgerError
 from proxy.ledger import budget_rows
 from proxy.ledger.budget_tables import budget_crossings
-from proxy.ledger.leases import LEASE_S, Asking, cut, give_back, share, standing, take, wanted_by_others
+from proxy.ledger.leases import LEASE_S, Sharer, cut, give_back, share, standing, take, wanted_by_others
 from proxy.ledger.spent import Spent, lock, upsert
 from proxy.ledger.tables import CallRow
 from proxy.ledger.write import Ledger
 
-ACTIVE_S = 2.0  # a budget that had calls so lately has its share
+ACTIVE_S = 2.0  # a budget that had calls so lately has its share whatever others need
 WARM_S = 600.0  # one that had calls so lately is kept ready, so that its next call need not wait
 RENEW_S = 0.5  # how often the share of an active one is made anew
 PAUSE_S = 5.0  # after something went wrong
-ASK_S = 1.0  # how often it is asked whether others have calls for one that is held
+ASK_S = 0.5  # how often it is asked whether others have calls for one that is held
 TELL_S = 60.0  # how often it is looked at how one stands that has no calls
 KEEP_S = LEASE_S / 3  # and of a warm one
 _NS = 1_000_000_000
@@ -324,7 +324,7 @@ class Keeping:
         if idle_s < ACTIVE_S or exposed:
             lapsed = state.budget.hard and self._exposure.allowed(state.slot) is None
             return since_s >= RENEW_S or lapsed or now >= state.ends
-        if state.wanting:  # no more: others may have its part
+        if state.wanting:  # no more: others may have its part if they need it
             return True
         return since_s >= KEEP_S or (now >= state.ends and since_s >= RENEW_S)
 
@@ -346,8 +346,8 @@ class Keeping:
         found = standing(connection, budget, self._holder, spent)
         exposed = self._exposure.exposed(slot) - state.owed
         refused = self._exposure.needed(slot)
-        own = Asking(holder=self._holder, needed=exposed + refused if refused else 0)
-        steps = share(budget.limit - spent, found, own, wanting=wanting, exposed=exposed)
+        own = Sharer(holder=self._holder, wanting=wanting, needed=exposed + refused if refused else 0)
+        steps = share(budget.limit - spent, found, own, exposed=exposed)
         before = self._exposure.allowed(slot)
         if before is not None and before > steps + state.owed:
             self._exposure.allow(slot, steps + state.owed)

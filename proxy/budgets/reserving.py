@@ -23,7 +23,7 @@ from proxy.routing import Target
 from proxy.teams import Admitted
 from proxy.tee import Sink
 
-LEASE_WAIT_S = 1.0  # how long a call may wait for a budget that was not used for a while
+WAIT_S = 1.5  # how long a call may wait for its part of a budget: till those who hold it have heard of the call
 _LOOK_S = 0.01
 SOON_S = 1  # when to come again where calls in flight, or another machine's, hold what is left
 _ASKS_ONLY = frozenset(("GET", "HEAD", "OPTIONS"))  # these generate nothing: a used-up budget leaves them be
@@ -36,6 +36,15 @@ class Hold:
 
     call_id: str | None = None  # not known while providers are tried in turn
     reserved: Sequence[tuple[int, Budget, int]] = field(default_factory=tuple)  # slot, budget, steps
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Short:
+    """A budget of which a machine has not enough for a call; ``with_it`` is what it would be exposed to, in steps."""
+
+    budget: Budget
+    steps: int = 0  # that the call takes
+    with_it: int | None = None  # None: nobody can say what there is
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,12 +125,16 @@ class Reserving:
         if not hard:
             return None
         steps = await self._expecting.of(call, target, {budget.unit for budget in hard})
-        await self._leased(hard)
-        if budgets is not self._budgets:  # there are others by now
-            return await self.reserve(call, target, websocket=websocket)
-        hold = self._reserve(hard, steps)
-        self._holds[call.operation_id or call.id] = hold
-        return hold
+        until = time.monotonic() + WAIT_S
+        while budgets is self._budgets:
+            made = self._reserve(hard, steps)
+            if isinstance(made, Hold):
+                self._holds[call.operation_id or call.id] = made
+                return made
+            if time.monotonic() >= until or not self._may_come(made):
+                raise self._refusal(made)
+            await asyncio.sleep(_LOOK_S)
+        return await self.reserve(call, target, websocket=websocket)  # there are others by now
 
     def append(self, record: Opened | Closed) -> bool:
         """Write a record down; the end of a call that has reserved is settled then."""
@@ -137,30 +150,29 @@ class Reserving:
                 self._settle(hold, record, written=written)
         return written
 
-    async def _leased(self, budgets: Sequence[Budget]) -> None:
-        """Wait a little for budgets that this machine has no say over: as a rule they have not been used of late."""
-        until, known = time.monotonic() + LEASE_WAIT_S, self._budgets
+    def _reserve(self, budgets: Sequence[Budget], expected: Steps) -> Hold | Short:
+        """Reserve of all budgets or of none, and then say of which one there is not enough here."""
         for budget in budgets:
-            while self._budgets is known and self._exposure.allowed(self._slots[budget.name]) is None:
-                if time.monotonic() >= until:
-                    message = f"Nobody can say now what is left of budget {budget.name} ({budget.says()}); try again."
-                    raise Refusal(429, "budget_unknown", message, retry_after_s=SOON_S)
-                await asyncio.sleep(_LOOK_S)
-
-    def _reserve(self, budgets: Sequence[Budget], expected: Steps) -> Hold:
+            if self._exposure.allowed(self._slots[budget.name]) is None:
+                return Short(budget=budget)
         reserved: list[tuple[int, Budget, int]] = []
         for budget in budgets:
             slot = self._slots[budget.name]
             steps = 1 if budget.unit in _PIECES else expected[budget.unit] or 0
             with_it = self._exposure.reserve(slot, self._column, steps)
             reserved.append((slot, budget, steps))
-            allowed = self._exposure.allowed(slot) or 0
-            if with_it > allowed or with_it - steps >= allowed:
+            if not _fits(steps, with_it, self._exposure.allowed(slot) or 0):
                 for taken, _, back in reserved:
                     self._exposure.release(taken, self._column, back)
                 self._exposure.need(slot, self._column, max(steps, 1))
-                raise self._refusal(budget, slot, steps)
+                return Short(budget=budget, steps=steps, with_it=with_it)
         return Hold(reserved=reserved)
+
+    def _may_come(self, short: Short) -> bool:
+        """Tell whether what a call takes is there, and only not here: nobody can say yet, or other machines hold it."""
+        if short.with_it is None:
+            return True
+        return _fits(short.steps, short.with_it, self._exposure.left(self._slots[short.budget.name]))
 
     def _settle(self, hold: Hold, record: Closed, *, written: bool) -> None:
         """Take what a call has used for what it reserved; what a turn on its connection used is added."""
@@ -181,15 +193,18 @@ class Reserving:
             if last:
                 self._exposure.release(slot, self._column, steps)
 
-    def _refusal(self, budget: Budget, slot: int, steps: int) -> Refusal:
+    def _refusal(self, short: Short) -> Refusal:
+        budget, steps, slot = short.budget, short.steps, self._slots[short.budget.name]
+        if short.with_it is None:
+            message = f"Nobody can say now what is left of budget {budget.name} ({budget.says()}); try again."
+            return Refusal(429, "budget_unknown", message, retry_after_s=SOON_S)
         left = self._exposure.left(slot)
         over = budget.window is not None and (left == 0 or steps > left)
         wait_s = max(SOON_S, math.ceil(self._exposure.ends(slot) - self._now())) if over else SOON_S
         why = "is used up" if left == 0 and over else "has not enough left for this call"
         message = f"Budget {budget.name} ({budget.says()}) {why}; try again in {wait_s} s."
-        if budget.limits_rate:
-            return Refusal(429, "rate_limit_exceeded", message, retry_after_s=wait_s)
-        return Refusal(429, "budget_exceeded", message, retry_after_s=wait_s)
+        code = "rate_limit_exceeded" if budget.limits_rate else "budget_exceeded"
+        return Refusal(429, code, message, retry_after_s=wait_s)
 
     def _notices(self, budgets: Sequence[Budget]) -> list[tuple[bytes, bytes]]:
         """Give the header of a reply whose budgets have passed a threshold."""
@@ -199,3 +214,8 @@ class Reserving:
             if budget.thresholds and used >= budget.thresholds[0]:
                 said.append(f"{budget.name};used={used:.3f}")
         return [(b"x-joulegate-budget", ", ".join(said).encode())] if said else []
+
+
+def _fits(steps: int, with_it: int, most: int) -> bool:
+    """Tell whether a call brings the exposure to no more than there is; one that takes nothing needs something, too."""
+    return with_it <= most and with_it - steps < most

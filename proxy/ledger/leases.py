@@ -21,11 +21,12 @@ LEASE_S = 30.0  # how long a machine that says nothing any more keeps others fro
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asking:
-    """A machine that has calls for a budget, and how much it must have at once to answer those that it has refused."""
+class Sharer:
+    """A machine that has had calls for a budget of late."""
 
     holder: str
-    needed: int
+    wanting: bool  # it has some now
+    needed: int  # what it must have at once to answer those that it has refused
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,8 +34,7 @@ class Standing:
     """How a budget stands for one machine; in steps."""
 
     free: int  # of the limit, neither used nor held by others; below zero: overshot
-    holders: int  # others that hold it
-    asking: Sequence[Asking]  # others that have calls for it
+    others: Sequence[Sharer]
 
 
 def standing(connection: Connection, budget: Budget, holder: str, spent: int) -> Standing:
@@ -45,36 +45,41 @@ def standing(connection: Connection, budget: Budget, holder: str, spent: int) ->
     others = connection.execute(select).all()
     return Standing(
         free=budget.limit - spent - sum(other.amount for other in others),
-        holders=len(others),
-        asking=[Asking(holder=other.holder, needed=other.needed) for other in others if other.wanting],
+        others=[Sharer(holder=other.holder, wanting=other.wanting, needed=other.needed) for other in others],
     )
 
 
-def share(left: int, found: Standing, own: Asking, *, wanting: bool, exposed: int) -> int:
-    """Say how much a machine takes of what is ``left``: alone all of it, among others its part, idle nothing.
+def share(left: int, found: Standing, own: Sharer, *, exposed: int) -> int:
+    """Say how much a machine takes of what is ``left``: alone all of it, among others its part.
 
     It never takes less than its calls are exposed to, as far as there is so much.
     """
-    part = 0 if found.holders and not wanting else _part(max(left, 0), own, found.asking)
-    return max(min(max(part, exposed), found.free), 0)
+    return max(min(max(_part(max(left, 0), own, found.others), exposed), found.free), 0)
 
 
-def _part(left: int, own: Asking, others: Sequence[Asking]) -> int:
+def _part(left: int, own: Sharer, others: Sequence[Sharer]) -> int:
     """Give a machine's part, as each of them reckons it: equal ones, as long as they are of use to all.
 
-    Where one needs more than that at once, the first by name of those for whom there is enough has it, and so on with
-    the rest: else all would hold what is too little for any call.
+    Where one needs more than that at once, who has no calls now has nothing; where that is still too little, the first
+    by name of those for whom there is enough has it, and so on with the rest: else all would hold what is too little
+    for any call.
     """
-    asking = sorted((own, *others), key=lambda each: each.holder)
+    sharing = sorted((own, *others), key=lambda each: each.holder)
     while True:
-        equal = left // len(asking)
-        first = next((each for each in asking if equal < each.needed <= left), None)
+        equal = left // len(sharing)
+        first = next((each for each in sharing if equal < each.needed <= left), None)
         if first is None:
             return equal
-        if first is own:
+        wanting = [each for each in sharing if each.wanting]
+        if own not in wanting:
+            return 0
+        if len(wanting) < len(sharing):
+            sharing = wanting
+        elif first is own:
             return own.needed
-        asking.remove(first)
-        left -= first.needed
+        else:
+            sharing.remove(first)
+            left -= first.needed
 
 
 def wanted_by_others(connection: Connection, holder: str, names: Sequence[str]) -> set[str]:

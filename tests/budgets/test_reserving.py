@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -159,6 +161,32 @@ def test_without_a_word_from_the_recorder_a_call_waits_and_is_refused_unless_the
     assert (refused.value.code, refused.value.retry_after_s) == ("budget_unknown", 1)
     one.reserving.alone = True
     one.ask()
+    assert one.exposure.exposed(0) == 0
+
+
+def test_a_call_waits_for_what_another_machine_holds(worker: Make):
+    one = worker(made(limit=0.002))
+    one.exposure.allow(0, A_CALL // 2)  # of all that the ledger says is left
+
+    def gives() -> None:
+        while not one.exposure.needed(0):
+            time.sleep(0.001)
+        one.exposure.allow(0, 2 * A_CALL)
+
+    other = threading.Thread(target=gives, daemon=True)
+    other.start()
+    one.ask()
+    other.join(20)
+    assert not other.is_alive()
+    assert one.exposure.exposed(0) == A_CALL
+
+
+def test_a_call_for_which_another_machine_gives_nothing_is_refused_and_may_come_again_at_once(worker: Make):
+    one = worker(made(limit=0.002))
+    one.exposure.allow(0, A_CALL // 2)
+    with pytest.raises(Refusal, match="has not enough left for this call") as refused:
+        one.ask()
+    assert (refused.value.code, refused.value.retry_after_s) == ("budget_exceeded", 1)
     assert one.exposure.exposed(0) == 0
 
 

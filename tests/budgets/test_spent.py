@@ -173,11 +173,38 @@ def test_machines_that_have_calls_share_what_is_left(engine):
     one.tend(5)  # it has no calls any more
     two.call()
     two.tend()
-    assert (one.allowed(), two.allowed()) == (0, 8 * A_CALL)
+    assert (one.allowed(), two.allowed()) == (4 * A_CALL, 4 * A_CALL)
     two.keeping.end()
     one.call()
     one.tend()
     assert one.allowed() == 8 * A_CALL
+
+
+def test_machines_without_calls_keep_their_parts_for_the_next_one_until_another_needs_more(engine):
+    one, two = (Machine(engine, made(), holder=holder) for holder in ("one", "two"))
+    for machine in (one, two):
+        machine.record()
+
+    def look(*, wanting: Machine | None = None) -> tuple[int | None, int | None]:
+        for _ in range(3):  # who is to have less gives first
+            for machine in (one, two):
+                if machine is wanting:
+                    machine.call()
+                machine.tend(0.6)
+        return one.allowed(), two.allowed()
+
+    one.call()
+    one.tend()
+    assert (one.allowed(), two.allowed()) == (10 * A_CALL, None)
+    assert look(wanting=two) == (5 * A_CALL, 5 * A_CALL)
+    assert look(wanting=one) == (5 * A_CALL, 5 * A_CALL)
+    for machine in (one, two):
+        machine.elapsed += 10
+    assert look() == (5 * A_CALL, 5 * A_CALL)
+    one.exposure.need(0, 0, 6 * A_CALL)
+    assert look(wanting=one) == (10 * A_CALL, 0)
+    one.elapsed += 2  # it is not refused any more
+    assert look(wanting=one) == (5 * A_CALL, 5 * A_CALL)
 
 
 def test_used_and_leased_are_never_more_than_the_limit_and_what_calls_are_exposed_to_is_kept(engine):
