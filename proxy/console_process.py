@@ -20,6 +20,7 @@ from zoneinfo import ZoneInfo
 import uvicorn
 
 from proxy.calculator.own import Own
+from proxy.checks import gate_says
 from proxy.config import console_tokens
 from proxy.console import RecentCalls, build_console
 from proxy.console.access import Access
@@ -112,7 +113,7 @@ def run_console(
     if config.notify:
         from proxy.notices.telling import Notices
 
-        notices = Notices(engine, config, working=lambda: recorder.active)
+        notices = Notices(engine, config, working=lambda: recorder.active, standing=partial(gate_says, config))
         threads.append(threading.Thread(target=notices.run, args=(stop,), name="notices"))
     app = build_console(
         engine=engine,

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
+from decimal import Decimal
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection
@@ -17,10 +18,16 @@ from estimator.units import JOULES_PER_KWH
 from proxy.ledger.read import Totals, splits
 from proxy.notices.notice import Notice, usual
 from proxy.reports import figures
+from proxy.reports.amounts import energy, energy_band, grams, grams_band
 
 DAYS_LOOKED_BACK = 42  # six weeks: thirty workdays, twelve days of weekends
 MODELS_NAMED = 20
 WORKDAYS = 5  # of a week, from Monday on
+STATED = (  # fields of Totals that are facts of a statement's notice
+    "calls", "input_tokens", "output_tokens", "cost_usd", "joules_low", "joules", "joules_high", "grams_co2e_low",
+    "grams_co2e", "grams_co2e_high", "market_grams_co2e", "embodied_grams_co2e", "liters", "absent_calls",
+    "unpriced_calls", "energy_unknown_calls", "carbon_unknown_calls", "water_unknown_calls",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,19 +118,44 @@ def statements(connection: Connection, now: datetime, zone: ZoneInfo, teams: Ite
     """Find whose statement of the last full month is due: of every team asked for, "" being all of them together."""
     first = now.astimezone(zone).date().replace(day=1)
     last = first - timedelta(days=1)
-    found = {group.key[0]: group for group in _sums(connection, ("team",), last.replace(day=1), last, zone)}
+    month = f"{last:%Y-%m}"
+    groups = [each for by in ((), ("team",)) for each in _sums(connection, by, last.replace(day=1), last, zone)]
+    found = {group.key[0] if group.key else "": group for group in groups}
     for team in teams:
-        calls = sum(group.calls for group in found.values()) if not team else found.get(team, Totals()).calls
-        if calls:
-            month = f"{last:%Y-%m}"
+        if total := found.get(team):
             yield Notice(
                 event="statement",
                 subject=team,
                 period=month,
                 title=f"{team or 'All teams'}: statement of {month}",
-                text=f"What {team or 'all teams'} consumed in {month}: {calls:,} calls.",
-                facts={"team": team or None, "month": month, "calls": calls},
+                text=f"What {team or 'all teams'} consumed in {month}: {_consumed(total)}",
+                facts={"team": team or None, "month": month, **{name: _fact(total, name) for name in STATED}},
             )
+
+
+def _consumed(total: Totals) -> str:
+    """Say a sum in a line or two, with what it leaves out."""
+    lacking = [
+        f"{number:,} {'call has' if number == 1 else 'calls have'} {what}"
+        for number, what in (
+            (total.absent_calls, "no token counts"),
+            (total.unpriced_calls, "no price"),
+            (total.energy_unknown_calls, "no estimate of energy"),
+        )
+        if number
+    ]
+    ends = [f" ({each})" if each else "" for each in (energy_band(total), grams_band(total))]
+    return (
+        f"{total.calls:,} {'call' if total.calls == 1 else 'calls'}, dollars {figures.dollars(total.cost_usd)}, energy "
+        f"{energy(total)}{ends[0]}, CO2e {grams(total)}{ends[1]}."
+        + (f" The sums leave out: {', '.join(lacking)}." if lacking else "")
+    )
+
+
+def _fact(total: Totals, name: str) -> object:
+    """Give a figure of a sum as JSON has it: dollars as a string, to the last decimal."""
+    value = getattr(total, name)
+    return f"{value.normalize():f}" if isinstance(value, Decimal) else value
 
 
 def _sums(connection: Connection, by: tuple[str, ...], first: date, last: date, zone: ZoneInfo) -> list[Totals]:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import hmac
+import logging
 import os
 import re
 import smtplib
+import socket
 import ssl
 import urllib.error
 import urllib.request
@@ -26,6 +28,7 @@ from proxy.sections import MailSection
 
 TIMEOUT_S: Final = 20.0
 _ANSWER_BYTES: Final = 1000
+_log = logging.getLogger("joulegate.notices")
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 
 
@@ -134,9 +137,13 @@ class Mail:
                     server.starttls(context=ssl.create_default_context())
                 if self.server.user is not None and self.password is not None:
                     server.login(self.server.user, self.password)
-                server.send_message(message)
+                refused = server.send_message(message)
         except (OSError, smtplib.SMTPException) as error:
             raise SendingError(_said(error)) from None
+        if refused:  # the others have it, so it is not sent again
+            _log.warning(
+                "the mail server refused %d of the %d who are told: %s", len(refused), len(self.to), notice.title
+            )
 
     def _connected(self) -> smtplib.SMTP:
         host, port = self.server.host or "", self.server.port
@@ -191,4 +198,15 @@ def _said(error: Exception) -> str:
         return f"the mail server answered {cause.smtp_code}"
     if isinstance(cause, ConnectionError) and cause.errno:
         return os.strerror(cause.errno).lower()
-    return type(cause).__name__
+    return next((words for kind, words in _WORDS.items() if isinstance(cause, kind)), type(cause).__name__)
+
+
+_WORDS: Final[dict[type[Exception], str]] = {
+    smtplib.SMTPRecipientsRefused: "the mail server refused all who are told",
+    smtplib.SMTPServerDisconnected: "the mail server closed the connection",
+    smtplib.SMTPNotSupportedError: "the mail server does not offer what [mail] asks of it",
+    ssl.SSLCertVerificationError: "its certificate is not trusted here",
+    ssl.SSLError: "it does not speak TLS as it should",
+    socket.gaierror: "its host is not known here",
+    TimeoutError: f"no answer within {TIMEOUT_S:g} s",
+}

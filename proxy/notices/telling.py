@@ -39,14 +39,19 @@ class Notices:
         config: Config,
         *,
         working: Callable[[], bool],
+        standing: Callable[[], str | None],
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        """Prepare; raises :class:`ConfigError`. Nothing is done but while ``working`` says the ledger is there."""
+        """Prepare; raises :class:`ConfigError`. Nothing is done but while ``working`` says the ledger is there.
+
+        ``standing`` says how the metering stands, which belongs beside every figure; None where that is not known.
+        """
         self._engine = engine
         self._wanted, self._zone = config.notify, zone_named(config.ledger.tz or "UTC")
         self._targets = targets_of(config, self._page_for)
         self._outbox = Outbox(engine)
         self._working = working
+        self._standing = standing
         self._now = now
         self._looked_at: date | None = None  # the last day of which all was found
         self._said: str | None = None
@@ -131,7 +136,9 @@ class Notices:
         period = month_of(notice.period, self._zone)
         team = notice.subject or None
         with self._engine.connect() as connection:
-            made = statement(connection, period, team=team, known_teams={notice.subject}, now=self._now())
+            made = statement(
+                connection, period, team=team, known_teams={notice.subject}, now=self._now(), service=self._standing()
+            )
         if form == "pdf":
             return Page(content=as_pdf(as_html(made)), suffix="pdf", media_type="application/pdf")
         return Page(content=as_html(made).encode(), suffix="html", media_type="text/html")

@@ -9,10 +9,10 @@ from html import escape
 from estimator.equivalences import Equivalence
 from estimator.facts import sources
 from estimator.ranges import Range
-from estimator.units import JOULES_PER_WH
 from proxy.ledger.evidence import Evidence
 from proxy.ledger.read import Totals
 from proxy.reports import figures
+from proxy.reports.amounts import carried, energy, energy_band, grams, grams_band
 from proxy.reports.charts import Bar, bars
 from proxy.reports.evidence import TIERS, legend, marked
 from proxy.reports.ghg import unbought
@@ -63,14 +63,14 @@ def _body(made: Statement) -> str:
 def _headlines(made: Statement) -> str:
     total, mark = made.total, marked(made.evidence.shares(made.total))
     read, written = total.input_tokens, total.output_tokens
-    bought, embodied = total.market_grams_co2e, figures.quantity(total.embodied_grams_co2e, "g", _carried(total))
+    bought, embodied = total.market_grams_co2e, figures.quantity(total.embodied_grams_co2e, "g", carried(total))
     unpriced = f"{figures.count(total.unpriced_calls)} calls have no price" if total.unpriced_calls else "list prices"
-    market = "not known" if bought is None else figures.quantity(bought, "g", _carried(total))
-    water = figures.quantity(total.liters, "L", _carried(total))
+    market = "not known" if bought is None else figures.quantity(bought, "g", carried(total))
+    water = figures.quantity(total.liters, "L", carried(total))
     tiles = (
         ("Dollars", "", figures.dollars(total.cost_usd), unpriced),
-        ("Energy", mark, _energy(total), _energy_band(total)),
-        ("CO₂e, location-based", mark, _grams(total), _grams_band(total)),
+        ("Energy", mark, energy(total), energy_band(total)),
+        ("CO₂e, location-based", mark, grams(total), grams_band(total)),
         (
             "CO₂e, market-based",
             "" if bought is None else mark,
@@ -98,7 +98,7 @@ def _covered(made: Statement) -> str:
 def _charts(days: Sequence[Totals]) -> str:
     if len(days) < 2:
         return ""
-    grams, unit = figures.scale(max((day.grams_co2e_high or 0.0 for day in days), default=0.0), "g")
+    size, unit = figures.scale(max((day.grams_co2e_high or 0.0 for day in days), default=0.0), "g")
     of_dollars = [
         Bar(
             label=_short(day),
@@ -110,10 +110,10 @@ def _charts(days: Sequence[Totals]) -> str:
     of_grams = [
         Bar(
             label=_short(day),
-            value=0.0 if not day.calls else None if day.grams_co2e is None else day.grams_co2e / grams,
-            low=None if day.grams_co2e_low is None else day.grams_co2e_low / grams,
-            high=None if day.grams_co2e_high is None else day.grams_co2e_high / grams,
-            said=f"{day.key[0]}: " + (f"{_grams(day)} ({_grams_band(day)})" if day.calls else "no calls"),
+            value=0.0 if not day.calls else None if day.grams_co2e is None else day.grams_co2e / size,
+            low=None if day.grams_co2e_low is None else day.grams_co2e_low / size,
+            high=None if day.grams_co2e_high is None else day.grams_co2e_high / size,
+            said=f"{day.key[0]}: " + (f"{grams(day)} ({grams_band(day)})" if day.calls else "no calls"),
         )
         for day in days
     ]
@@ -155,8 +155,8 @@ def _line(key: Sequence[str | None], group: Totals, peak: Decimal | None, eviden
         figures.count(group.calls),
         _tokens(tokens),
         escape(figures.dollars(group.cost_usd, peak)),
-        f"{mark}{escape(_energy(group))}<small>{escape(_energy_band(group))}</small>",
-        f"{'' if group.grams_co2e is None else mark}{escape(_grams(group))}<small>{escape(_grams_band(group))}</small>",
+        f"{mark}{escape(energy(group))}<small>{escape(energy_band(group))}</small>",
+        f"{'' if group.grams_co2e is None else mark}{escape(grams(group))}<small>{escape(grams_band(group))}</small>",
     )
     return f"<tr><th scope='row'>{escape(first)}</th>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>"
 
@@ -172,7 +172,7 @@ def _evidence(made: Statement) -> str:
         for group in made.tiers
     ]
     estimated = [group for group in made.grids if group.grams_co2e is not None]
-    grids = [f"{group.key[0] or 'no zone'}, by {_source(group.key[1])}: {_grams(group)}" for group in estimated]
+    grids = [f"{group.key[0] or 'no zone'}, by {_source(group.key[1])}: {grams(group)}" for group in estimated]
     return (
         f"<h2>What the estimates rest on</h2>{_plain(('Evidence', 'Calls', 'Of the energy'), rows)}"
         + (f"<p>Electricity was taken from: {escape('; '.join(grids))}.</p>" if grids else "")
@@ -243,38 +243,6 @@ def _method(made: Statement) -> str:
     known = [found for name in sorted(filter(None, named)) if (found := sources().get(name)) is not None]
     lines = [f"{each.name}: {each.url} ({each.licence}; looked at on {each.checked})" for each in known if each.url]
     return f"<h2>Method and sources</h2>{listed(METHOD.values())}{listed(lines)}"
-
-
-def _carried(group: Totals) -> int:
-    """Say how many digits the energy carries; what follows from it carries no more."""
-    return figures.carried(*_watt_hours(group))
-
-
-def _energy(group: Totals) -> str:
-    return figures.quantity(_watt_hours(group)[1], "Wh", _carried(group))
-
-
-def _energy_band(group: Totals) -> str:
-    low, _, high = _watt_hours(group)
-    return "" if low is None else figures.band(low, high, "Wh", _carried(group))
-
-
-def _watt_hours(group: Totals) -> list[float | None]:
-    joules = (group.joules_low, group.joules, group.joules_high)
-    return [None if each is None else each / JOULES_PER_WH for each in joules]
-
-
-def _grams_carried(group: Totals) -> int:
-    return figures.carried(group.grams_co2e_low, group.grams_co2e, group.grams_co2e_high)
-
-
-def _grams(group: Totals) -> str:
-    return figures.quantity(group.grams_co2e, "g", _grams_carried(group))
-
-
-def _grams_band(group: Totals) -> str:
-    low, high = group.grams_co2e_low, group.grams_co2e_high
-    return "" if low is None else figures.band(low, high, "g", _grams_carried(group))
 
 
 def _tokens(count: int | None) -> str:

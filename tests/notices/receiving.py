@@ -70,7 +70,8 @@ def mail_server() -> Iterator[Heard]:
                     while (text := self.rfile.readline()) != b".\r\n":
                         lines.append(text)
                     heard.mails.append(b"".join(lines).decode())
-                self.wfile.write(b"221 bye\r\n" if line == b"QUIT" else b"250 fine\r\n")
+                gone = line.startswith(b"RCPT TO:<GONE@")
+                self.wfile.write(b"221 bye\r\n" if line == b"QUIT" else b"550 gone\r\n" if gone else b"250 fine\r\n")
 
     with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler) as server:
         heard.port = server.server_address[1]

@@ -27,7 +27,7 @@ from proxy.notices.targets import targets_of
 from proxy.notices.telling import Notices
 from tests.commands.typed import typed
 from tests.notices.receiving import mail_server, webhook
-from tests.rows import UNPRICED, call_row
+from tests.rows import UNMETERED, UNPRICED, call_row
 
 NOW = datetime(2026, 12, 2, 9, tzinfo=UTC)  # a Wednesday
 UTC_DAYS = ZoneInfo("UTC")
@@ -72,6 +72,26 @@ def test_models_without_a_price_and_statements_that_are_due(ledger):
     assert [(each.subject, each.period) for each in due] == [("", "2026-11"), ("calm", "2026-11")]
 
 
+def test_a_statement_that_is_told_has_its_figures(engine):
+    rows = [
+        call_row(team="calm", started_at=NOW - timedelta(days=9), cost_usd=Decimal(cost), joules=joules)
+        for cost, joules in (("0.1", 400.0), ("0.2", 500.0))
+    ]
+    rows += [call_row(team="wild", started_at=NOW - timedelta(days=9), **each) for each in (UNPRICED, UNMETERED)]
+    Ledger(engine).commit(rows, journal="j", positions={}, at=NOW)
+    with engine.connect() as connection:
+        whole, calm, wild = statements(connection, NOW, UTC_DAYS, ("", "calm", "wild"))
+    assert calm.facts["cost_usd"] == "0.3"
+    assert (calm.facts["calls"], calm.facts["joules"], calm.facts["unpriced_calls"]) == (2, 900.0, 0)
+    assert calm.facts["joules_low"] < 900.0 < calm.facts["joules_high"]
+    assert calm.text.startswith("What calm consumed in 2026-11: 2 calls, dollars $0.300000, energy 250 mWh (")
+    assert calm.text.endswith(" mg).")
+    assert wild.facts["cost_usd"] is None
+    assert "dollars unknown" in wild.text
+    assert wild.text.endswith("The sums leave out: 1 call has no token counts, 1 call has no price.")
+    assert (whole.facts["team"], whole.facts["calls"], whole.facts["joules"]) == (None, 4, 1300.0)
+
+
 def test_days_and_months_are_those_of_the_ledgers_time_zone(engine, tmp_path):
     """Half past one on the first of December in Kolkata, and an evening in November by UTC."""
     late = datetime(2026, 11, 30, 20, tzinfo=UTC)
@@ -114,7 +134,7 @@ def configured(tmp_path, text: str):
 
 
 def rounds(engine, config, now=NOW):
-    return Notices(engine, config, working=lambda: True, now=lambda: now)
+    return Notices(engine, config, working=lambda: True, standing=lambda: "ok, 2 s behind", now=lambda: now)
 
 
 def test_each_is_told_once_of_what_it_wants(ledger, tmp_path):
@@ -250,6 +270,7 @@ def test_a_statement_by_mail_and_as_a_file(ledger, tmp_path):
     assert attached.get_filename() == "statement-2026-11.html"
     assert "wild" not in message.get_body().get_content()
     assert "<h1>All teams</h1>" in attached.get_content()
+    assert "ledger: ok, 2 s behind" in attached.get_content()
     written = sorted(each.name for each in (tmp_path / "out" / "statements").iterdir())
     assert len(written) == 3
     assert written[0] == "statement-calm-2026-11.html"
@@ -282,6 +303,22 @@ def test_errors_show_neither_address_nor_secret(tmp_path):
         targets_of(config, lambda _: lambda _: None)["o"].send(NOTICE, NOW)
     assert "secret" not in str(caught.value)
     assert "refused" in str(caught.value)
+
+
+def test_mail_that_some_or_all_are_refused(tmp_path, caplog):
+    with mail_server() as heard:
+
+        def send(to: str) -> None:
+            mail = f'[mail]\nhost = "127.0.0.1"\nport = {heard.port}\nencryption = "none"\nsender = "j@example.com"\n'
+            config = configured(tmp_path, f'{mail}[[notify]]\nname = "o"\nmail = {to}\nevents = ["budget"]')
+            targets_of(config, lambda _: lambda _: None)["o"].send(NOTICE, NOW)
+
+        send('["gone@example.com", "here@example.com"]')
+        assert len(heard.mails) == 1  # who is there has it
+        assert "the mail server refused 1 of the 2 who are told" in caplog.text
+        with pytest.raises(SendingError, match="the mail server refused all who are told"):
+            send('["gone@example.com"]')
+    assert "gone@" not in caplog.text
 
 
 @pytest.mark.parametrize(
