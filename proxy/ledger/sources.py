@@ -141,10 +141,11 @@ class SumsSource:
     def within(self, wanted: Wanted, stretch: Stretch, bucket: Bucket | None) -> sa.Select[Any]:
         """Select the keys and figures of a stretch, as they are, and the number of the bucket where it has several."""
         time, counts, (begin, end) = next(iter(self.sums.columns)), self.counts, stretch
-        select = sa.select(self.sums.c.key, *(self.sums.c[name] for name in wanted.figures))
+        # As one text: of hundreds of stretches SQLAlchemy would make columns for longer than the database reads them.
+        columns: list[ColumnElement[Any]] = [sa.literal_column(", ".join(("key", *wanted.figures)))]
         if bucket is not None and bucket.only(stretch) is None:
-            select = select.add_columns(bucket.of(time * counts).label("bucket"))
-        select = select.where(time >= begin // counts, time < end // counts)
+            columns.append(bucket.of(time * counts).label("bucket"))
+        select = sa.select(*columns).where(time >= begin // counts, time < end // counts)
         if not wanted.where:
             return select
         theirs = sa.select(self.keys.c.key).where(*conditions(self.dimensions, wanted.where))
@@ -161,7 +162,8 @@ def select_sums(wanted: Wanted, pieces: Sequence[Piece], bucket: Bucket | None) 
     hardly become fewer.
     """
     together = [list(some) for _, some in groupby(pieces, key=lambda piece: bucket and bucket.span(piece[1]))]
-    each = [_by_key(wanted, some, bucket) for some in together]
+    columns = _columns(wanted, pieces[0][0])
+    each = [_by_key(wanted, some, bucket, columns) for some in together]
     summed = (sa.union_all(*each) if len(each) > 1 else each[0]).subquery()
     figures: dict[str, ColumnElement[Any]] = {name: summed.c[name] for name in wanted.figures}
     source, _ = pieces[0]
@@ -177,7 +179,16 @@ def select_sums(wanted: Wanted, pieces: Sequence[Piece], bucket: Bucket | None) 
     return select.select_from(summed.join(source.keys, summed.c.key == keys.key))
 
 
-def _by_key(wanted: Wanted, pieces: Sequence[Piece], bucket: Bucket | None) -> sa.Select[Any]:
+_Columns = tuple[Sequence[ColumnElement[Any]], Sequence[ColumnElement[Any]]]
+
+
+def _columns(wanted: Wanted, source: SumsSource) -> _Columns:
+    """Give the key and the figures as they are, and added up; made once for all stretches."""
+    key, *figures = (sa.column(name, source.sums.c[name].type) for name in ("key", *wanted.figures))
+    return [key, *figures], [key, *(sa.func.sum(each).label(each.name) for each in figures)]
+
+
+def _by_key(wanted: Wanted, pieces: Sequence[Piece], bucket: Bucket | None, columns: _Columns) -> sa.Select[Any]:
     """Add up pieces of one bucket, or one of several, by the bucket's number and the keys, which are quick to compare.
 
     Where a bucket is as wide as a row, there is nothing to add up.
@@ -188,14 +199,12 @@ def _by_key(wanted: Wanted, pieces: Sequence[Piece], bucket: Bucket | None) -> s
     # a table to join with PostgreSQL would: it does not know how few rows are meant.
     each = [source.within(wanted, stretch, bucket) for source, stretch in pieces]
     rows = (sa.union_all(*each) if len(each) > 1 else each[0]).subquery()
-    # By their names alone: to make columns of them takes SQLAlchemy as long as the database takes to add them up.
-    column = {name: sa.column(name, source.sums.c[name].type) for name in ("key", *wanted.figures)}
     number = sa.column("bucket") if one is None else sa.literal(one, sa.BigInteger).label("bucket")
+    as_they_are, added_up = columns
     if len(each) == 1 and bucket is not None and bucket.size == source.width:
-        return sa.select(number, *column.values()).select_from(rows)
-    sums = [sa.func.sum(column[name]).label(name) for name in wanted.figures]
-    select = sa.select(number, column["key"], *sums).select_from(rows)
-    return select.group_by(*([number] if one is None else []), column["key"])
+        return sa.select(*[number, *as_they_are]).select_from(rows)
+    by = [added_up[0]] if one is not None else [number, added_up[0]]
+    return sa.select(*[number, *added_up]).select_from(rows).group_by(*by)
 
 
 @dataclass(frozen=True, slots=True)

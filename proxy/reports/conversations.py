@@ -320,9 +320,10 @@ def _report(
     said: Iterable[str],
     found: Sequence[Conversation],
 ) -> Report:
-    split, listed = asked.split, tuple(rows)
+    split, listed = asked.split, list(rows)
     all_columns = (*(Column(key=name, title=name, kind="text") for name in BY), *columns)
-    figured = dict(zip((column.key for column in all_columns), zip(*listed, strict=True), strict=False))
+    cells = list(zip(*listed, strict=True)) if listed else [()] * len(all_columns)
+    figured = {column.key: its for column, its in zip(all_columns, cells, strict=True)}
     rows_each = len(listed) // len(found) if found else 0
     return Report(
         name=name,
@@ -330,7 +331,7 @@ def _report(
         period=None if split is None else split.period,
         by=BY,
         columns=all_columns,
-        rows=listed,
+        cells=cells,
         total=(),
         where={} if split is None else split.where,
         rank=rank,

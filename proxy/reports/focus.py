@@ -30,6 +30,7 @@ from proxy.reports.table import Cell, Column, Report
 BY = ("day", "team", "project", "provider", "model")
 TOKENS, REQUESTS = "Tokens", "Requests"
 _UNNAMED = "unknown"  # names that FOCUS wants of every charge
+_NOTHING_KNOWN = (None, None, None, None)
 # What makes a charge, its cost and its quantity, whatever columns show it.
 _MAKING = ("cost_usd", "input_tokens", "output_tokens", "joules", "unpriced_calls")
 
@@ -100,7 +101,7 @@ def focus(split: Split, service: str | None = None, columns: Columns | None = No
             Column(key=name, title=name, kind=column.kind, unit=column.unit, summed=column.summed)
             for name, column in listed.items()
         ),
-        rows=tuple(zip(*_cells(listed, charged, _charges(split, charged)), strict=True)),
+        cells=_cells(listed, charged, _charges(split, charged)),
         total=tuple(cell for (cell,) in _cells(listed, [split.total], {"cost": [_dollars(split.total.cost_usd)]})),
         where=split.where,
         notes=(
@@ -116,7 +117,8 @@ def focus(split: Split, service: str | None = None, columns: Columns | None = No
 
 
 def _is_charge(group: Totals) -> bool:
-    return any(each is not None for each in (group.cost_usd, group.input_tokens, group.output_tokens, group.joules))
+    made_of = (group.cost_usd, group.input_tokens, group.output_tokens, group.joules)
+    return made_of != _NOTHING_KNOWN
 
 
 def _cells(

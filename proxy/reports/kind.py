@@ -92,14 +92,14 @@ def lay_out(kind: Kind, split: Split, service: str | None = None) -> Report:
     ranked = sorted(range(len(groups)), key=list(orders).__getitem__)
     groups = [groups[place] for place in ranked]
     made = {key: [cells[place] for place in ranked] for key, cells in made.items()}
-    keys = zip(*(group.key for group in groups), strict=True)
+    keys = zip(*(group.key for group in groups), strict=True) if groups else [()] * len(split.by)
     return Report(
         name=kind.name,
         title=kind.title,
         period=split.period,
         by=split.by,
         columns=(*(Column(key=dimension, title=dimension, kind="text") for dimension in split.by), *kind.columns),
-        rows=tuple(zip(*keys, *(made[column.key] for column in kind.columns), strict=True)),
+        cells=(*keys, *(made[column.key] for column in kind.columns)),
         total=(*(None for _ in split.by), *(whole[column.key][0] for column in kind.columns)),
         where=split.where,
         rank=kind.rank,

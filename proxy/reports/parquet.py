@@ -27,8 +27,8 @@ _TYPES: dict[str, pa.DataType] = {
 def as_parquet(report: Report) -> bytes:
     """Write the rows; notes and period stand in the file's metadata, the total is left to the reader's program."""
     columns = [
-        pa.array([_value(column, row[position]) for row in report.rows], _TYPES[column.kind])
-        for position, column in enumerate(report.columns)
+        pa.array([_value(column, cell) for cell in cells], _TYPES[column.kind])
+        for column, cells in zip(report.columns, report.cells, strict=True)
     ]
     said = {
         "report": report.name,

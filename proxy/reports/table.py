@@ -50,8 +50,9 @@ class Column:
 
 @dataclass(frozen=True, kw_only=True)
 class Report:
-    """Rows and their total, one cell per column; notes and ``metering`` say what the figures leave out.
+    """Lines and their total; notes and ``metering`` say what the figures leave out.
 
+    ``cells`` has a sequence for each column, a cell of each line: so they are made, and so most forms write them.
     What only people read of thousands of lines, their digits and marks, is reckoned when it is asked for.
     """
 
@@ -60,14 +61,19 @@ class Report:
     period: Period | None  # None: nothing of the ledger is in it
     by: tuple[str, ...]
     columns: tuple[Column, ...]
-    rows: tuple[tuple[Cell, ...], ...]
-    total: tuple[Cell, ...]  # none, where rows have no sum
+    cells: Sequence[Sequence[Cell]]
+    total: tuple[Cell, ...]  # a cell for each column; none, where lines have no sum
     where: Where = field(default_factory=dict)  # only the calls that have these values are in it
     rank: str | None = None  # key of the column that the report is about
     bands: Mapping[str, Sequence[Band]] = field(default_factory=dict)  # of the rows and the total, by `like`
     evidence: Callable[[], Sequence[Mapping[str, float]]] = field(default=tuple, compare=False)  # gives the shares
     notes: tuple[str, ...] = field(default=())
     metering: Metering | None = None
+
+    @cached_property
+    def rows(self) -> Sequence[tuple[Cell, ...]]:
+        """The lines, a cell of each for each column."""
+        return list(zip(*self.cells, strict=True))
 
     @cached_property
     def carried(self) -> Mapping[str, Sequence[int]]:
@@ -80,7 +86,7 @@ class Report:
         peaks: dict[str, float] = {}
         for position, column in enumerate(self.columns):
             if column.kind == "quantity":
-                known = [abs(cell) for cell in _cells(self, position) if isinstance(cell, int | float)]
+                known = [abs(cell) for cell in _with_total(self, position) if isinstance(cell, int | float)]
                 peaks[column.unit] = max([*known, peaks.get(column.unit, 0.0)])
         return {unit: figures.scale(peak, unit) for unit, peak in peaks.items()}
 
@@ -114,7 +120,7 @@ def print_table(report: Report, console: Console) -> None:
         columns.append(aligned.Column(title=title, right=column.kind != "text", widest=_LONGEST_NAME))
         drawn.append(cells)
     lines = list(zip(*drawn, strict=True))
-    rows, total = lines[: len(report.rows)], lines[len(report.rows) :]
+    rows, total = (lines[:-1], lines[-1:]) if report.total else (lines, [])
     covered = Text(aligned.plain(covers(report)))
     console.print(Text(report.title, style="bold"), "\n", covered, "\n", sep="", soft_wrap=True)
     if rows:
@@ -144,8 +150,10 @@ def as_csv(report: Report) -> str:
 
     What Python's own module reads back, in a third of the time that it takes to write it: that looks at each character.
     """
-    columns = zip(report.columns, zip(*report.rows, strict=True), strict=True) if report.rows else ()
-    lines = zip(*(_for_programs(column.kind, cells) for column, cells in columns), strict=True)
+    named = [(column.kind, id(cells)) for column, cells in zip(report.columns, report.cells, strict=True)]
+    distinct = dict(zip(named, report.cells, strict=True))  # FOCUS shows some of its cells in four columns
+    made = {name: _for_programs(name[0], cells) for name, cells in distinct.items()}
+    lines = zip(*(made[name] for name in named), strict=True)
     keys = [_quoted(column.key) for column in report.columns]
     return "\r\n".join([*map(",".join, [keys, *lines]), ""])
 
@@ -158,7 +166,7 @@ def _for_programs(kind: str, cells: Sequence[Cell]) -> Sequence[str]:
         case "dollars":
             written = {cell: "" if cell is None else str(_exact(cell)) for cell in set(cells)}
         case _:  # numbers as JSON has them, which are the same to the last digit
-            return msgspec.json.encode(cells).decode()[1:-1].replace("null", "").split(",")
+            return msgspec.json.encode(cells).decode()[1:-1].replace("null", "").split(",") if cells else []
     return [written[cell] for cell in cells]
 
 
@@ -188,7 +196,7 @@ def as_json(report: Report) -> bytes:
 def written(report: Report, position: int) -> tuple[str, list[str]]:
     """Write a column's title and cells for people, the total last; columns of one unit share a scale."""
     column = report.columns[position]
-    cells = _cells(report, position)
+    cells = _with_total(report, position)
     match column.kind:
         case "text" | "time":
             return column.title, ["–" if cell is None else str(cell) for cell in cells]
@@ -213,11 +221,11 @@ def significant_of(report: Report, column: Column) -> Sequence[int]:
     """Say how many digits each of a column's cells has for people, the total's last."""
     if column.like:
         return report.carried[column.like]
-    return (figures.MOST_DIGITS,) * (len(report.rows) + bool(report.total))
+    return (figures.MOST_DIGITS,) * (len(report.cells[0]) + bool(report.total))
 
 
-def _cells(report: Report, position: int) -> list[Cell]:
-    return [*(row[position] for row in report.rows), *([report.total[position]] if report.total else [])]
+def _with_total(report: Report, position: int) -> Sequence[Cell]:
+    return [*report.cells[position], *report.total[position : position + 1]]
 
 
 def _harmless(cell: Cell) -> Cell:

@@ -107,7 +107,7 @@ def test_the_mean_call_of_the_ledger(engine):
 def test_an_empty_ledger_and_a_model_nobody_knows(engine):
     with engine.connect() as connection:
         made = question("scale").ask(connection, NOVEMBER)
-    assert made.rows == ()
+    assert made.rows == []
     assert made.notes[0].startswith("no calls between")
     unknown = alone("models", assume=["house-model=10+10", PAGE[0]])
     assert rows(unknown)[-1]["joules"] is None

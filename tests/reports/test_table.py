@@ -24,10 +24,15 @@ COLUMNS = (
 )
 
 
-def made(*rows, total=(None, 3, 1.0, 2000.0, Decimal("1E-7")), notes=()) -> Report:
+def report_of(columns, rows, total=(), notes=()) -> Report:
+    by, cells = (columns[0].key,), list(zip(*rows, strict=True))
     return Report(
-        name="cost", title="Title", period=PERIOD, by=("team",), columns=COLUMNS, rows=rows, total=total, notes=notes
+        name="cost", title="Title", period=PERIOD, by=by, columns=columns, cells=cells, total=total, notes=notes
     )
+
+
+def made(*rows, total=(None, 3, 1.0, 2000.0, Decimal("1E-7")), notes=()) -> Report:
+    return report_of(COLUMNS, rows, total, notes)
 
 
 def printed(report: Report, width: int = 80) -> str:
@@ -47,7 +52,7 @@ def test_columns_of_one_unit_share_one_scale():
 def test_a_share_is_written_in_per_cent_and_is_exact_for_programs():
     columns = (Column(key="team", title="team", kind="text"), Column(key="share", title="share", kind="share"))
     rows = (("a", 0.754), ("b", 0.0004), ("c", None))
-    report = Report(name="ghg", title="T", period=PERIOD, by=("team",), columns=columns, rows=rows, total=(None, 1.0))
+    report = report_of(columns, rows, total=(None, 1.0))
     assert [line.split()[-2:] for line in printed(report).splitlines()[4:6]] == [["75", "%"], ["<1", "%"]]
     assert printed(report).splitlines()[6].split() == ["c", "–"]
     assert table.as_csv(report).splitlines()[1:] == ["a,0.754", "b,0.0004", "c,"]
@@ -132,7 +137,7 @@ def test_csv_is_read_back_to_the_last_digit_by_the_module_of_that_name():
         )
         for number in numbers
     )
-    report = Report(name="energy", title="T", period=PERIOD, by=("name",), columns=columns, rows=rows, total=())
+    report = report_of(columns, rows)
     header, *lines = csv.reader(io.StringIO(table.as_csv(report), newline=""))
     assert header == [column.key for column in columns]
     for line, (name, *figures) in zip(lines, rows, strict=True):
@@ -142,4 +147,10 @@ def test_csv_is_read_back_to_the_last_digit_by_the_module_of_that_name():
     assert len(plain) > 100
     out = io.StringIO()
     csv.writer(out, lineterminator="\r\n").writerows([header, *plain])
-    assert table.as_csv(replace(report, rows=tuple(plain))) == out.getvalue()  # as a rule it is also what it writes
+    assert table.as_csv(report_of(columns, plain)) == out.getvalue()  # as a rule it is also what it writes
+
+
+def test_a_report_without_lines_is_a_header_in_csv():
+    empty = replace(made(), cells=[()] * len(COLUMNS))
+    assert table.as_csv(empty) == "team,calls,joules_low,joules,cost_usd\r\n"
+    assert empty.rows == []
