@@ -1,3 +1,4 @@
+import contextlib
 import json
 import os
 import re
@@ -8,7 +9,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from typer.testing import Result
 
+from tests.commands.typed import typed
 from tests.directory.asking import issue, make_team
 from tests.service.running import service
 
@@ -47,23 +50,27 @@ SECRET = "sk-canary-2b7e1c"
 PORTS = '[gate]\nlisten = "127.0.0.1:0"\n[console]\nlisten = "127.0.0.1:0"\n'
 
 
-def doctor(folder: Path, toml: str, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+def doctor(folder: Path, toml: str, *arguments: str, **variables: str) -> Result:
     (folder / "joulegate.toml").write_text(toml)
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("JOULEGATE_")}
-    environment |= {"PYTHONPATH": str(Path(__file__).parents[2]), **variables}
+    inherited = {name: None for name in os.environ if name.startswith("JOULEGATE_")}
+    with contextlib.chdir(folder):
+        return typed("doctor", *arguments, **inherited | variables)
+
+
+def checks(done: Result | subprocess.CompletedProcess[str]) -> dict[str, tuple[str, str]]:
+    assert done.stderr == ""
+    return {each["what"]: (each["level"], each["says"]) for each in json.loads(done.stdout)["checks"]}
+
+
+def in_a_process(folder: Path, *before: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "proxy.cli", "doctor", *arguments],
+        [*before, sys.executable, "-m", "proxy.cli", "doctor", "--json"],
         cwd=folder,
-        env=environment,
+        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])},
         capture_output=True,
         text=True,
         check=False,
     )
-
-
-def checks(done: subprocess.CompletedProcess[str]) -> dict[str, tuple[str, str]]:
-    assert done.stderr == ""
-    return {each["what"]: (each["level"], each["says"]) for each in json.loads(done.stdout)["checks"]}
 
 
 def section(page: str, title: str) -> list[list[str]]:
@@ -74,7 +81,7 @@ def section(page: str, title: str) -> list[list[str]]:
 
 def test_all_that_is_configured_is_shown(tmp_path):
     done = doctor(tmp_path, CONFIGURATION, OPENAI_API_KEY=SECRET, JOULEGATE_GATE_KEYS="required")
-    assert (done.returncode, done.stderr) == (0, "")
+    assert (done.exit_code, done.stderr) == (0, "")
     assert done.stdout.startswith("Joulegate ")
     assert "configuration joulegate.toml" in done.stdout.splitlines()[0]
     settings = section(done.stdout, "Settings")
@@ -102,7 +109,7 @@ def test_all_that_is_configured_is_shown(tmp_path):
 def test_json_has_the_same(tmp_path):
     done = doctor(tmp_path, CONFIGURATION, "--json")
     shown = json.loads(done.stdout)
-    assert done.returncode == 1
+    assert done.exit_code == 1
     assert shown["configuration"] == "joulegate.toml"
     assert {"setting": "gate.workers", "value": 4, "from": "joulegate.toml"} in shown["settings"]
     openai = next(row for row in shown["providers"] if row["name"] == "openai")
@@ -142,7 +149,7 @@ def test_a_ledger_that_cannot_be_used_is_an_error(tmp_path, url, said):
     (tmp_path / "text.db").write_text("this is a page of text" * 100)
     done = doctor(tmp_path, PORTS, "--json", JOULEGATE_LEDGER_URL=url)
     level, says = checks(done)["ledger.url"]
-    assert (done.returncode, level) == (1, "error")
+    assert (done.exit_code, level) == (1, "error")
     assert said in says
     assert "canary@" not in done.stdout
     assert ":canary" not in done.stdout
@@ -154,7 +161,7 @@ def test_a_database_that_is_away_is_a_warning(tmp_path):
     url = f"postgresql+psycopg://user:canary@127.0.0.1:{port}/db"
     done = doctor(tmp_path, PORTS, "--json", JOULEGATE_LEDGER_URL=url)
     level, says = checks(done)["ledger"]
-    assert (done.returncode, level) == (0, "warning")
+    assert (done.exit_code, level) == (0, "warning")
     assert "refused" in says
     assert "calls wait in the journal" in says
     assert "canary" not in done.stdout
@@ -171,7 +178,7 @@ def test_a_database_that_is_away_is_a_warning(tmp_path):
 def test_a_mirror_is_looked_at_and_its_password_is_not_shown(tmp_path, url, level):
     done = doctor(tmp_path, PORTS, "--json", JOULEGATE_MIRROR_URL=url)
     assert checks(done)["mirror.url"][0] == level
-    assert done.returncode == (1 if level == "error" else 0)
+    assert done.exit_code == (1 if level == "error" else 0)
     assert "canary@" not in done.stdout
     assert ":canary" not in done.stdout
 
@@ -183,7 +190,7 @@ def test_a_ledger_of_a_newer_release_is_an_error(tmp_path):
     connection.close()
     done = doctor(tmp_path, PORTS, "--json")
     level, says = checks(done)["ledger"]
-    assert (done.returncode, level) == (1, "error")
+    assert (done.exit_code, level) == (1, "error")
     assert "9999, newer than this release's" in says
 
 
@@ -198,13 +205,14 @@ def test_a_ledger_of_a_newer_release_is_an_error(tmp_path):
 def test_calls_sent_to_a_provider_without_an_origin_are_an_error(tmp_path, lines, sender):
     done = doctor(tmp_path, PORTS + lines, "--json")
     level, says = checks(done)["provider azure"]
-    assert (done.returncode, level) == (1, "error")
+    assert (done.exit_code, level) == (1, "error")
     assert says == f'has no origin, but {sender} sends calls there; set origin in [[provider]] name = "azure"'
 
 
 def test_zone_and_region_together_are_refused(tmp_path):
     toml = '[[provider]]\nname = "openai"\nzone = "FRA"\nregion = "aws:eu-north-1"\n'
-    done = doctor(tmp_path, toml)
+    (tmp_path / "joulegate.toml").write_text(toml)
+    done = in_a_process(tmp_path)
     assert (done.returncode, done.stdout) == (2, "")
     assert 'provider `openai`: zone = "FRA" and region = "aws:eu-north-1"' in done.stderr
 
@@ -214,7 +222,7 @@ def test_what_deserves_a_second_look_is_a_warning(tmp_path):
     toml += '[[provider]]\nname = "azure"\ncredential = "env:AZURE"\n'
     done = doctor(tmp_path, toml, "--json", JOULEGATE_PORT="8700", AZURE=SECRET)
     found = [(each["level"], each["what"], each["says"]) for each in json.loads(done.stdout)["checks"]]
-    assert done.returncode == 0
+    assert done.exit_code == 0
     assert ("warning", "environment", "JOULEGATE_PORT is no setting, so it is ignored") in found
     warned = {what for level, what, _ in found if level == "warning"}
     assert warned == {"environment", "gate.keys", "provider azure"}
@@ -227,7 +235,7 @@ def test_a_key_in_the_file_and_in_the_ledger_is_an_error_that_names_it(tmp_path,
     key = f'[[team]]\nname = "search"\n[[team.key]]\nid = "twice"\nsha256 = "{"0" * 64}"\n'
     done = doctor(tmp_path, f'{PORTS}[ledger]\nurl = "{ledger_url}"\n{key}', "--json")
     level, says = checks(done)["team.key"]
-    assert (done.returncode, level) == (1, "error")
+    assert (done.exit_code, level) == (1, "error")
     assert says.startswith("key id `twice` is in the configuration and was given by command or API too")
 
 
@@ -253,7 +261,7 @@ def test_a_console_off_loopback_needs_a_token(tmp_path, settings, token, what, l
     done = doctor(tmp_path, toml, "--json", TOKEN=token)
     assert checks(done)[what][0] == level
     assert says in checks(done)[what][1]
-    assert done.returncode == (level == "error")
+    assert done.exit_code == (level == "error")
     assert not token or f'"{token}"' not in done.stdout
 
 
@@ -263,7 +271,7 @@ def test_a_taken_port_and_a_folder_that_is_a_file_are_errors(tmp_path):
         listen = f"127.0.0.1:{taken.getsockname()[1]}"
         variables = {"JOULEGATE_GATE_LISTEN": listen, "JOULEGATE_JOURNAL_DIRECTORY": "journal/calls"}
         done = doctor(tmp_path, PORTS, **variables)
-    assert done.returncode == 1
+    assert done.exit_code == 1
     assert f"{listen} cannot be opened (Address already in use);" in done.stdout
     assert f"journal/calls cannot be written ({tmp_path / 'journal'}: Not a directory)" in done.stdout
     assert done.stdout.endswith("\n2 errors: joulegate serve would not start.\n")
@@ -272,7 +280,7 @@ def test_a_taken_port_and_a_folder_that_is_a_file_are_errors(tmp_path):
 def test_a_grid_without_its_credential_is_an_error(tmp_path):
     done = doctor(tmp_path, PORTS + '[[grid]]\nsource = "electricity_maps"\nzones = ["FRA"]\n', "--json")
     level, says = checks(done)["estimates"]
-    assert (done.returncode, level) == (1, "error")
+    assert (done.exit_code, level) == (1, "error")
     assert "needs a credential" in says
 
 
@@ -289,19 +297,12 @@ def test_what_waits_in_the_journal_and_what_was_set_aside_is_said(tmp_path):
     assert (
         f"1 segments with something that could not be recorded are kept in {aside.relative_to(tmp_path)}" in done.stdout
     )
-    assert done.returncode == 0
+    assert done.exit_code == 0
 
 
 def test_few_descriptors_are_a_warning(tmp_path):
     (tmp_path / "joulegate.toml").write_text(PORTS)
-    done = subprocess.run(
-        ["sh", "-c", 'ulimit -n 200; exec "$@"', "sh", sys.executable, "-m", "proxy.cli", "doctor", "--json"],
-        cwd=tmp_path,
-        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = in_a_process(tmp_path, "sh", "-c", 'ulimit -n 200; exec "$@"', "sh")
     assert checks(done)["files"][0] == "warning"
 
 
@@ -313,7 +314,7 @@ def test_a_service_that_runs_is_asked_how_it_is_doing(tmp_path):
         }
         done = doctor(tmp_path, "", "--json", **listens)
         found = checks(done)
-    assert done.returncode == 0
+    assert done.exit_code == 0
     level, says = found["gate.listen"]
     assert (level, says.startswith(f"a gate runs on {listens['JOULEGATE_GATE_LISTEN']}: ready, the ledger is")) == (
         "ok",

@@ -21,6 +21,7 @@ from proxy.directory.publishing import EVERY_S
 from proxy.roster import FILE
 from proxy.simulator import in_thread
 from proxy.teams import digest, issue_key
+from tests.commands.typed import typed
 from tests.service.running import Service, service
 
 WITHIN_S = 20.0  # on a machine that has much else to do
@@ -66,11 +67,10 @@ def started(folder: Path, toml: str, *words: str) -> Iterator[Service]:
         yield running
 
 
-def joulegate(folder: Path, *words: str) -> dict:
-    command = [sys.executable, "-m", "proxy.cli", *words, "--json"]
-    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
-    ran = subprocess.run(command, cwd=folder, capture_output=True, check=False, env=environment)
-    assert ran.returncode == 0, ran.stderr.decode()
+def joulegate(folder: Path, *words: str, **environment: str) -> dict:
+    with contextlib.chdir(folder):
+        ran = typed(*words, "--json", **environment)
+    assert ran.exit_code == 0, (ran.output, ran.exception)
     return json.loads(ran.stdout)
 
 
@@ -240,11 +240,7 @@ def joulegate_doctor(running: Service) -> dict:
         "JOULEGATE_GATE_LISTEN": running.gate.removeprefix("http://"),
         "JOULEGATE_CONSOLE_LISTEN": running.console.removeprefix("http://"),
     }
-    command = [sys.executable, "-m", "proxy.cli", "doctor", "--json"]
-    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])} | listens
-    ran = subprocess.run(command, cwd=running.folder, capture_output=True, check=False, env=environment)
-    assert ran.returncode == 0, ran.stdout.decode()
-    return json.loads(ran.stdout)
+    return joulegate(running.folder, "doctor", **listens)
 
 
 def test_off_loopback_a_console_without_a_token_does_not_start(folder: Path, provider: str) -> None:
