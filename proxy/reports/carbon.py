@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from proxy.reports import figures
-from proxy.reports.ghg import unbought
+from proxy.reports.ghg import market_share
 from proxy.reports.kind import Kind
 from proxy.reports.split import Split
 from proxy.reports.table import Column
@@ -11,10 +11,9 @@ from proxy.reports.table import Column
 
 def _says(split: Split) -> list[str]:
     """Say how little the market-based grams may be of; by model alone, so that no more sums are read for it."""
-    whole = split.total.grams_co2e
-    if not whole:
+    if not split.total.grams_co2e:
         return []
-    most = 1 - unbought(split.models) / whole
+    most = market_share(split.models)
     return [
         "market-based grams are of the calls alone whose contract factor is known: of "
         + (f"at most {figures.percent(most)} of the operational grams; " if most else "none; ")

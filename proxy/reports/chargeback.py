@@ -12,7 +12,7 @@ from proxy.ledger.sqltypes import USD_DECIMALS
 from proxy.reports.cost import COST
 from proxy.reports.kind import Kind
 from proxy.reports.period import QuestionError
-from proxy.reports.split import Split
+from proxy.reports.split import Split, few
 from proxy.reports.table import Cell, Column
 
 Measure = Literal["dollars", "tokens"]
@@ -66,7 +66,7 @@ def chargeback(split: Split, spreads: Sequence[Shared]) -> Kind:
         raise QuestionError("--allocate names a team twice")
     for name in names:
         if name not in groups:
-            there = ", ".join(sorted(team for team in groups if team is not None)) or "none"
+            there = few(groups) or "none"
             raise QuestionError(
                 f"cannot allocate the costs of team {name!r}: it has no calls in this period; teams: {there}"
             )
@@ -98,8 +98,10 @@ def chargeback(split: Split, spreads: Sequence[Shared]) -> Kind:
 
     def says(_: Split) -> list[str]:
         return [
-            *(f"what {each.team} spent is borne by the others by their share of {each.by}" for each in spreads),
-            *(f"nothing of {team}'s is allocated: no other team has a share" for team in unborne),
+            f"nothing of {each.team}'s is allocated: no other team has a share of {each.by}"
+            if each.team in unborne
+            else f"what {each.team} spent is borne by the others by their share of {each.by}"
+            for each in spreads
         ]
 
     columns = tuple(column for column in COST.columns if column.key != "cost_usd")

@@ -278,6 +278,11 @@ def at_scale(found: Sequence[Conversation], asked: Asked, per_day: int | None, p
     said = [
         f"a year of {DAYS_A_YEAR} days at the mean electricity of {place.name}, {place.grams_per_kwh:g} g/kWh; per "
         "user: one conversation a day",
+        *(
+            [f"a day: the calls of {asked.days:.3g} days, rounded here, not in the year"]
+            if rows and per_day is None
+            else []
+        ),
         *likened,
     ]
     return _report("scale", "A year of conversations", columns, rows, asked, "watt_hours", said, found)

@@ -7,7 +7,7 @@ evidence it rests on.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from proxy.ledger.read import Totals
 from proxy.reports import figures
@@ -17,16 +17,23 @@ from proxy.reports.split import Split
 from proxy.reports.table import Cell, Column
 
 
-def unbought(parts: Iterable[Totals]) -> float:
+def _unbought(parts: Sequence[Totals]) -> float:
     """Sum the location-based grams of the parts whose operators publish nothing market-based."""
     return math.fsum(part.grams_co2e or 0.0 for part in parts if part.market_grams_co2e is None)
+
+
+def market_share(parts: Sequence[Totals]) -> float:
+    """Give the share of the parts' location-based grams that have market-based ones beside them; 0 of none."""
+    bought = math.fsum(part.grams_co2e or 0.0 for part in parts if part.market_grams_co2e is not None)
+    return bought / (bought + _unbought(parts)) if bought else 0.0
 
 
 def _reckoned(split: Split, groups: Sequence[Totals]) -> Mapping[str, Sequence[Cell]]:
     whole, own = split.total.grams_co2e, [group.grams_co2e for group in groups]
     return {
         "location_grams_without_market": [
-            None if grams is None else unbought(split.parts_of(group)) for group, grams in zip(groups, own, strict=True)
+            None if grams is None else _unbought(split.parts_of(group))
+            for group, grams in zip(groups, own, strict=True)
         ],
         "share": [None if grams is None or not whole else grams / whole for grams in own],
     }
@@ -46,7 +53,7 @@ def _says(split: Split) -> list[str]:
         tiers[tier] = tiers.get(tier, 0.0) + (part.grams_co2e or 0.0)
     ranked = sorted(((grams, tier) for tier, grams in tiers.items() if grams), reverse=True)
     evidence = ", ".join(f"{figures.percent(grams / whole)} {tier} ({TIERS[tier]})" for grams, tier in ranked)
-    covered = figures.percent(1 - unbought(split.parts) / whole)
+    covered = figures.percent(market_share(split.parts))
     return [
         *said,
         f"tiers of evidence, by location-based grams: {evidence}",

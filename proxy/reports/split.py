@@ -16,6 +16,8 @@ from proxy.ledger.evidence import Evidence
 from proxy.ledger.read import BANDED, DIMENSIONS, SUMMED, TIME_DIMENSIONS, Totals, Where, splits
 from proxy.reports.period import Period, QuestionError
 
+NAMED = 20  # of the names that there are
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Split:
@@ -72,6 +74,13 @@ def conditions(texts: Iterable[str]) -> Where:
 def said(where: Where) -> str:
     """Say which calls alone are looked at; nothing where it is all of them."""
     return ", ".join(f"no {name}" if value is None else f"{name} {value}" for name, value in where.items())
+
+
+def few(names: Iterable[str | None]) -> str:
+    """List names in their order, the first of very many, for who has asked for one that there is not; "" of none."""
+    there = sorted(filter(None, names))
+    more = f" and {len(there) - NAMED:,} more" if len(there) > NAMED else ""
+    return f"{', '.join(there[:NAMED])}{more}"
 
 
 def sums(

@@ -17,7 +17,7 @@ from proxy.reports.evidence import evidence_of
 from proxy.reports.metering import Metering, metering_of
 from proxy.reports.period import Period, QuestionError
 from proxy.reports.prices import dollars_by_list
-from proxy.reports.split import Split, sums
+from proxy.reports.split import Split, few, sums
 
 MODELS_SHOWN = 30
 PROJECTS_SHOWN = 20
@@ -70,9 +70,8 @@ def statement(
     projects, tiers, grids = read((("project",), ("tier",), ("zone", "grid_source")), where)
     if team is not None and not total.calls and team not in known_teams:
         (teams,) = read((("team",),), {})
-        there = {group.key[0] for group in teams} | set(known_teams)
-        known = sorted(name for name in there if name)
-        listed = f"of this period there are {', '.join(known)}" if known else "no call of this period names any"
+        there = few({group.key[0] for group in teams} | set(known_teams))
+        listed = f"of this period there are {there}" if there else "no call of this period names any"
         raise QuestionError(f"no team {team!r}: {listed}")
     return Statement(
         team=team,

@@ -15,7 +15,7 @@ from proxy.reports import figures
 from proxy.reports.amounts import carried, energy, energy_band, grams, grams_band
 from proxy.reports.charts import Bar, bars
 from proxy.reports.evidence import TIERS, legend, marked
-from proxy.reports.ghg import unbought
+from proxy.reports.ghg import market_share
 from proxy.reports.method import METHOD
 from proxy.reports.page import figure, listed, page
 from proxy.reports.prices import said as by_list
@@ -89,10 +89,8 @@ def _headlines(made: Statement) -> str:
 
 def _covered(made: Statement) -> str:
     """Say of how much of the grams there are market-based ones."""
-    whole = made.total.grams_co2e
-    if made.total.market_grams_co2e is None or not whole:
-        return "no contract factor is known"
-    return f"of {figures.percent(1 - unbought(made.models) / whole)} of the location-based"
+    share = market_share(made.models)
+    return f"of {figures.percent(share)} of the location-based" if share else "no contract factor is known"
 
 
 def _charts(days: Sequence[Totals]) -> str:

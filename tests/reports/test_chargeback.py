@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.reports.chargeback import spread
-from proxy.reports.period import Period, zone_named
+from proxy.reports.period import Period, QuestionError, zone_named
 from tests.reports.asking import question
 from tests.rows import UNPRICED, call_row, insert
 
@@ -81,7 +81,14 @@ def test_unknown_stays_unknown_and_a_team_without_a_share_bears_nothing(engine):
     rows, total, notes = asked(engine, "platform=dollars")
     assert rows["search"]["cost_usd"] is None
     assert rows["platform"]["cost_usd"] == total["cost_usd"] == Decimal("0.00075")
-    assert "nothing of platform's is allocated: no other team has a share" in notes
+    assert "nothing of platform's is allocated: no other team has a share of dollars" in notes
+    assert not any("is borne by the others" in note for note in notes)
     rows, total, _ = asked(engine, "platform=tokens")
     assert rows["search"]["own_usd"] is None
     assert rows["search"]["cost_usd"] == total["cost_usd"] == Decimal("0.00075")
+
+
+def test_of_very_many_teams_the_first_are_named(engine):
+    insert(engine, *(call_row(team=f"team {number:03}") for number in range(120)))
+    with pytest.raises(QuestionError, match=r"teams: team 000, team 001, .* team 019 and 100 more$"):
+        asked(engine, "tema 000=dollars")

@@ -89,7 +89,8 @@ def test_the_mean_call_of_the_ledger(engine):
     Ledger(engine).commit([*four, *others], journal="j", positions={}, at=NOW)
     with engine.connect() as connection:
         made = question("models").ask(connection, NOVEMBER)
-        (scale,) = rows(question("scale", where=["model=gpt-4o"]).ask(connection, NOVEMBER))
+        year = question("scale", where=["model=gpt-4o"]).ask(connection, NOVEMBER)
+        (scale,) = rows(year)
         (assumed,) = rows(question("models", assume=["2000+1000"], where=["model=gpt-4o"]).ask(connection, NOVEMBER))
     row = next(each for each in rows(made) if each["model"] == "gpt-4o")
     known = [each for each in four if each.joules is not None]
@@ -97,6 +98,7 @@ def test_the_mean_call_of_the_ledger(engine):
     assert row["joules"] == pytest.approx(sum(each.joules for each in known) / len(known))
     assert row["cost_usd"] == pytest.approx(Decimal("0.0025"), abs=Decimal("0.0005"))
     assert scale["conversations_per_day"] == round(row["calls"] / 27.375)  # November up to NOW
+    assert "a day: the calls of 27.4 days, rounded here, not in the year" in year.notes
     assert (assumed["calls"], assumed["input_tokens"], assumed["cost_usd"]) == (row["calls"], 2000, Decimal("0.015"))
     assert row["tier"] == "closed_model"  # what the ledger's own calls rest on
     assert "evidence, by energy: 100 % modelled for a model whose size is not public" in made.notes

@@ -46,6 +46,16 @@ def test_both_bases_stand_side_by_side_with_their_shares_and_evidence(engine):
     assert "1 call of 4 without a carbon estimate, so grams are a lower bound: gpt-4o (1)" in report.notes
 
 
+def test_what_the_market_based_grams_are_of_is_all_or_nothing_to_the_last_digit(engine):
+    odd = [0.1 + number / 7 for number in range(40)]
+    insert(engine, *(call_row(grams_co2e=grams, model=f"m{number % 9}") for number, grams in enumerate(odd)))
+    insert(engine, *(call_row(grams_co2e=grams, provider="groq", market_grams_co2e=None) for grams in odd))
+    for provider, share in (("openai", "100 %"), ("groq", "0 %")):
+        with engine.connect() as connection:
+            notes = question("ghg", where=[f"provider={provider}"]).ask(connection, NOVEMBER).notes
+        assert any(note.startswith(f"market-based covers {share} of") for note in notes), notes
+
+
 def test_carbon_says_of_how_little_the_market_based_grams_are(engine):
     insert(
         engine,
