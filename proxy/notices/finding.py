@@ -135,20 +135,21 @@ def statements(connection: Connection, now: datetime, zone: ZoneInfo, teams: Ite
 
 def _consumed(total: Totals) -> str:
     """Say a sum in a line or two, with what it leaves out."""
-    lacking = [
-        f"{number:,} {'call has' if number == 1 else 'calls have'} {what}"
+    calls = "1 call" if total.calls == 1 else f"{total.calls:,} calls"
+    ends = [f" ({each})" if each else "" for each in (energy_band(total), grams_band(total))]
+    left_out = [
+        f"{number:,} without {what}"
         for number, what in (
-            (total.absent_calls, "no token counts"),
-            (total.unpriced_calls, "no price"),
-            (total.energy_unknown_calls, "no estimate of energy"),
+            (total.absent_calls, "token counts"),
+            (total.unpriced_calls, "a price"),
+            (total.energy_unknown_calls, "an estimate of energy"),
         )
         if number
     ]
-    ends = [f" ({each})" if each else "" for each in (energy_band(total), grams_band(total))]
     return (
-        f"{total.calls:,} {'call' if total.calls == 1 else 'calls'}, dollars {figures.dollars(total.cost_usd)}, energy "
-        f"{energy(total)}{ends[0]}, CO2e {grams(total)}{ends[1]}."
-        + (f" The sums leave out: {', '.join(lacking)}." if lacking else "")
+        f"{calls}, dollars {figures.dollars(total.cost_usd)}, energy {energy(total)}{ends[0]}, "
+        f"CO2e {grams(total)}{ends[1]}."
+        + (f" Calls that these sums leave out: {', '.join(left_out)}." if left_out else "")
     )
 
 

@@ -88,7 +88,7 @@ def test_a_statement_that_is_told_has_its_figures(engine):
     assert calm.text.endswith(" mg).")
     assert wild.facts["cost_usd"] is None
     assert "dollars unknown" in wild.text
-    assert wild.text.endswith("The sums leave out: 1 call has no token counts, 1 call has no price.")
+    assert wild.text.endswith("Calls that these sums leave out: 1 without token counts, 1 without a price.")
     assert (whole.facts["team"], whole.facts["calls"], whole.facts["joules"]) == (None, 4, 1300.0)
 
 
