@@ -24,7 +24,7 @@ from proxy.teams import Admitted
 from proxy.tee import Sink
 
 WAIT_S = 1.5  # how long a call may wait for its part of a budget: till those who hold it have heard of the call
-_LOOK_S = 0.01
+_LOOK_S, _LOOK_MOST_S = 0.01, 0.1  # how long between looks, at first and at last: thousands of calls may wait
 SOON_S = 1  # when to come again where calls in flight, or another machine's, hold what is left
 _ASKS_ONLY = frozenset(("GET", "HEAD", "OPTIONS"))  # these generate nothing: a used-up budget leaves them be
 _PIECES = frozenset(("requests", "concurrent_requests"))  # every request is one
@@ -125,7 +125,7 @@ class Reserving:
         if not hard:
             return None
         steps = await self._expecting.of(call, target, {budget.unit for budget in hard})
-        until = time.monotonic() + WAIT_S
+        until, pause_s = time.monotonic() + WAIT_S, _LOOK_S
         while budgets is self._budgets:
             made = self._reserve(hard, steps)
             if isinstance(made, Hold):
@@ -133,7 +133,8 @@ class Reserving:
                 return made
             if time.monotonic() >= until or not self._may_come(made):
                 raise self._refusal(made)
-            await asyncio.sleep(_LOOK_S)
+            await asyncio.sleep(pause_s)
+            pause_s = min(2 * pause_s, _LOOK_MOST_S)
         return await self.reserve(call, target, websocket=websocket)  # there are others by now
 
     def append(self, record: Opened | Closed) -> bool:
