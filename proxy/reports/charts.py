@@ -30,7 +30,7 @@ _TEXT = f'fill="{_SOFT}" font-size="12" font-family="system-ui, sans-serif"'
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bar:
-    """One bar; ``value`` None is unknown: a gap, or where there is room the word. Bands are drawn where known."""
+    """One bar; ``value`` None is unknown: the word or, where there is room, a question mark. Bands where known."""
 
     label: str
     value: float | None
@@ -86,6 +86,8 @@ def bars(title: str, unit: str, what: Sequence[Bar]) -> str:
                 f'<rect fill="{_BAR}" x="{left:.1f}" y="{y:.1f}" width="{place * (1 - _GAP):.1f}"'
                 f' height="{HEIGHT - _BOTTOM - y:.1f}"/>'
             )
+        elif place >= _CHARACTER:
+            parts.append(f'<text text-anchor="middle" x="{middle:.1f}" y="{HEIGHT - _BOTTOM - 4}" {_TEXT}>?</text>')
         if bar.low is not None and bar.high is not None:
             parts.append(
                 f'<line stroke="{_BAND}" stroke-width="1.4" x1="{middle:.1f}" x2="{middle:.1f}"'

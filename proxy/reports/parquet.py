@@ -25,7 +25,7 @@ _TYPES: dict[str, pa.DataType] = {
 
 
 def as_parquet(report: Report) -> bytes:
-    """Write the rows; notes and period stand in the file's metadata, the total is left to the reader's program."""
+    """Write the rows; notes, period and conditions stand in the file's metadata, the total is left to who reads it."""
     columns = [
         pa.array([_value(column, cell) for cell in cells], _TYPES[column.kind])
         for column, cells in zip(report.columns, report.cells, strict=True)
@@ -33,6 +33,7 @@ def as_parquet(report: Report) -> bytes:
     said = {
         "report": report.name,
         **{name: text for name, text in period_of(report).items() if text is not None},
+        "where": msgspec.json.encode(report.where).decode(),
         "notes": msgspec.json.encode(report.notes).decode(),
     }
     fields = [

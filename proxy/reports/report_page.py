@@ -64,6 +64,7 @@ def _chart(report: Report) -> str:
     more = len(report.rows) - len(rows)
     notes = [
         *(["The line on a bar is its 90 % range."] if None not in ends else []),
+        *(["? is unknown."] if over_time and any(bar.value is None for bar in whole) else []),
         *([f"Drawn are the first {len(rows)}; {more:,} more stand in the table."] if more else []),
     ]
     small = f'<p class="soft">{" ".join(notes)}</p>' if notes else ""

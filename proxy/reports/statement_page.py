@@ -41,7 +41,9 @@ def _nothing(made: Statement) -> str:
             " If there should be some: a call is this team's by a key of the team, or by the header"
             " <code>x-joulegate-team</code>; calls that name no team stand in the statement of all teams."
         )
-    return f"<p>There were no calls in this period.</p><p>{told}</p>"
+    service = made.metering.service
+    stands = "" if service is None else f"<p>How the ledger stands: {escape(service)}.</p>"
+    return f"<p>There were no calls in this period.</p><p>{told}</p>{stands}"
 
 
 def _body(made: Statement) -> str:
@@ -65,7 +67,7 @@ def _headlines(made: Statement) -> str:
     read, written = total.input_tokens, total.output_tokens
     bought, embodied = total.market_grams_co2e, figures.quantity(total.embodied_grams_co2e, "g", carried(total))
     unpriced = f"{figures.count(total.unpriced_calls)} calls have no price" if total.unpriced_calls else "list prices"
-    market = "not known" if bought is None else figures.quantity(bought, "g", carried(total))
+    market = figures.UNKNOWN if bought is None else figures.quantity(bought, "g", carried(total))
     water = figures.quantity(total.liters, "L", carried(total))
     tiles = (
         ("Dollars", "", figures.dollars(total.cost_usd), unpriced),
@@ -115,10 +117,12 @@ def _charts(days: Sequence[Totals]) -> str:
         )
         for day in days
     ]
+    some_unknown = any(day.calls and None in (day.cost_usd, day.grams_co2e) for day in days)
+    unknown = " ? is a day with calls whose figure is unknown." if some_unknown else ""
     return (
         f"<h2>Dollars by day</h2>{figure(bars('Dollars by day', 'USD', of_dollars))}"
         f"<h2>CO₂e by day</h2>{figure(bars('Grams of CO2e by day, with their range', f'{unit} CO₂e', of_grams))}"
-        '<p class="soft">The line across a bar is its 90 % range.</p>'
+        f'<p class="soft">The line across a bar is its 90 % range.{unknown}</p>'
     )
 
 

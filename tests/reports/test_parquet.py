@@ -39,8 +39,9 @@ def test_a_focus_file_has_the_types_of_focus_and_the_ledgers_dollars(engine):
 def test_every_report_has_such_a_file_and_unknown_is_null(engine, name):
     insert(engine, call_row(), call_row(model="b", cost_usd=None, joules=None, grams_co2e=None, liters=None))
     with engine.connect() as connection:
-        report = question(name, by="model").ask(connection, november())
-    rows, _ = read(as_parquet(report))
+        report = question(name, by="model", where=["team=search", "project="]).ask(connection, november())
+    rows, schema = read(as_parquet(report))
+    assert msgspec.json.decode(schema.metadata[b"joulegate.where"]) == {"team": "search", "project": None}
     assert [tuple(row.values()) for row in rows] == list(report.rows)
     assert any(None in row.values() for row in rows)
     assert name != "cost" or rows[0]["cost_usd"] == Decimal("0.00075")

@@ -93,6 +93,14 @@ def test_names_of_bars_fit_their_room():
     assert re.findall(r'text-anchor="end"[^>]*>([^<]+)<', drawn) == list(fits.values())
 
 
+def test_a_day_whose_figure_is_unknown_is_marked_in_a_chart_over_time(engine):
+    rows = [call_row(started_at=NOW), call_row(started_at=NOW - timedelta(days=1), **UNPRICED)]
+    Ledger(engine).commit(rows, journal="j", positions={}, at=NOW)
+    dollars, energy = (as_html(made(engine, name, "day"), NOW) for name in ("cost", "energy"))
+    assert (dollars.count(">?</text>"), energy.count(">?</text>")) == (1, 0)
+    assert ("? is unknown." in dollars, "? is unknown." in energy) == (True, False)
+
+
 def test_the_bars_of_a_page_are_told_apart(filled):
     text = as_html(made(filled, "grids", None), NOW)
     assert "<h2>CO2e by model, provider, grid</h2>" in text

@@ -126,6 +126,9 @@ def test_a_team_without_calls_has_an_empty_statement_and_one_that_nobody_knows_i
     page = Page(as_html(made(filled, "idle", known_teams={"idle"})))
     assert "There were no calls in this period." in page.texts
     assert "x-joulegate-team" in page.texts  # what to do
+    standing = replace(made(filled, "idle", known_teams={"idle"}).metering, service="standing still, 90 s behind")
+    behind = Page(as_html(replace(made(filled, "idle", known_teams={"idle"}), metering=standing)))
+    assert "How the ledger stands: standing still, 90 s behind." in behind.texts
     assert "x-joulegate-team" not in as_html(replace(made(filled, "idle", known_teams={"idle"}), team=None))
     with pytest.raises(QuestionError, match=r"no team 'serach': of this period there are ads, idle, search"):
         made(filled, "serach", known_teams={"idle"})
@@ -136,10 +139,12 @@ def test_a_day_of_nothing_known_is_a_gap_and_no_nought(engine):
         [call_row(**UNPRICED | {"started_at": datetime(2026, 11, 3, tzinfo=UTC)})], journal="j", positions={}, at=NOW
     )
     page = as_html(made(engine, None))
+    assert "? is a day with calls whose figure is unknown." in page
     dollars, grams = (
         page.partition(f"<h2>{title} by day</h2>")[2].partition("</svg>")[0] for title in ("Dollars", "CO₂e")
     )
     assert (dollars.count("<rect"), grams.count("<rect")) == (29, 30)
+    assert (dollars.count(">?</text>"), grams.count(">?</text>")) == (1, 0)
     assert "2026-11-03: unknown" in dollars
     assert "2026-11-04: no calls" in dollars
 
