@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import msgspec
 
 from proxy.budgets.exposure import MOST
-from proxy.budgets.units import Unit, shown, steps_of
+from proxy.budgets.units import COUNTED, Unit, shown, steps_of
 from proxy.budgets.windows import Window, WindowError
 from proxy.errors import ConfigError
 from proxy.sections import BudgetSection
@@ -101,6 +101,8 @@ def budget_of(section: BudgetSection) -> Budget:
     if section.limit >= _LIMIT_MOST:
         raise wrong("limit", f"limit = {section.limit:g} is no limit: give less than {_LIMIT_MOST:g}")
     limit = steps_of(section.limit, section.unit)
+    if section.unit in COUNTED and not section.limit.is_integer():
+        raise wrong("limit", f"limit = {section.limit:g} {section.unit} cannot be: give a whole number")
     if limit < 1:
         raise wrong("limit", f"limit = {section.limit} {section.unit} is less than there can be: give more")
     return Budget(

@@ -10,10 +10,10 @@ from estimator.units import JOULES_PER_KWH
 
 Unit = Literal["usd", "kwh", "gco2e", "liters", "tokens", "requests", "concurrent_requests"]
 UNITS: tuple[Unit, ...] = get_args(Unit)
+COUNTED = frozenset(("tokens", "requests", "concurrent_requests"))  # by the piece
 ESTIMATED = frozenset(("kwh", "gco2e", "liters"))  # what is used of these is no exact sum
 
 _FINE = 10**12  # as the ledger keeps dollars
-_COUNTED = frozenset(("tokens", "requests", "concurrent_requests"))
 # A call with one of these reasons took nothing that a figure could be missing for.
 _TOOK_NOTHING = frozenset((
     "usage.none_on_error", "usage.surface_without_usage", "usage.pending", "usage.counted_before", "usage.on_turns",
@@ -24,7 +24,7 @@ _TOOK_NOTHING = frozenset((
 
 def steps_per(unit: Unit) -> int:
     """Say into how many steps one of a unit is cut: 10¹² of what is not counted by the piece."""
-    return 1 if unit in _COUNTED else _FINE
+    return 1 if unit in COUNTED else _FINE
 
 
 def steps_of(amount: float | Decimal, unit: Unit) -> int:
