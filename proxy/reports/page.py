@@ -12,6 +12,11 @@ from importlib import resources
 
 from estimator import facts_version
 
+SOURCES = (
+    '<p class="soft">Every model, price and grid with its source and the day it was checked: the page Facts of the '
+    "console, or <code>joulegate facts show</code>. One call, step by step: that call's page.</p>"
+)
+
 
 @cache
 def _style() -> str:

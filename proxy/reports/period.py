@@ -37,6 +37,10 @@ class Period:
         first, last = self.ends()
         return f"{first if first == last else f'{first} to {last}'} ({self.zone.key})"
 
+    def goes_on(self, now: datetime) -> str:
+        """Say behind its title that it is not over, so that its sums will be others; nothing where it is."""
+        return ", not over yet" if now < self.end else ""
+
 
 def zone_named(name: str) -> ZoneInfo:
     """Find an IANA time zone; raises QuestionError."""

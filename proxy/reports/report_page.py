@@ -12,17 +12,11 @@ from proxy.reports import figures
 from proxy.reports.charts import Bar, bars, lines
 from proxy.reports.evidence import legend, marked
 from proxy.reports.method import how, sentences
-from proxy.reports.page import figure, listed, page
+from proxy.reports.page import SOURCES, figure, listed, page
 from proxy.reports.table import Cell, Column, Report, covers, significant_of, written
 
 LINES_DRAWN = 12  # of bars that lie; the table has them all
 COLUMNS_DRAWN = 400  # a chart with more bars than these says nothing
-
-
-_SOURCES = (
-    '<p class="soft">Every model, price and grid with its source and the day it was checked: the page Facts of the '
-    "console, or <code>joulegate facts show</code>. One call, step by step: that call's page.</p>"
-)
 
 
 def as_html(report: Report, made_at: datetime) -> str:
@@ -32,8 +26,9 @@ def as_html(report: Report, made_at: datetime) -> str:
     if report.rows:
         ranges = any(column.key.lower().endswith("low") for column in report.columns)
         method = sentences((column.unit for column in report.columns), ranges=ranges)
-        told += f"<h2>Method</h2>{listed(method)}{_SOURCES}"
-    return page(report.title, covers(report), f"{report.name}, {covers(report)}", body + told, made_at)
+        told += f"<h2>Method</h2>{listed(method)}{SOURCES}"
+    of = covers(report) + (report.period.goes_on(made_at) if report.period is not None else "")
+    return page(report.title, of, f"{report.name}, {covers(report)}", body + told, made_at)
 
 
 def _chart(report: Report) -> str:

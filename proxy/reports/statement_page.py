@@ -17,7 +17,7 @@ from proxy.reports.charts import Bar, bars
 from proxy.reports.evidence import TIERS, legend, marked
 from proxy.reports.ghg import market_share
 from proxy.reports.method import METHOD
-from proxy.reports.page import figure, listed, page
+from proxy.reports.page import SOURCES, figure, listed, page
 from proxy.reports.prices import said as by_list
 from proxy.reports.statement import MODELS_SHOWN, PROJECTS_SHOWN, Statement
 
@@ -29,7 +29,8 @@ def as_html(made: Statement) -> str:
     whose = "All teams" if made.team is None else made.team
     first, last = made.period.ends()
     body = _body(made) if made.total.calls else _nothing(made)
-    covers = f"What its calls to language models consumed, {made.period.title()}"
+    when = made.period.title() + made.period.goes_on(made.made_at)
+    covers = f"What its calls to language models consumed, {when}"
     return page(whose, covers, f"{whose}, {first} to {last}", body, made.made_at)
 
 
@@ -244,7 +245,7 @@ def _method(made: Statement) -> str:
     named = {group.key[1] for group in made.grids} | {like.source for like in made.comparisons}
     known = [found for name in sorted(filter(None, named)) if (found := sources().get(name)) is not None]
     lines = [f"{each.name}: {each.url} ({each.licence}; looked at on {each.checked})" for each in known if each.url]
-    return f"<h2>Method and sources</h2>{listed(METHOD.values())}{listed(lines)}"
+    return f"<h2>Method and sources</h2>{listed(METHOD.values())}{listed(lines)}{SOURCES}"
 
 
 def _tokens(count: int | None) -> str:

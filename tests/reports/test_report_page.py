@@ -64,7 +64,8 @@ def test_what_a_page_draws_and_what_it_only_lists(filled):
     assert f"Drawn are the first 12; {rows - 12} more stand in the table." in text
     assert "script" not in Page(text).tags
     alone = as_html(made(filled, "energy", "day", "provider=openai", "project="), NOW)
-    assert "2026-11-01 to 2026-11-30 (Europe/Berlin), provider openai, no project" in Page(alone).texts
+    assert "2026-11-01 to 2026-11-30 (Europe/Berlin), provider openai, no project, not over yet" in Page(alone).texts
+    assert "not over yet" not in as_html(made(filled, "energy", "day"), NOVEMBER.end)
     assert "Energy by day" in alone
     empty = Page(as_html(made(filled, "water", "model", "team=nobody's"), NOW))
     assert any("no calls with team nobody's between" in text for text in empty.texts)

@@ -95,6 +95,9 @@ def test_the_page_says_what_the_statement_does_and_a_name_is_text(filled):
     page = Page(as_html(found))
     assert "script" not in page.tags
     assert page.texts.count(EVIL) == 1
+    consumed = "What its calls to language models consumed, 2026-11-01 to 2026-11-30 (UTC)"
+    assert f"{consumed}, not over yet" in page.texts
+    assert consumed in Page(as_html(replace(found, made_at=NOVEMBER.end))).texts
     total = found.total
     for said in (
         figures.dollars(total.cost_usd),
@@ -107,6 +110,7 @@ def test_the_page_says_what_the_statement_does_and_a_name_is_text(filled):
         assert said in page.texts, said
     assert page.tags.count("rect") == 2 * 30
     assert any("Our World in Data" in each for each in page.texts)
+    assert "joulegate facts show" in page.texts  # where the sources of all other figures are
 
 
 def test_the_page_says_of_what_its_sums_are(engine):
