@@ -8,7 +8,6 @@ import time
 from collections import Counter
 from pathlib import Path
 
-import httpx2
 import pytest
 import sqlalchemy as sa
 
@@ -19,7 +18,7 @@ from tests.budgets.services import SETTLED_S, a_call, answers, asks, budget, cal
 from tests.crash.running import wait_for
 from tests.databases import PostgresServer, running_postgres
 from tests.loopback import provider
-from tests.service.running import Service, service
+from tests.service.running import Service, get, service
 
 pytestmark = pytest.mark.heavy
 
@@ -104,7 +103,7 @@ def test_while_the_ledger_is_away_hard_budgets_refuse_in_the_end_and_soft_ones_c
         own_postgres.start()
         until(None)
         wait_for(lambda: counted(url) == {team: found[200] for team, found in made.items()}, running)
-        told = {each["name"]: each for each in httpx2.get(f"{running.console}/api/budgets").json()["budgets"]}
+        told = {each["name"]: each for each in get(f"{running.console}/api/budgets").json()["budgets"]}
         a_step = steps_of(round(a_call("usd"), 12), "usd")
         for name, team in (("b", "search"), ("soft", "easy")):
             assert float(told[name]["used"]) == pytest.approx(made[team][200] * a_step / 10**12, abs=1e-12)
@@ -127,5 +126,5 @@ def counted(url: str) -> dict[str, int]:
 
 def kept_up(running: Service) -> bool:
     """Tell whether the service says that all is well."""
-    status: str = httpx2.get(f"{running.console}/api/health").json()["status"]
+    status: str = get(f"{running.console}/api/health").json()["status"]
     return status == "ok"

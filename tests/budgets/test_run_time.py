@@ -8,7 +8,6 @@ import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
-import httpx2
 import pytest
 from typer.testing import CliRunner
 
@@ -16,7 +15,7 @@ from proxy.cli import command_line
 from tests.budgets.services import SETTLED_S, a_call, answers, asks, budget, call, config, rows, use_up, wait_for_rows
 from tests.crash.running import wait_for
 from tests.loopback import provider
-from tests.service.running import Service, service
+from tests.service.running import Service, get, request, service
 
 
 def until(gate: str, status: int, team: str) -> int:
@@ -31,7 +30,7 @@ def until(gate: str, status: int, team: str) -> int:
 
 
 def change(running: Service, method: str, path: str, body: dict[str, object], status: int = 200) -> None:
-    reply = httpx2.request(method, running.console + path, json=body)
+    reply = request(method, running.console + path, json=body)
     assert reply.status_code == status, reply.text
 
 
@@ -41,7 +40,7 @@ def test_a_gate_learns_of_new_changed_and_removed_budgets(tmp_path):
         gate, asked = running.gate, 2
         assert call([gate], 2, asks()).statuses == {200: 2}
         running.wait_for_calls(2)
-        wait_for(lambda: httpx2.get(f"{running.console}/api/teams/search").status_code == 200, running)
+        wait_for(lambda: get(f"{running.console}/api/teams/search").status_code == 200, running)
         change(running, "POST", "/api/budgets", of_search | {"limit": 5.5 * a_call("usd")}, 201)
         change(running, "POST", "/api/teams", {"name": "told"}, 201)
         told = {"name": "told", "team": "told", "unit": "requests", "limit": 1, "window": "24h", "mode": "hard"}
@@ -62,7 +61,7 @@ def test_a_gate_learns_of_new_changed_and_removed_budgets(tmp_path):
         change(running, "DELETE", "/api/budgets/told", {})  # the last one
         asked += 4 + until(gate, 200, "told")
         running.wait_for_calls(asked)
-        health = httpx2.get(f"{running.console}/api/health").json()
+        health = get(f"{running.console}/api/health").json()
         assert health["status"] == "ok", health
 
 
@@ -90,7 +89,7 @@ def test_no_call_fails_of_a_change(tmp_path):
                 made += call([running.gate], 4, asks(), again=1).statuses
             return made
 
-        wait_for(lambda: httpx2.get(f"{running.console}/api/teams/search").status_code == 200, running)
+        wait_for(lambda: get(f"{running.console}/api/teams/search").status_code == 200, running)
         calls = pool.submit(traffic)
         try:
             for one in changes:
@@ -123,5 +122,5 @@ def test_all_machines_follow_and_none_needs_the_list_of_another(tmp_path, postgr
         more, after = use_up(gates, asks())
         wait_for_rows(url, asked + 40 + after)
         assert rush.statuses[200] + more == 20
-        assert httpx2.request("DELETE", f"{second.console}/api/budgets/b", json={}).status_code == 409
+        assert request("DELETE", f"{second.console}/api/budgets/b", json={}).status_code == 409
         assert rows(url)["ok"] >= 20

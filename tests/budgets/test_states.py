@@ -6,7 +6,6 @@ import json
 from datetime import UTC, datetime
 from decimal import Decimal
 
-import httpx2
 import pytest
 import sqlalchemy as sa
 from typer.testing import CliRunner
@@ -22,7 +21,7 @@ from tests.budgets.test_spent import A_CALL, NOW, Machine, made
 from tests.crash.running import metric, wait_for
 from tests.loopback import provider
 from tests.rows import UNPRICED, call_row
-from tests.service.running import service
+from tests.service.running import get, service
 
 
 @pytest.fixture
@@ -108,7 +107,7 @@ def test_metrics_and_the_api_of_a_service(tmp_path):
         ]
         toml = config(origin.origin, *lines)
         with service(tmp_path, toml) as running:
-            wait_for(lambda: "joulegate_budget_used_ratio{" in httpx2.get(f"{running.console}/metrics").text, running)
+            wait_for(lambda: "joulegate_budget_used_ratio{" in get(f"{running.console}/metrics").text, running)
             assert metric(running, "joulegate_budget_used_ratio", team="other", unit="tokens", window="day") == 0
             call([running.gate], 1, asks())
 
@@ -116,7 +115,7 @@ def test_metrics_and_the_api_of_a_service(tmp_path):
                 return metric(running, "joulegate_budget_used_ratio", team="search", unit="usd", window="month")
 
             wait_for(lambda: used() > 0, running)
-            told = {each["name"]: each for each in httpx2.get(f"{running.console}/api/budgets").json()["budgets"]}
+            told = {each["name"]: each for each in get(f"{running.console}/api/budgets").json()["budgets"]}
             assert float(told["b"]["used_ratio"]) == pytest.approx(used(), abs=1e-6)
             assert told["of-ann"]["used"] == "0"
             assert load(tmp_path / "joulegate.toml", environment={}).config.budget[0].name == "b"

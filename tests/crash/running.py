@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 import httpx2
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.service.running import Service
+from tests.service.running import Service, get
 
 SETTLED_WITHIN_S = 60.0
 
@@ -39,7 +39,7 @@ def metric(services: Service | Iterable[Service], name: str, **labels: str) -> f
     """The sum of a metric's series with these labels, over services."""
     total = 0.0
     for running in [services] if isinstance(services, Service) else services:
-        for family in text_string_to_metric_families(httpx2.get(f"{running.console}/metrics").text):
+        for family in text_string_to_metric_families(get(f"{running.console}/metrics").text):
             for sample in family.samples:
                 if sample.name == name and labels.items() <= sample.labels.items():
                     total += sample.value
@@ -49,7 +49,7 @@ def metric(services: Service | Iterable[Service], name: str, **labels: str) -> f
 def calls_counted(running: Service) -> float | None:
     """None while nobody answers, or counters that lack calls are not shown."""
     try:
-        text = httpx2.get(f"{running.console}/metrics").text
+        text = get(f"{running.console}/metrics").text
     except httpx2.TransportError:
         return None
     values = re.findall(r"^joulegate_calls_total\{.*\} (\S+)$", text, re.MULTILINE)

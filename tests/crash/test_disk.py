@@ -11,14 +11,13 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import httpx2
 import pytest
 
 from proxy.ledger.engine import open_engine
 from tests.crash.accounts import differences, rows, settle
 from tests.crash.running import SETTLED_WITHIN_S, metric, port, toml, wait_for
 from tests.crash.traffic import Traffic, traffic
-from tests.service.running import Service, service
+from tests.service.running import Service, get, service
 
 pytestmark = pytest.mark.heavy
 
@@ -78,11 +77,11 @@ def loaded(
 
 
 def health(running: Service) -> dict[str, object]:
-    return httpx2.get(f"{running.console}/api/health").json()
+    return get(f"{running.console}/api/health").json()
 
 
 def ready(running: Service) -> int:
-    return httpx2.get(f"{running.gate}/readyz").status_code
+    return get(f"{running.gate}/readyz").status_code
 
 
 def go_on(load: Traffic, running: Service, calls: int = 100) -> None:

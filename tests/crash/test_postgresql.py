@@ -20,7 +20,7 @@ from tests.crash.accounts import differences, rows, settle, summary, sums_that_d
 from tests.crash.running import SETTLED_WITHIN_S, calls_counted, metric, port, toml, wait_for
 from tests.crash.traffic import Traffic, output_tokens, traffic
 from tests.databases import PostgresServer, running_postgres
-from tests.service.running import Service, service
+from tests.service.running import Service, get, service
 
 pytestmark = pytest.mark.heavy
 
@@ -78,7 +78,7 @@ def test_a_server_that_is_stopped_under_load_costs_nothing(tmp_path: Path, own_p
         before = len(load.finished())
         time.sleep(OUTAGE_S)
         assert len(load.finished()) > before + 10 * OUTAGE_S
-        health = httpx2.get(f"{running.console}/api/health").json()
+        health = get(f"{running.console}/api/health").json()
         assert health["status"] == "standing_still"
         assert health["ledger_lag_seconds"] > OUTAGE_S / 2
         assert metric(running, "joulegate_ledger_lag_seconds") > OUTAGE_S / 2
@@ -88,7 +88,7 @@ def test_a_server_that_is_stopped_under_load_costs_nothing(tmp_path: Path, own_p
         wait_for(lambda: lag(running) > 0, running)
         assert calls_counted(running) is None
         own_postgres.start()
-        wait_for(lambda: httpx2.get(f"{running.console}/api/health").json()["status"] == "ok", running)
+        wait_for(lambda: get(f"{running.console}/api/health").json()["status"] == "ok", running)
         agree(load, running, url)
         assert running.output.count(b"recording stands still") >= 1
         assert running.stop() == 0

@@ -8,12 +8,11 @@ import sys
 import time
 from decimal import Decimal
 
-import httpx2
 import openai
 import pytest
 
 from proxy.simulator import in_thread
-from tests.service.running import service
+from tests.service.running import get, service
 
 TOML = """
 [estimate]
@@ -82,7 +81,7 @@ def test_what_the_operator_knows_is_what_everything_says(tmp_path):
         assert float(reply.headers["x-joulegate-energy-joules"]) == pytest.approx(row["joules"], rel=1e-5)
         assert float(reply.headers["x-joulegate-co2e-grams"]) == pytest.approx(row["grams_co2e"], rel=1e-5)
         deadline = time.monotonic() + 10  # metrics hear of a row after it is in the ledger
-        while 'model="prod-chat"' not in (metrics := httpx2.get(f"{running.console}/metrics").text):
+        while 'model="prod-chat"' not in (metrics := get(f"{running.console}/metrics").text):
             assert time.monotonic() < deadline, metrics
             time.sleep(0.05)
         report = json.loads(

@@ -5,10 +5,8 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 
-import httpx2
-
 from tests.loopback import provider, reply
-from tests.service.running import service
+from tests.service.running import request, service
 from tests.wire.fixture_files import ROOT
 
 GEMINI, ANTHROPIC, OPENAI = "/gemini/v1beta", "/anthropic/v1/messages/batches", "/openai/v1"
@@ -49,7 +47,7 @@ def test_what_is_shown_again_is_counted_once(tmp_path):
         with service(tmp_path, toml) as running:
             for method, path, fixture in ASKED:
                 body = b'{"batch":{}}' if method == "POST" else b""
-                answer = httpx2.request(method, running.gate + path, content=body)
+                answer = request(method, running.gate + path, content=body)
                 assert answer.content == (ROOT / fixture).read_bytes()
             rows = running.wait_for_calls(len(ASKED))
     with contextlib.closing(sqlite3.connect(running.ledger)) as connection:

@@ -22,7 +22,7 @@ from proxy.roster import FILE
 from proxy.simulator import in_thread
 from proxy.teams import digest, issue_key
 from tests.commands.typed import typed
-from tests.service.running import Service, service
+from tests.service.running import Service, get, post, service
 
 WITHIN_S = 20.0  # on a machine that has much else to do
 IN_A_ROW = 20
@@ -75,9 +75,7 @@ def joulegate(folder: Path, *words: str, **environment: str) -> dict:
 
 
 def call(running: Service, key: str, **headers: str) -> httpx2.Response:
-    return httpx2.post(
-        f"{running.gate}/v1/chat/completions", json=BODY, headers={"authorization": f"Bearer {key}", **headers}
-    )
+    return post(f"{running.gate}/v1/chat/completions", json=BODY, headers={"authorization": f"Bearer {key}", **headers})
 
 
 def eventually(running: Service, key: str, status: int) -> httpx2.Response:
@@ -131,9 +129,9 @@ def test_the_life_of_a_key_through_a_service(folder: Path, provider: str) -> Non
         (row,) = running.calls(f"SELECT * FROM calls WHERE id = '{call_id}'")
         assert (row["team"], row["project"], row["user"], row["key_id"]) == ("search", "p", "ada", "s1")
         # A team made while it runs has metrics of its own.
-        assert 'team="search"' in httpx2.get(f"{running.console}/metrics").text
+        assert 'team="search"' in get(f"{running.console}/metrics").text
         log = joulegate(folder, "changes", "--subject", "s1")
-        shown = httpx2.get(f"{running.console}/").text
+        shown = get(f"{running.console}/").text
         assert running.stop() == 0
     secrets = [each["key"] for each in (first, second, third, soon)] + [CONFIGURED]
     no_secret(folder, secrets)
@@ -194,10 +192,10 @@ def test_a_roster_that_cannot_be_read_is_said_in_the_health(folder: Path, provid
         broken.rename(folder / "joulegate-journal" / FILE)
 
         def status() -> str:
-            return httpx2.get(f"{running.console}/api/health").json()["status"]
+            return get(f"{running.console}/api/health").json()["status"]
 
         wait_for(lambda: status() == "keys_outdated")
-        said = httpx2.get(f"{running.console}/api/health").json()
+        said = get(f"{running.console}/api/health").json()
         assert (said["status"], "gate 1 cannot read the roster of keys" in said["problem"]) == ("keys_outdated", True)
         assert b"keys stay as they were at revision" in running.output
         assert call(running, made["key"]).status_code == 200
@@ -212,19 +210,19 @@ def test_a_console_with_a_token_makes_keys_by_its_api_and_keeps_no_secret(folder
     console = '[console]\nlisten = "127.0.0.1:0"\ntoken = "file:token"\n'
     with started(folder, toml(provider, more=console)) as running:
         at, bearer = f"{running.console}/api", {"authorization": f"Bearer {token}"}
-        assert httpx2.get(f"{running.console}/metrics").status_code == 401
-        assert httpx2.get(f"{running.console}/metrics", headers=bearer).status_code == 200
-        assert httpx2.post(f"{at}/teams", json={"name": "search"}, headers=bearer).status_code == 201
-        made = httpx2.post(f"{at}/keys", json={"team": "search", "id": "s1"}, headers=bearer).json()
+        assert get(f"{running.console}/metrics").status_code == 401
+        assert get(f"{running.console}/metrics", headers=bearer).status_code == 200
+        assert post(f"{at}/teams", json={"name": "search"}, headers=bearer).status_code == 201
+        made = post(f"{at}/keys", json={"team": "search", "id": "s1"}, headers=bearer).json()
         eventually(running, made["key"], 200)
-        new = httpx2.post(f"{at}/keys/s1/rotate", json={}, headers=bearer).json()
+        new = post(f"{at}/keys/s1/rotate", json={}, headers=bearer).json()
         eventually(running, made["key"], 401)
         eventually(running, new["key"], 200)
-        httpx2.post(f"{at}/keys", content=f'{{"team": "{new["key"]}"', headers=bearer)  # what goes wrong is not logged
-        assert httpx2.get(f"{at}/keys", headers={"authorization": f"Bearer {token}x"}).status_code == 401
-        session = httpx2.post(f"{running.console}/login", data={"token": token}).headers["set-cookie"]
+        post(f"{at}/keys", content=f'{{"team": "{new["key"]}"', headers=bearer)  # what goes wrong is not logged
+        assert get(f"{at}/keys", headers={"authorization": f"Bearer {token}x"}).status_code == 401
+        session = post(f"{running.console}/login", data={"token": token}).headers["set-cookie"]
         assert token not in session
-        log = httpx2.get(f"{at}/changes", headers=bearer).json()["changes"]
+        log = get(f"{at}/changes", headers=bearer).json()["changes"]
         assert [each["actor"] for each in log[:3]] == ["token:console"] * 3
         found = {each["what"]: each for each in joulegate_doctor(running)["checks"]}
         assert "a console runs on" in found["console.listen"]["says"]

@@ -18,7 +18,7 @@ from proxy.ledger.engine import open_engine
 from tests.crash.accounts import differences, rows, settle
 from tests.crash.running import SETTLED_WITHIN_S, calls_counted, metric, port, toml, wait_for
 from tests.crash.traffic import Traffic, traffic
-from tests.service.running import Service, service
+from tests.service.running import Service, get, post, service
 
 pytestmark = pytest.mark.heavy
 
@@ -73,8 +73,8 @@ def test_a_restart_under_load_loses_and_refuses_no_call(tmp_path: Path) -> None:
         assert running.process.poll() is None
         calls = len(running.calls())
         wait_for(lambda: metric(running, "joulegate_calls_total") == calls, running)
-        assert httpx2.get(f"{running.gate}/readyz").status_code == 200
-        assert httpx2.get(f"{running.console}/api/health").json()["status"] == "ok"
+        assert get(f"{running.gate}/readyz").status_code == 200
+        assert get(f"{running.console}/api/health").json()["status"] == "ok"
         assert running.stop() == 0
         assert list((tmp_path / "joulegate-journal").glob("*.journal")) == []
 
@@ -107,9 +107,9 @@ def test_the_configuration_is_read_again(tmp_path: Path) -> None:
         load.rest()
         configure('keys = "required"')
         restart(running, gates=1)
-        refused = httpx2.post(f"{running.gate}/v1/chat/completions", json={"model": "gpt-4o-mini"})
+        refused = post(f"{running.gate}/v1/chat/completions", json={"model": "gpt-4o-mini"})
         assert refused.status_code == 401
-        assert httpx2.get(f"{running.console}/healthz").status_code == 200
+        assert get(f"{running.console}/healthz").status_code == 200
 
 
 def test_a_stream_that_runs_is_finished_by_the_process_that_began_it(tmp_path: Path) -> None:

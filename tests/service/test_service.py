@@ -15,7 +15,7 @@ import pytest
 
 from proxy.simulator import in_thread
 from proxy.teams import digest, issue_key
-from tests.service.running import Service, service
+from tests.service.running import Service, get, post, service
 
 PROVIDER_KEY = "sk-canary-7f3a91c2e5d84b60"
 PROMPT_WORD = "zanzibar-quokka-prompt"
@@ -66,11 +66,11 @@ def test_a_call_is_seen_everywhere(tmp_path: Path, provider: str) -> None:
         assert float(reply.headers["x-joulegate-co2e-grams"]) == pytest.approx(row["grams_co2e"], rel=1e-4)
 
         metrics = _eventually(
-            lambda: (text := httpx2.get(f"{running.console}/metrics").text) and 'model="gpt-4o' in text and text
+            lambda: (text := get(f"{running.console}/metrics").text) and 'model="gpt-4o' in text and text
         )
-        assert metrics, (httpx2.get(f"{running.console}/metrics").text, running.output)
+        assert metrics, (get(f"{running.console}/metrics").text, running.output)
         assert 'outcome="ok"' in metrics
-        page = httpx2.get(f"{running.console}/").text
+        page = get(f"{running.console}/").text
         assert "gpt-4o" in page
         assert "search" in page
         report = subprocess.run(
@@ -115,13 +115,13 @@ def test_secrets_reach_no_sink_even_where_things_go_wrong(tmp_path: Path, provid
             {"authorization": f"Bearer {key}", "x-simulate-error-after": "2"},
             {"authorization": f"Bearer {key}", "content-type": "text/plain; " + PROMPT_WORD},
         ]
-        answers = [httpx2.post(f"{running.gate}/v1/chat/completions", json=body, headers=slot) for slot in slots]
-        answers.append(httpx2.post(f"{running.gate}/openai/v1/chat/completions?key={key}", json=body))
-        answers.append(httpx2.post(f"{running.gate}/v1/chat/completions?key={key}", content=PROMPT_WORD.encode()))
-        answers.append(httpx2.get(f"{running.gate}/v1/models", headers={"authorization": f"Bearer {key}"}))
+        answers = [post(f"{running.gate}/v1/chat/completions", json=body, headers=slot) for slot in slots]
+        answers.append(post(f"{running.gate}/openai/v1/chat/completions?key={key}", json=body))
+        answers.append(post(f"{running.gate}/v1/chat/completions?key={key}", content=PROMPT_WORD.encode()))
+        answers.append(get(f"{running.gate}/v1/models", headers={"authorization": f"Bearer {key}"}))
         running.wait_for_calls(len(answers))
         shown = [
-            httpx2.get(running.console + path).text
+            get(running.console + path).text
             for path in ("/", "/metrics", "/api/calls", "/api/totals?by=team,model", "/api/health", "/api/openapi.json")
         ]
         shown += [answer.text for answer in answers if answer.status_code in (401, 404) and "jg-" not in answer.text]
@@ -201,7 +201,7 @@ def _answers(running: Service) -> bool:
     asked = {"model": "text-embedding-3-small", "input": "x"}
     try:
         # A call that the client gives up is a row as well: only one that nobody takes is tried again.
-        reply = httpx2.post(f"{running.gate}/v1/embeddings", json=asked, timeout=120)
+        reply = post(f"{running.gate}/v1/embeddings", json=asked, timeout=120)
     except httpx2.HTTPError:
         return False
     return reply.status_code == 200
