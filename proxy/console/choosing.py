@@ -22,7 +22,7 @@ PATH = "/reports"
 TEAMS_OFFERED = 200
 
 ABOUT = {
-    "cost": "dollars at list price, and tokens",
+    "cost": "dollars at list prices or your own, and tokens",
     "energy": "joules at the facility's meter, with their range",
     "carbon": "grams of CO₂e: of operation, market-based, embodied",
     "water": "liters, on site and for the electricity",

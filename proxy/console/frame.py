@@ -51,7 +51,8 @@ def frame(
 {body}
 </main>
 <footer>
-<p>Dollars are list prices. Joules, grams and liters are estimates; the range under each is what it may really be.</p>
+<p>Dollars are list prices or your own. Joules, grams and liters are estimates; the range under each is what it may
+really be.</p>
 <nav aria-label="For programs"><a href="/metrics">metrics</a><a href="/api/calls">calls</a>
 <a href="/api/totals?by=team,model">totals</a><a href="/api/openapi.json">API</a>{_SIGN_OUT if signed_in else ""}</nav>
 </footer>

@@ -106,7 +106,11 @@ def chargeback(split: Split, spreads: Sequence[Shared]) -> Kind:
 
     columns = tuple(column for column in COST.columns if column.key != "cost_usd")
     return replace(
-        COST, title="Chargeback at list price", columns=(*columns, *_ALLOCATED), reckoned=reckoned, says=says
+        COST,
+        title="Chargeback at each day's price, list or your own",
+        columns=(*columns, *_ALLOCATED),
+        reckoned=reckoned,
+        says=says,
     )
 
 

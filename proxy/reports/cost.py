@@ -7,7 +7,7 @@ from proxy.reports.table import Column
 
 COST = Kind(
     name="cost",
-    title="Cost at list price",
+    title="Cost at each day's price, list or your own",
     columns=(
         Column(key="calls", title="calls", kind="count"),
         Column(key="input_tokens", title="input", kind="count", unit="tokens"),

@@ -16,6 +16,7 @@ from proxy.reports.figures import percent
 from proxy.reports.period import Period
 from proxy.reports.split import sums
 
+_OWN, _OR = "(prices of your own)", " or "  # behind the name of such a list, and between those it may be
 _NOT_FOUND = "lists that were not found"  # the kinds of these calls are gone, or beyond those that are read
 _OTHERS = "a list of another release"
 
@@ -31,7 +32,7 @@ def dollars_by_list(
     ids = price_ids(connection, period.start, period.end) if paid else {}
     found: dict[str, Decimal] = {}
     for each, dollars in paid.items():
-        names = " or ".join(sorted({_list_of(price_id) for price_id in ids.get(each, ())})) or _NOT_FOUND
+        names = _OR.join(sorted({_list_of(price_id) for price_id in ids.get(each, ())})) or _NOT_FOUND
         found[names] = found.get(names, Decimal(0)) + dollars
     return dict(sorted(found.items(), key=lambda item: (-item[1], item[0])))
 
@@ -51,11 +52,17 @@ def said(by_list: Mapping[str, Decimal]) -> str:
     return ", ".join(f"{percent(float(dollars / whole))} {name}" for name, dollars in by_list.items())
 
 
+def whose(by_list: Mapping[str, Decimal]) -> str:
+    """Say in a few words whose prices they are."""
+    own = [_OWN in name for names in by_list for name in names.split(_OR)]
+    return "prices of your own" if own and all(own) else "list prices and your own" if any(own) else "list prices"
+
+
 def _list_of(price_id: str) -> str:
     """Name the list that a price is of: its id begins with the name of one's own list, or with the provider."""
     place, slash, _ = price_id.partition("/")
     if slash and ":" in place:
-        return f"{place.partition(':')[0]} (prices of your own)"
+        return f"{place.partition(':')[0]} {_OWN}"
     source = sources().get(_sources_of(place).get(price_id.partition("~")[0], ""))
     return _OTHERS if source is None else f"{source.name} (checked {source.checked})"
 

@@ -19,6 +19,7 @@ from proxy.reports.ghg import market_share
 from proxy.reports.method import METHOD
 from proxy.reports.page import SOURCES, figure, listed, page
 from proxy.reports.prices import said as by_list
+from proxy.reports.prices import whose
 from proxy.reports.statement import MODELS_SHOWN, PROJECTS_SHOWN, Statement
 
 _TIERS = {**TIERS, "unknown": "no estimate"}
@@ -67,11 +68,11 @@ def _headlines(made: Statement) -> str:
     total, mark = made.total, marked(made.evidence.shares(made.total))
     read, written = total.input_tokens, total.output_tokens
     bought, embodied = total.market_grams_co2e, figures.quantity(total.embodied_grams_co2e, "g", carried(total))
-    unpriced = f"{figures.count(total.unpriced_calls)} calls have no price" if total.unpriced_calls else "list prices"
+    unpriced = "1 call has no price" if total.unpriced_calls == 1 else f"{total.unpriced_calls:,} calls have no price"
     market = figures.UNKNOWN if bought is None else figures.quantity(bought, "g", carried(total))
     water = figures.quantity(total.liters, "L", carried(total))
     tiles = (
-        ("Dollars", "", figures.dollars(total.cost_usd), unpriced),
+        ("Dollars", "", figures.dollars(total.cost_usd), unpriced if total.unpriced_calls else whose(made.prices)),
         ("Energy", mark, energy(total), energy_band(total)),
         ("CO₂e, location-based", mark, grams(total), grams_band(total)),
         (

@@ -95,3 +95,18 @@ def test_the_statement_says_them(filled):
         made = statement(connection, NOVEMBER, team=None, known_teams=(), now=NOW)
     (words,) = [each for each in Page(as_html(made)).words if each.startswith("Prices, by dollars: ")]
     assert f"60 % {named('genai-prices')}, 30 % acme-2026 (prices of your own)" in words
+
+
+@pytest.mark.parametrize(
+    ("price_ids", "whose"),
+    [
+        (["openai/gone@2019-01-01"], "list prices"),
+        (["acme:openai/gpt-4o@2026-07-01"], "prices of your own"),
+        (["acme:openai/gpt-4o@2026-07-01", "openai/gone@2019-01-01"], "list prices and your own"),
+    ],
+)
+def test_a_statement_does_not_call_prices_of_ones_own_list_prices(engine, price_ids, whose):
+    insert(engine, *(call_row(price_id=each) for each in price_ids))
+    with engine.connect() as connection:
+        made = statement(connection, NOVEMBER, team=None, known_teams=(), now=NOW)
+    assert whose in Page(as_html(made)).words

@@ -109,7 +109,7 @@ def test_the_table_for_people(ledger):
     ran = run("cost", "--database", ledger, *NOVEMBER)
     assert ran.exit_code == 0
     title, period, _, head, *rows = ran.stdout.splitlines()
-    assert (title, period) == ("Cost at list price", "2026-11-01 to 2026-11-30 (UTC)")
+    assert (title, period) == ("Cost at each day's price, list or your own", "2026-11-01 to 2026-11-30 (UTC)")
     assert head.split()[:3] == ["team", "model", "calls"]
     assert rows[0].split()[-1] == "$0.300000"
     assert rows[1].split()[-1] == "<$0.000001"

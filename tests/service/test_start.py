@@ -102,7 +102,7 @@ def test_a_second_demo_touches_nothing_of_the_first(tmp_path):
         output, errors = process.communicate(timeout=30)
     assert (process.returncode, errors) == (0, "")
     assert calls_in(ledger) >= before
-    assert "Cost at list price" in output
+    assert "Cost at each day's price, list or your own" in output
 
 
 def test_a_demo_that_ends_before_its_ledger_is_there_says_so(tmp_path):
