@@ -101,7 +101,7 @@ def budget_of(section: BudgetSection) -> Budget:
     if section.limit >= _LIMIT_MOST:
         raise wrong("limit", f"limit = {section.limit:g} is no limit: give less than {_LIMIT_MOST:g}")
     limit = steps_of(section.limit, section.unit)
-    if section.unit in COUNTED and not section.limit.is_integer():
+    if section.unit in COUNTED and section.limit % 1:
         raise wrong("limit", f"limit = {section.limit:g} {section.unit} cannot be: give a whole number")
     if limit < 1:
         raise wrong("limit", f"limit = {section.limit} {section.unit} is less than there can be: give more")
