@@ -96,24 +96,29 @@ def split_listen(listen: str) -> tuple[str, int]:
     return host.removeprefix("[").removesuffix("]") or "127.0.0.1", int(port)
 
 
-def resolve_secret(reference: str, *, owner: str, environment: Mapping[str, str] | None = None) -> bytes:
-    """Fetch what ``env:NAME`` or ``file:PATH`` refers to; raises :class:`ConfigError` without the secret in it."""
+def resolve_secret(
+    reference: str, *, owner: str, setting: str = "credential", environment: Mapping[str, str] | None = None
+) -> bytes:
+    """Fetch what ``env:NAME`` or ``file:PATH`` refers to; raises :class:`ConfigError` without the secret in it.
+
+    ``owner`` and ``setting`` say whose it is and where it stands.
+    """
     kind, _, where = reference.partition(":")
     if kind == "env":
         value = (os.environ if environment is None else environment).get(where, "")
         if not value:
-            raise ConfigError(f"{owner}: credential = env:{where}, but {where} is not set; set it or remove the line")
+            raise ConfigError(f"{owner}: {setting} = env:{where}, but {where} is not set; set it or remove the line")
     elif kind == "file":
         try:
             value = Path(where).read_text(encoding="utf-8").strip()
         except OSError as error:
-            raise ConfigError(f"{owner}: credential = file:{where} cannot be read: {error.strerror}") from None
+            raise ConfigError(f"{owner}: {setting} = file:{where} cannot be read: {error.strerror}") from None
         if not value:
-            raise ConfigError(f"{owner}: credential = file:{where} is empty; put the key there or remove the line")
+            raise ConfigError(f"{owner}: {setting} = file:{where} is empty; write it there or remove the line")
     else:
-        raise ConfigError(f"{owner}: a credential is a reference, env:NAME or file:PATH, never the key itself")
+        raise ConfigError(f"{owner}: {setting} is a reference, env:NAME or file:PATH, never the key itself")
     if not value.isascii() or not value.isprintable():
-        raise ConfigError(f"{owner}: the credential has characters that cannot stand in an HTTP header")
+        raise ConfigError(f"{owner}: {setting} has characters that cannot stand in an HTTP header")
     return value.encode("ascii")
 
 

@@ -245,7 +245,7 @@ def test_a_key_in_the_file_and_in_the_ledger_is_an_error_that_names_it(tmp_path,
         ("", "", "console.listen", "error", 'has no token: set token = "env:NAME"'),
         ('token = "env:TOKEN"', "", "console.token", "error", "credential = env:TOKEN, but TOKEN is not set"),
         ('token = "env:TOKEN"', "short", "console.token", "error", "has 5 characters, too few to be no guess"),
-        ('token = "plain"', "", "console.token", "error", "a credential is a reference"),
+        ('token = "plain"', "", "console.token", "error", "credential is a reference"),
         ('token = "env:TOKEN"', SECRET * 3, "console.token", "ok", "1 is good: console"),
         (
             'tokens = { ada = "env:TOKEN", bob = "env:TOKEN" }',

@@ -324,6 +324,20 @@ def test_mail_that_some_or_all_are_refused(tmp_path, caplog):
 @pytest.mark.parametrize(
     ("text", "says"),
     [
+        ('webhook = "env:NOBODY_SET_THIS"', "webhook = env:NOBODY_SET_THIS, but NOBODY_SET_THIS is not set"),
+        ('webhook = "hook.example.com"', "its webhook is no address that begins with https:// or http://"),
+        ('webhook = "http://x"\nsecret = "file:/nowhere/secret"', "secret = file:/nowhere/secret cannot be read"),
+    ],
+)
+def test_a_secret_that_cannot_be_had_is_named_as_the_configuration_does(tmp_path, text, says):
+    config = configured(tmp_path, f'[[notify]]\nname = "o"\nevents = ["budget"]\n{text}')
+    with pytest.raises(ConfigError, match=f"^notify `o`: {says}"):
+        targets_of(config, lambda _: lambda _: None)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
         ('[[notify]]\nname = "o"\nevents = ["budget"]', "needs one of webhook, mail and directory, and has none"),
         ('[[notify]]\nname = "o"\nevents = ["budget"]\nwebhook = "https://x"\ndirectory = "d"', "webhook, directory"),
         ('[[notify]]\nname = "o"\nevents = ["budget"]\nmail = ["a@b"]', "set host and sender in [mail]"),
