@@ -116,14 +116,14 @@ def test_a_recorder_killed_at_any_step_leaves_what_the_next_one_completes(
     outcomes = write_journals(written)
     migrated = tmp_path / "migrated.db"
     open_ledger(f"sqlite:///{migrated}").dispose()
+    server: PostgresServer | None = request.getfixturevalue("postgres") if backend == "postgresql" else None
     for step in range(1, STEPS_AT_MOST):
         folder = tmp_path / str(step)
         shutil.copytree(written, folder)
-        if backend == "sqlite":
+        if server is None:
             shutil.copy(migrated, tmp_path / f"{step}.db")
             url = f"sqlite:///{tmp_path}/{step}.db"
         else:
-            server: PostgresServer = request.getfixturevalue("postgres")
             url = server.migrated()
         killed = killed_at(step, lambda: record_all(folder, url))  # noqa: B023
         metrics = record_all(folder, url)
@@ -139,6 +139,8 @@ def test_a_recorder_killed_at_any_step_leaves_what_the_next_one_completes(
         assert list(folder.glob("*.journal")) == []
         assert not (folder / "set-aside").exists()
         shutil.rmtree(folder)
+        if server is not None:
+            server.drop(url)
         if not killed:
             break
     assert 40 < step < STEPS_AT_MOST - 1
