@@ -204,8 +204,9 @@ class Reserving:
         wait_s = max(SOON_S, math.ceil(self._exposure.ends(slot) - self._now())) if over else SOON_S
         why = "is used up" if left == 0 and over else "has not enough left for this call"
         message = f"Budget {budget.name} ({budget.says()}) {why}; try again in {wait_s} s."
-        code = "rate_limit_exceeded" if budget.limits_rate else "budget_exceeded"
-        return Refusal(429, code, message, retry_after_s=wait_s)
+        if budget.limits_rate:
+            return Refusal(429, "rate_limit_exceeded", message, retry_after_s=wait_s)
+        return Refusal(429, "budget_exceeded", message, retry_after_s=wait_s)
 
     def _notices(self, budgets: Sequence[Budget]) -> list[tuple[bytes, bytes]]:
         """Give the header of a reply whose budgets have passed a threshold."""
