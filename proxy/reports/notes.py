@@ -50,7 +50,7 @@ def health(split: Split, told: str, service: str | None) -> list[str]:
     found = [_lacking(split, unknown, lacking) for unknown, lacking in asked]
     return [
         *(f"{calls}: {models}" for calls, models in filter(None, found)),
-        *_usage_sources(split.total),
+        *token_counts(split.total),
         *([] if service is None else [f"ledger: {service}"]),
     ]
 
@@ -71,8 +71,8 @@ def _calls(number: int) -> str:
     return "1 call" if number == 1 else f"{number:,} calls"
 
 
-def _usage_sources(total: Totals) -> list[str]:
-    """Say where the token counts came from."""
+def token_counts(total: Totals) -> list[str]:
+    """Say where the token counts came from, and of how many calls there are none."""
     sources = {
         "reported by the provider": total.reported_calls,
         "counted by the gate": total.counted_calls,

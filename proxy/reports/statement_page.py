@@ -17,6 +17,7 @@ from proxy.reports.charts import Bar, bars
 from proxy.reports.evidence import TIERS, legend, marked
 from proxy.reports.ghg import market_share
 from proxy.reports.method import METHOD
+from proxy.reports.notes import token_counts
 from proxy.reports.page import SOURCES, figure, listed, page
 from proxy.reports.prices import said as by_list
 from proxy.reports.prices import whose
@@ -218,15 +219,7 @@ def _plain(titles: Iterable[str], rows: Iterable[Iterable[str]], *, left: bool =
 
 def _metering(made: Statement) -> str:
     found, calls = made.metering, made.metering.calls
-    said = [
-        f"{figures.share(number, sum(found.usage_sources.values()))} of the token counts are {source}"
-        for source, number in found.usage_sources.items()
-        if number
-    ]
-    if absent := found.usage_sources["absent"]:
-        said.append(
-            f"{absent:,} of {calls:,} calls have no token counts, such as refused ones: they are in no sum of tokens"
-        )
+    said = token_counts(made.total)
     lacking = (
         (found.unpriced_calls, "price", found.unpriced_models),
         (found.energy_unknown_calls, "estimate of energy", found.unknown_models),
@@ -245,7 +238,7 @@ def _metering(made: Statement) -> str:
 def _method(made: Statement) -> str:
     named = {group.key[1] for group in made.grids} | {like.source for like in made.comparisons}
     known = [found for name in sorted(filter(None, named)) if (found := sources().get(name)) is not None]
-    lines = [f"{each.name}: {each.url} ({each.licence}; looked at on {each.checked})" for each in known if each.url]
+    lines = [f"{each.name}: {each.url} ({each.licence}; checked {each.checked})" for each in known if each.url]
     return f"<h2>Method and sources</h2>{listed(METHOD.values())}{listed(lines)}{SOURCES}"
 
 

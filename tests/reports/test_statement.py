@@ -122,7 +122,8 @@ def test_the_page_says_of_what_its_sums_are(engine):
     Ledger(engine).commit(rows, journal="j", positions={}, at=NOW)
     texts = Page(as_html(made(engine, None))).texts
     assert any(each.startswith("of 50 % of the location-based; embodied, beside either: ") for each in texts)
-    assert "1 of 3 calls have no token counts, such as refused ones: they are in no sum of tokens" in texts
+    absent = "33 % absent (1 call, such as refused ones: their tokens are in no sum)"
+    assert f"token counts: 67 % reported by the provider, {absent}" in texts
     assert texts.count("$1.7500") == 3  # above, and under the models and the projects with the same digits
 
 
