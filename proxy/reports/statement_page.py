@@ -236,7 +236,8 @@ def _metering(made: Statement) -> str:
 
 
 def _method(made: Statement) -> str:
-    named = {group.key[1] for group in made.grids} | {like.source for like in made.comparisons}
+    priced = {key for key, each in sources().items() if any(each.name in names for names in made.prices)}
+    named = {group.key[1] for group in made.grids} | {like.source for like in made.comparisons} | priced
     known = [found for name in sorted(filter(None, named)) if (found := sources().get(name)) is not None]
     lines = [f"{each.name}: {each.url} ({each.licence}; checked {each.checked})" for each in known if each.url]
     return f"<h2>Method and sources</h2>{listed(METHOD.values())}{listed(lines)}{SOURCES}"

@@ -95,6 +95,8 @@ def test_the_statement_says_them(filled):
         made = statement(connection, NOVEMBER, team=None, known_teams=(), now=NOW)
     (words,) = [each for each in Page(as_html(made)).words if each.startswith("Prices, by dollars: ")]
     assert f"60 % {named('genai-prices')}, 30 % acme-2026 (prices of your own)" in words
+    source = sources()["genai-prices"]
+    assert any(each.startswith(f"{source.name}: {source.url} (") for each in Page(as_html(made)).words)
 
 
 @pytest.mark.parametrize(
