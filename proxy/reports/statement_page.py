@@ -198,7 +198,7 @@ def _comparisons(made: Statement) -> str:
     if not made.comparisons:
         return ""
     rows = [_likened(like, number) for like, number in made.comparisons.items()]
-    return f"<h2>What that is like</h2>{_plain(('About as much as', 'Range', 'After'), rows, left=True)}"
+    return f"<h2>What that is like</h2>{_plain(('About as much as', 'Range', 'Source'), rows, left=True)}"
 
 
 def _likened(like: Equivalence, number: Range) -> tuple[str, str, str]:
