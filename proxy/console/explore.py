@@ -32,7 +32,7 @@ from proxy.console.sums import MEASURES, Measure, figure, title, written
 from proxy.console.tables import tokens
 from proxy.ledger.evidence import Evidence
 from proxy.ledger.local_days import days_kept
-from proxy.ledger.read import DIMENSIONS, TIME_DIMENSIONS, Totals
+from proxy.ledger.read import DIMENSIONS, TIME_DIMENSIONS, Totals, in_time
 from proxy.ledger.sources import FEW
 from proxy.reports.charts import Bar, bars, lines
 from proxy.reports.figures import count, scale
@@ -117,7 +117,7 @@ def _ranked(asked: Asked, measure: Measure, groups: Sequence[Totals]) -> list[To
     """Put the largest first, time in its order."""
     ranked = sorted((each for each in groups if each.calls), key=lambda each: -(_number(measure, each) or 0))
     times = [place for place, dimension in enumerate(asked.by) if dimension in TIME_DIMENSIONS]
-    return sorted(ranked, key=lambda each: [each.key[place] or "" for place in times])
+    return sorted(ranked, key=lambda each: [in_time(asked.by[place], str(each.key[place])) for place in times])
 
 
 def _figure(asked: Asked, measure: Measure, found: Split, now: datetime) -> str:
@@ -143,7 +143,10 @@ def _drawn(asked: Asked, measure: Measure, groups: Sequence[Totals]) -> tuple[st
         return "", []
     of_times = asked.by[0] in TIME_DIMENSIONS
     alone = replace(asked, by=asked.by[:1])
-    ordered = sorted(groups, key=lambda each: each.key[0] or "") if of_times else _ranked(alone, measure, groups)
+    if of_times:
+        ordered = sorted(groups, key=lambda each: in_time(asked.by[0], str(each.key[0])))
+    else:
+        ordered = _ranked(alone, measure, groups)
     shown = ordered if of_times else ordered[:LINES_DRAWN]
     banded = hasattr(shown[0], f"{measure.column}_low")
 

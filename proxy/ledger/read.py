@@ -26,11 +26,22 @@ from proxy.ledger.rollup_tables import (
     four_hours_from,
 )
 from proxy.ledger.rollups import any_left
-from proxy.ledger.sources import DIMENSIONS, TIME_DIMENSIONS, Where
+from proxy.ledger.sources import DIMENSIONS, TIME_DIMENSIONS, Where, in_time
 from proxy.ledger.stretches import questions
 from proxy.ledger.tables import NOT_ROLLED_UP, CallRow, call_columns, calls, retention, rows_of
 
-__all__ = ["BANDED", "DIMENSIONS", "SUMMED", "TIME_DIMENSIONS", "Totals", "Where", "recent", "splits", "totals"]
+__all__ = [
+    "BANDED",
+    "DIMENSIONS",
+    "SUMMED",
+    "TIME_DIMENSIONS",
+    "Totals",
+    "Where",
+    "in_time",
+    "recent",
+    "splits",
+    "totals",
+]
 
 
 SUMMED = ("calls", *SUMS, *COUNTS)  # what can be asked for; with what has a band comes the band

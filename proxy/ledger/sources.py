@@ -67,6 +67,11 @@ TIME_DIMENSIONS: dict[str, Callable[[datetime], str]] = {
 }
 
 
+def in_time(dimension: str, written: str) -> str | datetime:
+    """Give by what the values of a dimension of time are ordered: an hour that clocks show twice is written twice."""
+    return datetime.fromisoformat(written) if dimension == "hour" else written
+
+
 Stretch = tuple[int, int]  # [from, to), in quarters of an hour since the Unix epoch
 Where = Mapping[str, str | None]  # dimensions that are no times, and the one value of each; None: where there is none
 

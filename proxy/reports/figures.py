@@ -93,9 +93,9 @@ def dollars(value: Decimal | None, peak: Decimal | None = None) -> str:
     largest = abs(value if peak is None else peak)
     places = 2 if largest >= 100 else 4 if largest >= 1 else 6
     smallest = Decimal(1).scaleb(-places)
-    if 0 < value < smallest:
-        return f"<${smallest}"
-    return f"${value:,.{places}f}"
+    if value and abs(value) < smallest:
+        return f"<${smallest}" if value > 0 else f">-${smallest}"
+    return f"{'-' if value < 0 else ''}${abs(value):,.{places}f}"
 
 
 def amount(value: Decimal | None, *, estimated: bool = False) -> str:

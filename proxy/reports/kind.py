@@ -9,7 +9,7 @@ from operator import attrgetter
 from typing import Any
 
 from proxy.ledger.evidence import Evidence
-from proxy.ledger.read import BANDED, SUMMED, TIME_DIMENSIONS, Totals
+from proxy.ledger.read import BANDED, SUMMED, TIME_DIMENSIONS, Totals, in_time
 from proxy.reports import notes
 from proxy.reports.metering import metering_of
 from proxy.reports.split import Split
@@ -84,7 +84,7 @@ def lay_out(kind: Kind, split: Split, service: str | None = None) -> Report:
     times = [place for place, dimension in enumerate(split.by) if dimension in TIME_DIMENSIONS]
     names = [tuple([each or "" for each in group.key]) for group in groups]  # by which equal figures are ordered
     orders = zip(
-        *([name[place] for name in names] for place in times),
+        *([in_time(split.by[place], name[place]) for name in names] for place in times),
         [-float(each or 0) for each in made[kind.rank]],
         names,
         strict=True,

@@ -203,7 +203,9 @@ def written(report: Report, position: int) -> tuple[str, list[str]]:
         case "count":
             return column.title, [figures.count(cell) if isinstance(cell, int) else figures.UNKNOWN for cell in cells]
         case "dollars":
-            peak = max((abs(cell) for cell in cells if isinstance(cell, Decimal)), default=Decimal(0))
+            added = [place for place, each in enumerate(report.columns) if each.kind == "dollars" and each.summed]
+            beside = [_with_total(report, place) for place in added] if column.summed else [cells]  # one sum to read
+            peak = max((abs(cell) for each in beside for cell in each if isinstance(cell, Decimal)), default=Decimal(0))
             return column.title, [
                 figures.dollars(cell, peak) if isinstance(cell, Decimal) else figures.UNKNOWN for cell in cells
             ]

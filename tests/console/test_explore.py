@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import re
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from html import unescape
 
 import pytest
@@ -116,6 +116,14 @@ def test_sums_alone_are_read(console, query):
     of_calls = [each for each in asked if re.search(r"(FROM|JOIN)\s+(calls|call_rows)\b", each)]
     assert any("calls_by_day" in each or "details_by_day" in each for each in asked)
     assert [each for each in of_calls if not re.search(r"NOT (calls\.)?rolled_up", each)] == []
+
+
+def test_an_hour_that_clocks_show_twice_is_in_its_order(console):
+    begins = datetime(2026, 10, 24, 23, tzinfo=UTC)
+    console.record(*(call_row(started_at=begins + timedelta(hours=n)) for n in range(4)))
+    words = Page(console.get("/explore?by=hour&month=2026-10&tz=Europe/Berlin").text).words
+    hours = ["2026-10-25 01:00+0200", "2026-10-25 02:00+0200", "2026-10-25 02:00+0100", "2026-10-25 03:00+0100"]
+    assert [word for word in words if word in hours] == [*hours, *hours]  # in the chart, and in the table
 
 
 def test_figures_have_the_digits_of_every_report(console):

@@ -82,6 +82,9 @@ def test_amounts(value, estimated, text):
         (Decimal("1234.567"), None, "$1,234.57"),
         (Decimal("0.5"), Decimal(200), "$0.50"),
         (Decimal("0.001"), Decimal(200), "<$0.01"),
+        (Decimal("-3.39"), None, "-$3.3900"),
+        (Decimal("-0.009025"), Decimal("1.5"), "-$0.0090"),
+        (Decimal("-0.001"), Decimal(200), ">-$0.01"),
     ],
 )
 def test_dollars(value, peak, text):

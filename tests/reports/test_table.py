@@ -58,6 +58,17 @@ def test_a_share_is_written_in_per_cent_and_is_exact_for_programs():
     assert table.as_csv(report).splitlines()[1:] == ["a,0.754", "b,0.0004", "c,"]
 
 
+def test_dollars_that_add_up_are_written_to_one_place_and_others_each_to_its_own():
+    columns = (
+        Column(key="team", title="team", kind="text"),
+        *(Column(key=key, title=key, kind="dollars") for key in ("own", "allocated")),
+        Column(key="mean", title="mean", kind="dollars", summed=False),
+    )
+    rows = [("a", Decimal("1234.5"), Decimal("-0.25"), Decimal("0.0012346"))]
+    line = printed(report_of(columns, rows)).splitlines()[4]
+    assert line.split() == ["a", "$1,234.50", "-$0.25", "$0.001235"]
+
+
 def test_unknown_is_written_out():
     text = printed(made((None, 0, None, None, None)))
     assert text.splitlines()[4].split() == ["–", "0", "unknown", "unknown", "unknown"]
