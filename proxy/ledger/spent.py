@@ -6,9 +6,10 @@ adds or sums up has locked the budget first: machines that share a ledger wait f
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import partial
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -19,19 +20,24 @@ from sqlalchemy.engine import Connection
 from estimator.units import JOULES_PER_KWH
 from proxy.budgets.budget import Budget, Budgets
 from proxy.budgets.units import Unit, recorded, steps_of, steps_per
-from proxy.budgets.windows import DAY_S, FINE_S, Window
+from proxy.budgets.windows import DAY_S, FINE_S, MINUTE_S, Window
 from proxy.errors import RowsGoneError
 from proxy.ledger.budget_tables import budget_spent, budgets
 from proxy.ledger.read import Totals, splits
-from proxy.ledger.rollup_tables import calls_by_hour
 from proxy.ledger.tables import CallRow, calls
 
 SUMMED_UP = 0  # the bucket that says that a rolling window's were
 KEPT_S = {"minute": 2 * DAY_S, "hour": 60 * DAY_S}  # of buckets that are over; of the others KEPT_LONG_S
 KEPT_LONG_S = 800 * DAY_S
+KEPT_BEYOND_S = 2 * DAY_S  # of buckets that a rolling window has left behind
 _SCOPE = {"team": calls.c.team, "project": calls.c.project, "user": calls.c.user, "key": calls.c.key_id}
-_UNKNOWN = {"usd": "unpriced_calls", "kwh": "energy_unknown_calls", "gco2e": "carbon_unknown_calls",
-            "liters": "water_unknown_calls"}  # fmt: skip
+_FIGURES = {
+    "usd": ("cost_usd", "unpriced_calls"),
+    "tokens": ("input_tokens", "output_tokens"),
+    "kwh": ("joules", "energy_unknown_calls"),
+    "gco2e": ("grams_co2e", "carbon_unknown_calls"),
+    "liters": ("liters", "water_unknown_calls"),
+}
 
 
 def upsert(connection: Connection, table: sa.Table) -> Any:
@@ -119,24 +125,31 @@ class Spent:
                 self._sum_up(connection, budget, window, bucket)
             else:
                 self._write(connection, budget, bucket, steps, unknown)
+                self._forget(connection, budget, window, bucket)
 
     def _complete(self, connection: Connection, budget: Budget, window: Window, now: float) -> bool:
         """Sum up all buckets of a rolling window that nobody has asked for before; tells whether that was now."""
         c = budget_spent.c
         if connection.scalar(sa.select(c.bucket).where(c.measure == budget.measure, c.bucket == SUMMED_UP)) is not None:
             return False
-        for bucket in _buckets(connection, window, now):
-            self._sum_up(connection, budget, window, bucket)
+        for bucket, (steps, unknown) in _rolling(connection, budget, window, now).items():
+            if steps or unknown:
+                self._write(connection, budget, bucket, steps, unknown)
         self._write(connection, budget, SUMMED_UP, 0, 0)
         return True
 
     def _sum_up(self, connection: Connection, budget: Budget, window: Window, bucket: int) -> tuple[int, int]:
         steps, unknown = summed_up(connection, budget, *window.period(bucket))
         self._write(connection, budget, bucket, steps, unknown)
-        c, kept_s = budget_spent.c, KEPT_S.get(window.text, KEPT_LONG_S)
-        over = (c.bucket > SUMMED_UP, c.bucket < bucket - kept_s)
-        connection.execute(sa.delete(budget_spent).where(c.measure == budget.measure, *over))
+        self._forget(connection, budget, window, bucket)
         return steps, unknown
+
+    def _forget(self, connection: Connection, budget: Budget, window: Window, latest: int) -> None:
+        """Delete the buckets that nobody asks for any more."""
+        kept_s = KEPT_S.get(window.text, KEPT_LONG_S) if window.length_s is None else window.length_s + KEPT_BEYOND_S
+        c = budget_spent.c
+        over = (c.bucket > SUMMED_UP, c.bucket < latest - kept_s)
+        connection.execute(sa.delete(budget_spent).where(c.measure == budget.measure, *over))
 
     def _write(self, connection: Connection, budget: Budget, bucket: int, steps: int, unknown: int) -> None:
         connection.execute(
@@ -158,50 +171,65 @@ def used_in_window(connection: Connection, budget: Budget, now: float) -> tuple[
     return int(amount or 0), int(unknown or 0)
 
 
-def _buckets(connection: Connection, window: Window, now: float) -> Iterable[int]:
-    """Name the buckets of a rolling window that may have calls."""
-    first, last, width = window.first(now), window.bucket(now), window.bucket_s
-    if (window.length_s or 0) <= FINE_S:
-        return range(first, last + 1, width)
-    hour = calls_by_hour.c.hour
-    within = hour.between(first // width, last // width)
-    return [each * width for each in connection.scalars(sa.select(hour).where(within).distinct().order_by(hour))]
+def _rolling(connection: Connection, budget: Budget, window: Window, now: float) -> Mapping[int, tuple[int, int]]:
+    """Sum up a rolling window by its buckets: those of hours in one question, where there are sums of them."""
+    first, end = window.first(now), window.period(now)[1]
+    if window.bucket_s == MINUTE_S or budget.unit == "requests":
+        buckets = range(first, end, window.bucket_s)
+        return {bucket: summed_up(connection, budget, *window.period(bucket)) for bucket in buckets}
+    hours = _sums(connection, budget, first, end, by=("hour",))
+    return {_begin(str(hour.key[0])): _part_of(hour, budget.unit) for hour in hours}
+
+
+def _begin(hour: str) -> int:
+    """Read an hour as sums name it."""
+    return int(datetime.strptime(hour, "%Y-%m-%d %H:%M%z").timestamp())
 
 
 def summed_up(connection: Connection, budget: Budget, start: int, end: int) -> tuple[int, int]:
     """Sum up a budget's calls in [start, end) from what the ledger has: steps, and calls whose part is not known."""
-    begin, stop = (datetime.fromtimestamp(each, UTC) for each in (start, end))
     if budget.unit != "requests" and end - start > FINE_S:
-        scope = {name: getattr(budget, name) for name in _SCOPE if getattr(budget, name) is not None}
-        names = tuple("key_id" if name == "key" else name for name in scope)
-        try:
-            (groups,) = splits(connection, (names,), start=begin, end=stop, zone=ZoneInfo("UTC"))
-        except RowsGoneError:  # what is left of them must do
-            pass
-        else:
-            mine = [group for group in groups if group.key == tuple(scope.values())]
-            return sum(_steps(group, budget.unit) for group in mine), sum(
-                getattr(group, _UNKNOWN.get(budget.unit, ""), 0) for group in mine
-            )
-    return _from_rows(connection, budget, begin, stop)
+        (total,) = _sums(connection, budget, start, end)
+        return _part_of(total, budget.unit)
+    return _from_rows(connection, budget, start, end)
 
 
-def _steps(sums: Totals, unit: Unit) -> int:
+def _sums(connection: Connection, budget: Budget, start: int, end: int, *, by: Sequence[str] = ()) -> Sequence[Totals]:
+    asked = partial(
+        splits,
+        connection,
+        (by,),
+        start=datetime.fromtimestamp(start, UTC),
+        end=datetime.fromtimestamp(end, UTC),
+        zone=ZoneInfo("UTC"),
+        where={name: getattr(budget, name) for name in _SCOPE if getattr(budget, name) is not None},
+        figures=_FIGURES[budget.unit],
+        bands=(),
+    )
+    try:
+        (found,) = asked()
+    except RowsGoneError:
+        (found,) = asked(from_rows=True)  # what is left of them must do
+    return found
+
+
+def _part_of(sums: Totals, unit: Unit) -> tuple[int, int]:
     match unit:
         case "usd":
-            return steps_of(sums.cost_usd or Decimal(0), unit)
+            return steps_of(sums.cost_usd or Decimal(0), unit), sums.unpriced_calls
         case "tokens":
-            return (sums.input_tokens or 0) + (sums.output_tokens or 0)
+            return (sums.input_tokens or 0) + (sums.output_tokens or 0), 0
         case "kwh":
-            figure = (sums.joules or 0.0) / JOULES_PER_KWH
+            figure, unknown = (sums.joules or 0.0) / JOULES_PER_KWH, sums.energy_unknown_calls
         case "gco2e":
-            figure = sums.grams_co2e or 0.0
+            figure, unknown = sums.grams_co2e or 0.0, sums.carbon_unknown_calls
         case _:
-            figure = sums.liters or 0.0
-    return round(figure * steps_per(unit))
+            figure, unknown = sums.liters or 0.0, sums.water_unknown_calls
+    return round(figure * steps_per(unit)), unknown
 
 
-def _from_rows(connection: Connection, budget: Budget, begin: datetime, stop: datetime) -> tuple[int, int]:
+def _from_rows(connection: Connection, budget: Budget, start: int, end: int) -> tuple[int, int]:
+    begin, stop = datetime.fromtimestamp(start, UTC), datetime.fromtimestamp(end, UTC)
     wanted = [calls.c.started_at >= begin, calls.c.started_at < stop]
     wanted += [column == getattr(budget, name) for name, column in _SCOPE.items() if getattr(budget, name) is not None]
     if budget.unit == "requests":

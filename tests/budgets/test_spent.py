@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
+import msgspec
 import pytest
 import sqlalchemy as sa
 
@@ -105,6 +106,45 @@ def test_what_rows_use_is_added_once_whether_summed_up_or_added(engine, unit, am
     after.record(*rows[3:], call_row(team="ads"))
     after.record(*rows)
     assert used(engine) == {epoch("2026-11-01"): (5 * amount, 0)}
+
+
+@pytest.mark.parametrize("scope", [{}, {"team": None, "user": "ann"}, {"project": "p"}, {"key": "k"}])
+@pytest.mark.parametrize("unit", ["usd", "kwh", "gco2e", "liters", "tokens", "requests"])
+@pytest.mark.parametrize("window", ["30d", "month"])
+def test_what_is_summed_up_is_what_would_have_been_added_whosever_it_is(engine, window, unit, scope):
+    theirs = {"user": "ann", "project": "p", "key_id": "k"}
+    hours = [epoch(f"2026-11-{day:02} {hour:02}:00") for day, hour in ((1, 0), (20, 23), (21, 0), (23, 12))]
+    rows = [
+        call_row(started_at=datetime.fromtimestamp(hour + minutes * 60, UTC), **who)
+        for hour in hours
+        for minutes in (0, 59)
+        for who in (theirs, theirs, {"team": "ads", "user": "eve"})
+    ]
+    rows = [msgspec.structs.replace(row, operation_id=row.id) for row in rows]
+    machine = Machine(engine, made(unit=unit, limit=10**6, window=window, **scope))
+    machine.record()
+    machine.call()
+    machine.tend()
+    machine.record(*rows)
+    added = used(engine)
+    with engine.begin() as connection:
+        connection.execute(sa.delete(budget_spent))
+    machine.call()
+    machine.tend()
+    assert used(engine) == {
+        bucket: pytest.approx(sums, abs=len(rows)) for bucket, sums in added.items()
+    }  # each rounded
+    assert added.keys() == (set(hours) if window == "30d" else {epoch("2026-11-01")})
+
+
+def test_what_a_rolling_window_has_left_behind_is_deleted(engine):
+    machine = Machine(engine, made(window="90m"))
+    for day in (23, 24, 26):
+        machine.now = datetime(2026, 11, day, 12, tzinfo=UTC)
+        machine.record(call_row(started_at=machine.now))
+    assert {bucket for bucket, (steps, _) in used(engine).items() if steps} == {
+        epoch("2026-11-24 12:00"), epoch("2026-11-26 12:00"),
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize("window", ["minute", "hour", "day", "week", "month", "90m", "24h", "30d"])
