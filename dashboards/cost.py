@@ -27,6 +27,7 @@ _DAY = "[1d] offset -1d"
 _MONTH_TO_SO_FAR = (
     "scalar(days_in_month() * 86400 / clamp_min((day_of_month() - 1) * 86400 + hour() * 3600 + minute() * 60, 3600))"
 )
+_AT_PRICES = "US dollars at list prices or your own"
 DOLLARS = "team_provider_model:joulegate_cost_usd:increase5m"
 CALLS = "team_provider_model:joulegate_calls:increase5m"
 TOKENS = "team_provider_model_kind:joulegate_tokens:increase5m"
@@ -58,7 +59,7 @@ def figure(title: str, unit: str, expr: str, shows: str, *, since: str = _MONTH,
 
 
 FIGURES = (
-    figure("This month so far", "currencyUSD", summed(DOLLARS), "US dollars at list price since the month began."),
+    figure("This month so far", "currencyUSD", summed(DOLLARS), f"{_AT_PRICES} since the month began."),
     figure(
         "This month at this pace",
         "currencyUSD",
@@ -66,7 +67,7 @@ FIGURES = (
         "What the month comes to if it goes on as it did so far: dollars so far, by the part of the month that has"
         " passed. A straight line, no more.",
     ),
-    figure("Today", "currencyUSD", summed(DOLLARS), "US dollars at list price since midnight.", since="now/d"),
+    figure("Today", "currencyUSD", summed(DOLLARS), f"{_AT_PRICES} since midnight.", since="now/d"),
     figure("Calls", "short", summed(CALLS), "Calls since the month began."),
     figure(
         "Cached share of input",
@@ -105,7 +106,7 @@ def dollars_by(label: str) -> Curve:
         "currencyUSD",
         summed(DOLLARS, by=label, window=_DAY),
         f"{{{{{label}}}}}",
-        "US dollars at list price, of calls that have a price.",
+        f"{_AT_PRICES}, of calls that have a price.",
         empty=_NO_SUMS,
     )
 

@@ -168,7 +168,7 @@ def month() -> model.Dashboard:
         Row(
             title="Counts and dollars",
             panels=(
-                (figure("Dollars", "cost_usd", "At list price, exact sums of priced calls.", "cost"), 6),
+                (figure("Dollars", "cost_usd", "At list prices or your own, exact sums of priced calls.", "cost"), 6),
                 (FORECAST, 4),
                 (figure("Calls", "calls", "Calls, one per upstream attempt or refusal.", "cost"), 4),
                 (figure("Calls without a price", "unpriced_calls", "With tokens, so missing in dollars.", "cost"), 5),
@@ -201,7 +201,7 @@ def month() -> model.Dashboard:
         Row(
             title="By day",
             panels=(
-                (by_day("Dollars per day by team", "cost_usd", "team", "At list price."), 8),
+                (by_day("Dollars per day by team", "cost_usd", "team", "At list prices or your own."), 8),
                 (by_day("Energy per day by model", "joules", "model", "Centre of the estimate."), 8),
                 (by_day("Carbon per day by team", "grams_co2e", "team", "Operational, centre of the estimate."), 8),
             ),

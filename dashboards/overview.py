@@ -105,8 +105,8 @@ def overview() -> model.Dashboard:
     board = with_prometheus(
         begun(
             OVERVIEW,
-            "What the calls came to. Joules, grams and liters are estimates with a band; dollars are list prices of"
-            " priced calls.",
+            "What the calls came to. Joules, grams and liters are estimates with a band; dollars are those of priced"
+            " calls, at list prices or your own.",
             start="now-6h",
         ).refresh("30s")
     )

@@ -128,7 +128,7 @@ DOLLARS = Quantity(
     pace_unit="currencyUSD",
     per=AN_HOUR,
     color="green",
-    is_="US dollars at list price, of calls that have a price; so a lower bound.",
+    is_="US dollars at list prices or your own, of calls that have a price; so a lower bound.",
     empty="no call that has a price.",
 )
 COMPUTE = Quantity(

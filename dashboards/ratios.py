@@ -69,7 +69,7 @@ GRAMS_PER_DOLLAR = Ratio(
     unit="massg",
     one=CARBON,
     other=DOLLARS,
-    is_="Operational grams CO2e for each dollar at list price.",
+    is_="Operational grams CO2e for each dollar, at list prices or your own.",
     empty="no call whose carbon and price are both known.",
 )
 DOLLARS_PER_TOKENS = Ratio(

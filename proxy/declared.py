@@ -79,7 +79,7 @@ DECLARED = (
     _counter(
         "joulegate_cost_usd_total",
         WHO,
-        "US dollars at list price; unpriced calls add nothing, see joulegate_unpriced_calls_total.",
+        "US dollars at list prices or your own; unpriced calls add nothing, see joulegate_unpriced_calls_total.",
     ),
     Declaration(
         name="joulegate_latency_seconds",

@@ -28,9 +28,10 @@ class Measure:
 MEASURES = {
     "dollars": Measure(
         "Dollars", "cost_usd", "USD", "unpriced_calls",
-        "tokens × dated list price",
-        "Tokens times the dated list price of the provider, exact to the last digit. Discounts, credits and taxes are"
-        " not in it. Calls without a known price are left out and counted.",
+        "tokens × the price of the day",
+        "Tokens times the price of the day, of the provider's list or your own, exact to the last digit. Discounts,"
+        " credits and taxes are in it where a list of your own has them. Calls without a known price are left out and"
+        " counted.",
     ),
     "energy": Measure(
         "Energy", "joules", "J", "energy_unknown_calls",
