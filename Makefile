@@ -15,7 +15,7 @@ unexport PYTHONDONTWRITEBYTECODE
 TESTS := $(BIN)/python -m pytest --numprocesses=auto --maxprocesses=8 --dist=loadfile --no-loadscope-reorder --max-worker-restart=0
 
 .DEFAULT_GOAL := help
-.PHONY: help demo serve test test-all crash lint types bench docs lock vendor clean
+.PHONY: help demo serve test test-all ready-all crash lint types bench docs lock vendor clean
 
 help:  ## list the targets
 	@echo 'Arguments for the command behind a target: make demo ARGS="--port 8800 --console-port 8801"'
@@ -71,7 +71,9 @@ serve: $(VENV)/.ready-run  ## the gate and the console for real (joulegate.toml 
 test: $(VENV)/.ready-dev  ## the tests that need nothing but Python (minutes)
 	@$(TESTS) -m "not heavy" $(ARGS)
 
-test-all: $(VENV)/.ready-dev $(VENV)/.ready-sdks $(VENV)/.ready-engines $(VENV)/.ready-translate $(VENV)-focus/.ready $(NODE_SDK) $(GRAFANA_TYPES)  ## also the tests that need nginx, Prometheus, a browser, Node, ClickHouse's engine or many SDKs
+ready-all: $(VENV)/.ready-dev $(VENV)/.ready-sdks $(VENV)/.ready-engines $(VENV)/.ready-translate $(VENV)-focus/.ready $(NODE_SDK) $(GRAFANA_TYPES)  ## set up what test-all needs
+
+test-all: ready-all  ## also the tests that need nginx, Prometheus, a browser, Node, ClickHouse's engine or many SDKs
 	@$(TESTS) $(ARGS)
 
 crash: $(VENV)/.ready-dev  ## 200 rounds of `kill -9` under load on each database, and a minute without one (half an hour)
