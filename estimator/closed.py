@@ -89,8 +89,10 @@ def strata() -> tuple[tuple[int, ...], ...]:
     return tuple(columns)
 
 
-@lru_cache(maxsize=16)
-def _surroundings(known: Deployment) -> tuple[_Surroundings, ...]:
+@lru_cache(maxsize=32)
+def _surroundings(
+    gpu: str | None, precision: str | None, host_share: float | None, reserve: float | None, *, pue_known: bool
+) -> tuple[_Surroundings, ...]:
     priors, defaults = constants()["priors"], constants()["defaults"]
     count: int = priors["samples"]
     columns = [[(i + 0.5) / count for i in column] for column in strata()]
@@ -99,16 +101,14 @@ def _surroundings(known: Deployment) -> tuple[_Surroundings, ...]:
         _Surroundings(
             u_active=u_active,
             u_total=u_total,
-            gpu=find_gpu(known.gpu) if known.gpu else _pick(priors["gpus"], u_gpu),
-            precision=find_precision(
-                known.precision or ("fp8" if u_precision < priors["fp8_share"] else "bfloat16"),
-            ),
+            gpu=find_gpu(gpu) if gpu else _pick(priors["gpus"], u_gpu),
+            precision=find_precision(precision or ("fp8" if u_precision < priors["fp8_share"] else "bfloat16")),
             replica=2 if u_count < 0.5 else 1,
             fullness=math.exp(priors["batch_sigma"] * _normal(u_batch)),
             error=_normal(u_residual),
-            host_share=known.host_share if known.host_share is not None else _between(defaults["host_band"], u_host),
-            reserve=known.reserve if known.reserve is not None else _between(defaults["reserve_band"], u_reserve),
-            pue_factor=1.0 if known.pue is not None else _between(defaults["pue_band"], u_pue) / pue_middle,
+            host_share=host_share if host_share is not None else _between(defaults["host_band"], u_host),
+            reserve=reserve if reserve is not None else _between(defaults["reserve_band"], u_reserve),
+            pue_factor=1.0 if pue_known else _between(defaults["pue_band"], u_pue) / pue_middle,
         )
         for u_active, u_total, u_batch, u_gpu, u_precision, u_count, u_host, u_reserve, u_pue, u_residual in zip(
             *columns, strict=True
@@ -125,7 +125,9 @@ def _draws(total_params: Span, active_params: Span, kind: Kind, known: Deploymen
     # Where even the order of magnitude is unknown, a model with more active parameters has more of them in all.
     together = active_params[1] > priors["together_above"] * active_params[0]
     samples = []
-    for around in _surroundings(known):
+    for around in _surroundings(
+        known.gpu, known.precision, known.host_share, known.reserve, pue_known=known.pue is not None
+    ):
         gpu, precision = around.gpu, around.precision
         active = active_params[0] * (active_params[1] / active_params[0]) ** around.u_active
         drawn = total_low * (total_high / total_low) ** (around.u_active if together else around.u_total)
@@ -222,6 +224,7 @@ def _between(band: tuple[float, float], u: float) -> float:
     return band[0] + (band[1] - band[0]) * u
 
 
+@cache
 def _normal(u: float) -> float:
     return _NORMAL.inv_cdf(u)
 
