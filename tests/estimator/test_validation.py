@@ -9,8 +9,16 @@ from bench.measured import read
 from bench.validation import by_slices, estimated, score
 from estimator.fits import constants, find_fit
 from estimator.novelty import widening
+from estimator.ranges import Band
+from tests.estimator.pages import page, percent
 
 ROWS = read()
+LEFT_OUT = {
+    "model": lambda row: row.model,
+    "family": lambda row: row.family,
+    "accelerator": lambda row: row.workload.gpu,
+}
+SHIPPED = {"dense": find_fit().dense, "sparse": find_fit().sparse}
 
 
 def test_the_shipped_constants_are_what_the_fit_yields():
@@ -40,20 +48,42 @@ def test_no_slice_is_far_off():
         assert row["within_2x"] > 0.95, name
 
 
+@pytest.fixture(scope="module")
+def without() -> dict[str, list[float]]:
+    """By what the rows were left out by: how far each was met by a fit without its like, as a logarithm."""
+    return {name: left_out(ROWS, by) for name, by in LEFT_OUT.items()}
+
+
 @pytest.mark.heavy
-def test_rows_left_out_of_the_fit_are_met_and_nine_tenths_lie_in_the_band():
-    by = {"model": left_out(ROWS, lambda row: row.model), "family": left_out(ROWS, lambda row: row.family)}
-    made = bands_of(ROWS, list(by.values()))
-    shipped = {"dense": find_fit().dense, "sparse": find_fit().sparse}
-    for kind, pair in shipped.items():
+def test_rows_left_out_of_the_fit_are_met_and_nine_tenths_lie_in_the_band(without):
+    made = bands_of(ROWS, [without["model"], without["family"]])
+    for kind, pair in SHIPPED.items():
         assert pair == pytest.approx(made[kind], abs=0.005), kind
-    by["accelerator"] = left_out(ROWS, lambda row: row.workload.gpu)
-    for name, logs in by.items():
+    for name, logs in without.items():
         size = sorted(abs(math.expm1(value)) for value in logs)
         assert size[len(size) // 2] < 0.11, name
         assert sum(abs(value) < math.log(2) for value in logs) >= 0.99 * len(logs), name
-        wider = widening(("accelerator",)) if name == "accelerator" else (1.0, 1.0)
-        assert 0.87 <= coverage(ROWS, logs, shipped, wider) <= 0.945, name
+        assert 0.87 <= coverage(ROWS, logs, SHIPPED, wider(name)) <= 0.945, name
+
+
+@pytest.mark.heavy
+def test_the_page_s_table_of_rows_left_out(without):
+    text = page("validation")
+    for name, logs in without.items():
+        size = sorted(abs(math.expm1(value)) for value in logs)
+        figures = (
+            percent(size[len(size) // 2]),
+            f"{math.exp(sum(logs) / len(logs)):.2f}",
+            percent(sum(abs(value) < math.log(2) for value in logs) / len(logs)),
+            percent(coverage(ROWS, logs, SHIPPED, wider(name))),
+        )
+        of_them = len({LEFT_OUT[name](row) for row in ROWS})
+        line = f"| one {name} at a time ({of_them}) | {' | '.join(figures)} |"
+        assert line in text, line
+
+
+def wider(left_out_by: str) -> Band:
+    return widening(("accelerator",)) if left_out_by == "accelerator" else (1.0, 1.0)
 
 
 @pytest.mark.heavy

@@ -6,12 +6,11 @@ import re
 import pytest
 
 from bench.ecologits import scored
-from bench.fit_energy import coverage, errors, left_out
+from bench.fit_energy import errors
 from bench.measured import read
 from bench.validation import by_slices, estimated, score
 from estimator import Deployment, Usage, estimate
 from estimator.fits import find_fit
-from estimator.novelty import widening
 from estimator.units import JOULES_PER_WH
 from tests.estimator.pages import lines_of, page, percent
 
@@ -48,28 +47,6 @@ def test_the_sentences_under_the_validation_table():
     )
     seconds = sorted(abs(math.expm1(time)) for _, time in errors(rows, find_fit()))
     assert f"off by {percent(seconds[len(seconds) // 2])} in the median" in text
-
-
-@pytest.mark.heavy
-def test_the_table_of_rows_left_out():
-    text, rows = page("validation"), read()
-    bands = {"dense": find_fit().dense, "sparse": find_fit().sparse}
-    for label, by in (
-        ("one model at a time", lambda row: row.model),
-        ("one family at a time", lambda row: row.family),
-        ("one accelerator at a time", lambda row: row.workload.gpu),
-    ):
-        logs = left_out(rows, by)
-        size = sorted(abs(math.expm1(value)) for value in logs)
-        wider = widening(("accelerator",)) if "accelerator" in label else (1.0, 1.0)
-        figures = (
-            percent(size[len(size) // 2]),
-            f"{math.exp(sum(logs) / len(logs)):.2f}",
-            percent(sum(abs(value) < math.log(2) for value in logs) / len(logs)),
-            percent(coverage(rows, logs, bands, wider)),
-        )
-        line = f"| {label} ({len({by(row) for row in rows})}) | {' | '.join(figures)} |"
-        assert line in text, line
 
 
 def test_the_table_beside_ecologits():
