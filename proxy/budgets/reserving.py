@@ -26,6 +26,7 @@ from proxy.tee import Sink
 WAIT_S = 1.5  # how long a call may wait for its part of a budget: till those who hold it have heard of the call
 _LOOK_S, _LOOK_MOST_S = 0.01, 0.1  # how long between looks, at first and at last: thousands of calls may wait
 SOON_S = 1  # when to come again where calls in flight, or another machine's, hold what is left
+TOLD_AT_MOST = 16  # budgets, in one header: clients take no longer ones than some thousand bytes
 _ASKS_ONLY = frozenset(("GET", "HEAD", "OPTIONS"))  # these generate nothing: a used-up budget leaves them be
 _PIECES = frozenset(("requests", "concurrent_requests"))  # every request is one
 
@@ -209,12 +210,13 @@ class Reserving:
         return Refusal(429, "budget_exceeded", message, retry_after_s=wait_s)
 
     def _notices(self, budgets: Sequence[Budget]) -> list[tuple[bytes, bytes]]:
-        """Give the header of a reply whose budgets have passed a threshold."""
-        said: list[str] = []
+        """Give the header of a reply whose budgets have passed a threshold; those that are used most come first."""
+        passed: list[tuple[float, str]] = []
         for budget in budgets:
             used = self._exposure.used(self._slots[budget.name])
             if budget.thresholds and used >= budget.thresholds[0]:
-                said.append(f"{budget.name};used={used:.3f}")
+                passed.append((-used, budget.name))
+        said = [f"{name};used={-minus:.3f}" for minus, name in sorted(passed)[:TOLD_AT_MOST]]
         return [(b"x-joulegate-budget", ", ".join(said).encode())] if said else []
 
 

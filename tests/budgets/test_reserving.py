@@ -190,6 +190,16 @@ def test_a_call_for_which_another_machine_gives_nothing_is_refused_and_may_come_
     assert one.exposure.exposed(0) == 0
 
 
+def test_of_many_budgets_a_reply_names_those_that_are_used_most(worker: Make):
+    many = [made(f"b{number}", mode="soft", limit=1 + number, thresholds=(0.5,)) for number in range(20)]
+    one = worker(*many)
+    for slot in range(20):
+        one.exposure.say(slot, used=0.49 + slot / 100, left=1, ends=2**40)
+    ((name, value),) = one.ask().notices or ()
+    assert name == b"x-joulegate-budget"
+    assert value.decode().split(", ") == [f"b{slot};used={0.49 + slot / 100:.3f}" for slot in range(19, 3, -1)]
+
+
 def test_a_call_of_nobodys_budget_reserves_nothing(worker: Make):
     one = worker(made(team="ads"))
     one.allow(0)
