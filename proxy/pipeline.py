@@ -54,7 +54,8 @@ async def carry(gate: Gate, client: Client) -> None:
         targets = (target,) if target is not None else choose(gate, call, admitted)
         if admitted.scope is not None:
             method = "WEBSOCKET" if admitted.websocket else call.method
-            targets = admitted.scope.within(method, targets, (call.asked.model, model_in_path(call)))
+            models = (call.asked.model, model_in_path(call), *call.asked.others)
+            targets = admitted.scope.within(method, targets, models)
         outgoing = await gate.reach(gate, call, targets, admitted)
         await _forward(gate, call, outgoing, client)
     except Refusal as refusal:

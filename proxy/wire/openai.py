@@ -30,6 +30,7 @@ _AT_BYTE = re.compile(r"^JSON is malformed: (.*) \(byte (\d+)\)$")
 
 class _Sparse(msgspec.Struct):
     model: Any = None
+    models: Any = None  # OpenRouter's: what answers where the model does not
     stream: Any = None
     stream_options: Any = None
     max_tokens: Any = None
@@ -64,6 +65,7 @@ def asked(body: bytes, path: str = "") -> Asked:
     options = request.stream_options
     return Asked(
         model=label(request.model) or deployment(path),
+        others=tuple(filter(None, map(label, request.models))) if isinstance(request.models, list) else (),
         stream=request.stream is True,
         wants_usage=isinstance(options, dict) and options.get("include_usage") is True,
         output_limit=_output_limit(request),

@@ -17,6 +17,7 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     """What a request asks for, read from a copy of its body."""
 
     model: str | None = None
+    others: tuple[str, ...] = ()  # models that may answer in its place
     stream: bool = False
     wants_usage: bool = False  # the client itself asked for the usage chunk of a stream
     output_limit: int | None = None  # tokens the reply may have at most, all choices together

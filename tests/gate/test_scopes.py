@@ -60,6 +60,12 @@ REFUSED = {
         403,
         "model_not_allowed",
     ),
+    "what answers in its place": (
+        'models = ["gpt-4o"]',
+        asked("/v1/chat/completions", b'{"model":"gpt-4o","models":["gpt-4o","o3"]}'),
+        403,
+        "model_not_allowed",
+    ),
     "a connection": ('models = ["gpt-*"]', socket("/v1/realtime?model=o3"), 403, "model_not_allowed"),
     "one of two": ('models = ["gpt-*"]', socket("/v1/realtime?model=gpt-realtime&model=o3"), 403, "model_not_allowed"),
     "no model on a connection": ('models = ["gpt-*"]', socket("/v1/realtime"), 403, "model_not_allowed"),
@@ -94,6 +100,10 @@ ALLOWED = {
     "its deployment and its model": (
         'models = ["gpt-4o*"]',
         asked("/openai/deployments/gpt-4o-prod/chat/completions"),
+    ),
+    "what answers in its place": (
+        'models = ["gpt-4o*"]',
+        asked("/v1/chat/completions", b'{"model":"gpt-4o","models":["gpt-4o-mini",1,null]}'),
     ),
     "a deployment, and no model": (
         'models = ["gpt-4o-prod"]',
