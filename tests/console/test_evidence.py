@@ -58,7 +58,7 @@ def test_sums_have_marks_shares_and_methods(console, path):
     page = Page(console.get(path).text)
     titles = [attributes.get("title") or "" for _, attributes in page.elements]
     assert any(each.startswith("25 % measured on the hardware, 75 % modelled for a model whose") for each in titles)
-    assert any("list price of the provider" in each for each in titles)
+    assert any("price of the day, of the provider's list or your own" in each for each in titles)
     assert any("at the facility's meter" in each for each in titles)
     words = " ".join(page.words)
     assert "Of the energy: ● 25 % measured or disclosed ○ 75 % modelled, model not public" in words
@@ -81,7 +81,7 @@ def test_calls_have_marks_and_methods_as_sums_have(console):
         calls = Page(table)
         titles = [attributes.get("title") or "" for tag, attributes in calls.elements if tag == "span"]
         for says in (
-            "list price of the provider",
+            "price of the day, of the provider's list or your own",
             "at the facility's meter",
             "grams per kWh",
             "Floating-point operations",
