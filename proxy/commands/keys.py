@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from proxy.commands.directory import PAGE, AsJson, ConfigPath, Database, day, directory, print_table, say_json
+from proxy.commands.patience import patience
 from proxy.config import load
 from proxy.sections import KeySection
 from proxy.teams import digest, issue_key
@@ -100,7 +101,7 @@ def list_keys(
 
     found: list[KeyShown] = []
     after: str | None = ""
-    with directory(config, database) as here, here.engine.connect() as connection:
+    with directory(config, database) as here, here.engine.connect() as connection, patience("reading keys"):
         used = last_used(connection, None, here.now)
         while after is not None:
             page, after = directory_keys.page(

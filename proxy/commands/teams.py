@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from proxy.commands.directory import PAGE, AsJson, ConfigPath, Database, day, directory, print_table, say_json
+from proxy.commands.patience import patience
 
 if TYPE_CHECKING:
     from proxy.directory.telling import TeamShown
@@ -52,7 +53,7 @@ def list_teams(
 
     found: list[TeamShown] = []
     after: str | None = ""
-    with directory(config, database) as here, here.engine.connect() as connection:
+    with directory(config, database) as here, here.engine.connect() as connection, patience("reading teams"):
         while after is not None:
             page, after = directory_teams.page(connection, after=after, archived=archived, limit=PAGE)
             counts = directory_teams.key_counts(connection, [team.name for team in page], here.now)
